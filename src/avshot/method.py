@@ -1,0 +1,232 @@
+"""The contract of a method, and the registry that finds methods by file name.
+
+A method is one file in `avshot/methods/`: a frozen `Config`, `presets`, and a `Method` subclass decorated with
+`@method`. It knows nothing of datasets, splits, optimisers or calibration: it maps a `Batch` to named loss terms and
+`Features` x `Classes` to scores. Everything else (command line, contract tests, reports, prediction) picks it up.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import pkgutil
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeVar
+
+from torch import Tensor, nn
+
+from avshot.types import Batch, Classes, Features
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a method asks of its input, in place of flags in shared code.
+
+    Attributes:
+        texts: How many text encoders it joins (ClipClap: 2). `Classes.text` must hold exactly that many.
+        temporal: It uses the order of time steps; False means it reads `Features.pooled()`.
+        negatives: `Batch.negative` must be there.
+        open_vocabulary: It can score classes it was not trained on.
+        missing_modality: It can score a clip that has only one modality; its docstring says how.
+    """
+
+    texts: int = 1
+    temporal: bool = False
+    negatives: bool = False
+    open_vocabulary: bool = True
+    missing_modality: bool = True
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The sizes a method is built for: widths of the audio and visual features and of each class embedding."""
+
+    audio: int
+    visual: int
+    text: Mapping[str, int]
+
+    @classmethod
+    def of(cls, features: Features, classes: Classes) -> Inputs:
+        """Read the sizes from data."""
+        return cls(*features.dims, dict(classes.dims))
+
+    @property
+    def text_dim(self) -> int:
+        """Width of the only class embedding. Raises ValueError when there are several."""
+        if len(self.text) != 1:
+            raise ValueError(f"This method uses one text encoder; got {len(self.text)}: {', '.join(self.text)}.")
+        return next(iter(self.text.values()))
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a method is trained. Published values sit in each method's presets, with their source.
+
+    Attributes:
+        epochs: Passes of `batches_per_epoch` batches; stage 1 chooses how many of them stage 2 repeats.
+        batches_per_epoch: Batches drawn in an epoch (the sampler draws with replacement, so an epoch is a convention).
+        batch_size: Clips per batch, drawn class-balanced.
+        lr: Adam's learning rate.
+        weight_decay: Adam's L2 penalty.
+        betas: Adam's running-average coefficients.
+        schedule: "constant"; "plateau" (x0.1 when the validation score has not risen for 3 epochs); "cosine" (one
+            linear warm-up of 5 %, then a half cosine to 0 over all steps of `epochs`).
+        clip_norm: Largest gradient norm, or None.
+        beta_grid: Name of the calibration grid (see `avshot.metrics.BETA_GRIDS`), in units of the method's score.
+        optimise_classes: Run class-embedding optimisation on the candidate names before training.
+    """
+
+    epochs: int = 50
+    batches_per_epoch: int = 500
+    batch_size: int = 256
+    lr: float = 1e-3
+    weight_decay: float = 0.0
+    betas: tuple[float, float] = (0.9, 0.999)
+    schedule: str = "constant"
+    clip_norm: float | None = None
+    beta_grid: str = "avca"
+    optimise_classes: bool = False
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A stretch of training with its own trainable parameters (GANs and curricula have several).
+
+    Attributes:
+        name: Shown in the log and given to `loss` through `Method.phase`.
+        parameters: Prefixes of the parameter names that train; empty = all.
+        share: Fraction of the recipe's epochs.
+    """
+
+    name: str = "all"
+    parameters: tuple[str, ...] = ()
+    share: float = 1.0
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A named setting of a method: its `Config`, its `Recipe`, and where the numbers come from."""
+
+    config: Any
+    recipe: Recipe
+    source: str
+
+
+class Method(nn.Module, ABC):
+    """Base class of all methods: two functions and three class attributes.
+
+    Subclasses are final: variants are `Config` values or new files. They take `(config, inputs)`.
+
+    Attributes:
+        needs: What the method asks of its input.
+        Config: Its frozen dataclass of settings.
+        presets: Named settings; `"default"` suits own videos, the others are published ones.
+        paper: Authors, title, venue, year, link.
+    """
+
+    needs: ClassVar[Needs] = Needs()
+    Config: ClassVar[type]
+    presets: ClassVar[Mapping[str, Preset]]
+    paper: ClassVar[str]
+    name: ClassVar[str]
+
+    config: Any
+    inputs: Inputs
+
+    def __init__(self, config: Any, inputs: Inputs) -> None:
+        super().__init__()
+        if len(inputs.text) != self.needs.texts:
+            raise ValueError(
+                f"Method {self.name!r} joins {self.needs.texts} text encoder(s); got {len(inputs.text)} "
+                f"({', '.join(inputs.text)}). Pass that many text encoders."
+            )
+        self.config = config
+        self.inputs = inputs
+
+    @abstractmethod
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        """Named scalar loss terms, already weighted; the trainer minimises their sum."""
+
+    @abstractmethod
+    def score(self, features: Features, classes: Classes) -> Tensor:
+        """Scores `[clip, class]`, higher is better, in eval mode independent of the other clips of the batch."""
+
+    def phases(self) -> tuple[Phase, ...]:
+        """Phases of training, in order; one that trains everything unless overridden."""
+        return (Phase(),)
+
+
+M = TypeVar("M", bound=type[Method])
+_REGISTRY: dict[str, type[Method]] = {}
+
+
+def method(cls: M) -> M:
+    """Register a `Method` under the name of its file. Raises ValueError for a second method in one file."""
+    name = cls.__module__.rsplit(".", 1)[-1]
+    if name in _REGISTRY and _REGISTRY[name].__qualname__ != cls.__qualname__:
+        raise ValueError(f"File {name}.py registers two methods; one file holds one method.")
+    cls.name = name
+    _REGISTRY[name] = cls
+    return cls
+
+
+def list_methods() -> list[str]:
+    """Names of all methods, sorted: the file names in `avshot/methods/`."""
+    import avshot.methods
+
+    return sorted(m.name for m in pkgutil.iter_modules(avshot.methods.__path__))
+
+
+def get_method(name: str) -> type[Method]:
+    """The class of method `name`. Raises ValueError naming what exists."""
+    if name not in _REGISTRY:
+        known = list_methods()
+        if name not in known:
+            raise ValueError(f"Method {name!r} does not exist; methods: {', '.join(known)}.")
+        importlib.import_module(f"avshot.methods.{name}")
+    return _REGISTRY[name]
+
+
+def get_preset(name: str, preset: str = "default") -> Preset:
+    """The preset of method `name`. Raises ValueError naming what exists."""
+    presets = get_method(name).presets
+    if preset not in presets:
+        raise ValueError(f"Method {name!r} has no preset {preset!r}; presets: {', '.join(presets)}.")
+    return presets[preset]
+
+
+def create_method(name: str, inputs: Inputs, *, preset: str = "default", **overrides: Any) -> Method:
+    """Build a method with fresh weights drawn from torch's global generator.
+
+    Args:
+        name: File name of the method, for example `"devise"`.
+        inputs: Feature and class-embedding sizes.
+        preset: Which published setting to start from.
+        overrides: Fields of the method's `Config` to change.
+
+    Raises:
+        ValueError: Unknown method, preset or field; the message names the valid ones.
+
+    Example:
+        >>> from avshot.method import Inputs, create_method
+        >>> create_method("devise", Inputs(audio=128, visual=64, text={"wordllama": 256})).name
+        'devise'
+    """
+    return get_method(name)(replace_fields(get_preset(name, preset).config, overrides), inputs)
+
+
+T = TypeVar("T")
+
+
+def replace_fields(settings: T, changes: Mapping[str, Any]) -> T:
+    """`dataclasses.replace` whose error names the valid fields; lists become tuples where the default is one."""
+    known = {f.name: getattr(settings, f.name) for f in dataclasses.fields(settings)}  # type: ignore[arg-type]
+    for key in changes:
+        if key not in known:
+            raise ValueError(f"{type(settings).__qualname__} has no field {key!r}; fields: {', '.join(known)}.")
+    fixed = {k: tuple(v) if isinstance(known[k], tuple) and isinstance(v, list) else v for k, v in changes.items()}
+    return dataclasses.replace(settings, **fixed)  # type: ignore[type-var]
+
+
