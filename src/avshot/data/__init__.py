@@ -1,0 +1,1 @@
+"""Datasets: declared from own videos, released benchmark folders, a rendered world, simulated features."""

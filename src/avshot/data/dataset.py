@@ -1,0 +1,260 @@
+"""`Dataset`: clips, their labels, named folds and the source of their features, joined by clip id.
+
+`load_dataset(spec)` is the one door: a declared dataset (`.toml`, see `avshot.data.manifest`), a released benchmark
+folder (`avshot.data.official`) or simulated features (`avshot.data.simulate`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from avshot.data.sources import FeatureSource, MemoryFeatures, as_indices
+from avshot.types import Clip, Features
+
+__all__ = ["FOLDS", "Dataset", "FeatureSource", "MemoryFeatures", "load_dataset"]
+
+FOLDS = ("train", "val_seen", "val_unseen", "test_seen", "test_unseen")
+
+# Folds whose classes must not meet: a class of the right-hand folds counts as unseen when those on the left were
+# trained on. `test_seen` may hold classes of `val_unseen`: stage 2 trains on both.
+_DISJOINT = (
+    ("val_unseen", ("train", "val_seen")),
+    ("test_unseen", ("train", "val_seen", "val_unseen", "test_seen")),
+)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Clips with class names, named folds and features.
+
+    Clips whose features are missing or failed (status "error: ...") are taken out of every fold when the dataset is
+    built; `missing` names them and `warnings` says so. Without features (`features=None`) no clip is taken out.
+
+    Attributes:
+        name: Name of the dataset.
+        clips: All clips; ids are unique.
+        names: All class names; every label is among them.
+        folds: `{fold: [clip] indices into clips}`; `FOLDS` are the usual ones. No clip is in two folds.
+        features: Where the features are, joined to the clips by id; None when only the tables exist.
+        phrases: Words to embed for a class; a class that is not in it is embedded under its own name.
+        text: Precomputed class vectors `{encoder: [name, dim]}` in the order of `names` (released benchmarks).
+        candidates: Class list of a fold where a list, not the clips, defines it (released benchmarks).
+        missing: `(clip id, reason)` of each clip that lost its fold for want of features. Filled in, not passed.
+    """
+
+    name: str
+    clips: tuple[Clip, ...]
+    names: tuple[str, ...]
+    folds: Mapping[str, np.ndarray]
+    features: FeatureSource | None = None
+    phrases: Mapping[str, str] = field(default_factory=dict)
+    text: Mapping[str, Tensor] = field(default_factory=dict)
+    candidates: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    missing: tuple[tuple[str, str], ...] = field(init=False, default=())
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "clips", tuple(self.clips))
+        object.__setattr__(self, "names", tuple(self.names))
+        folds = {fold: as_indices(rows) for fold, rows in self.folds.items()}
+        _check_names(self)
+        _check_folds(self, folds)
+        if self.features is not None:
+            reasons = _absent(self.clips, self.features)
+            lost = sorted({int(i) for rows in folds.values() for i in rows if int(i) in reasons})
+            gone = np.array(lost, dtype=np.int64)
+            folds = {fold: rows[~np.isin(rows, gone)] for fold, rows in folds.items()}
+            object.__setattr__(self, "missing", tuple((self.clips[i].id, reasons[i]) for i in lost))
+        object.__setattr__(self, "folds", folds)
+        _check_disjoint(self)
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def fold(self, name: str) -> np.ndarray:
+        """Indices `[clip]` of fold `name`; may be empty. Raises ValueError for an unknown fold, listing the folds."""
+        if name not in self.folds:
+            raise ValueError(f"Fold {name!r} is not in dataset {self.name!r}; folds: {', '.join(self.folds)}.")
+        return self.folds[name]
+
+    def labels(self, indices: ArrayLike) -> Tensor:
+        """Labels `[clip]` (long, index into `names`) of clips `indices`. Raises ValueError for an unlabelled one."""
+        rows = as_indices(indices)
+        found = self._label_of[rows]
+        if (found < 0).any():
+            clip = self.clips[int(rows[found < 0][0])]
+            raise ValueError(f"Clip {clip.id!r} has no label; it cannot be used for training or measuring.")
+        return torch.from_numpy(found)
+
+    def gather(self, indices: ArrayLike) -> Features:
+        """Features of the clips `indices`, in that order, joined by clip id.
+
+        Raises:
+            ValueError: The dataset has no features, or none for one of these clips.
+        """
+        if self.features is None:
+            raise ValueError(f"Dataset {self.name!r} has no features; make them with `avshot extract`.")
+        rows = self._row_of[as_indices(indices)]
+        if (rows < 0).any():
+            clip = self.clips[int(as_indices(indices)[rows < 0][0])]
+            raise ValueError(f"Clip {clip.id!r} has no features in dataset {self.name!r}; run `avshot extract` again.")
+        return self.features.gather(rows)
+
+    def classes_of(self, fold: str) -> tuple[str, ...]:
+        """Classes of `fold` in the order of `names`: its class list where there is one, else those with clips."""
+        rows = self.fold(fold)
+        if fold in self.candidates:
+            listed = set(self.candidates[fold])
+            return tuple(name for name in self.names if name in listed)
+        present = set(self._label_of[rows].tolist())
+        return tuple(name for i, name in enumerate(self.names) if i in present)
+
+    def fingerprint(self) -> str:
+        """Sixteen hex digits that change with ids, labels, folds, class names, class lists or the feature spec."""
+        ids = [clip.id for clip in self.clips]
+        content = {
+            "clips": sorted((clip.id, clip.label) for clip in self.clips),
+            "names": self.names,
+            "phrases": dict(sorted(self.phrases.items())),
+            "folds": {fold: sorted(ids[i] for i in rows) for fold, rows in sorted(self.folds.items())},
+            "candidates": {fold: sorted(names) for fold, names in sorted(self.candidates.items())},
+            "text": {encoder: _digest(vectors) for encoder, vectors in sorted(self.text.items())},
+            "features": None if self.features is None else dict(self.features.spec),
+        }
+        return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+    def straddling(self) -> tuple[str, ...]:
+        """Groups (`Clip.group`) with clips both among train and validation and among the test folds, sorted."""
+        learnt = self._groups("train", "val_seen", "val_unseen")
+        return tuple(sorted(learnt & self._groups("test_seen", "test_unseen")))
+
+    def warnings(self) -> tuple[str, ...]:
+        """What a reader of results on this dataset should know; empty when nothing is unusual."""
+        found = []
+        if self.missing:
+            first = ", ".join(f"{id} ({why})" for id, why in self.missing[:3])
+            found.append(f"{len(self.missing)} clips are left out because they have no features: {first} ...")
+        groups = self.straddling()
+        if groups:
+            first = ", ".join(groups[:3])
+            found.append(f"{len(groups)} sources have clips both in training and in test folds: {first} ...")
+        found += [f"Fold {fold} is empty." for fold, rows in self.folds.items() if len(rows) == 0]
+        return tuple(found)
+
+    @cached_property
+    def _label_of(self) -> np.ndarray:
+        index = {name: i for i, name in enumerate(self.names)}
+        return np.array([-1 if clip.label is None else index[clip.label] for clip in self.clips], dtype=np.int64)
+
+    @cached_property
+    def _row_of(self) -> np.ndarray:
+        ids = () if self.features is None else self.features.ids
+        index = {id: i for i, id in enumerate(ids)}
+        return np.array([index.get(clip.id, -1) for clip in self.clips], dtype=np.int64)
+
+    def _groups(self, *folds: str) -> set[str]:
+        rows = (i for fold in folds for i in self.folds.get(fold, ()))
+        return {group for i in rows if (group := self.clips[i].group) is not None}
+
+
+def load_dataset(spec: str) -> Dataset:
+    """Load a dataset from its one-line description.
+
+    Args:
+        spec: Path of a declared dataset (`birds.toml`), `simulated:ucf|activitynet|vggsound`, or a released benchmark
+            folder `official:<root>?name=UCF&split=cls&legacy=false`.
+
+    Raises:
+        ValueError: The description is of none of these forms, or what it names is not there.
+    """
+    kind, _, rest = spec.partition(":")
+    if kind == "simulated":
+        from avshot.data.simulate import load_simulated
+
+        return load_simulated(rest)
+    if kind == "official":
+        from avshot.data.official import load_official_spec
+
+        return load_official_spec(rest)
+    if spec.endswith(".toml"):
+        from avshot.data.manifest import load_manifest
+
+        return load_manifest(spec)
+    raise ValueError(
+        f"Dataset {spec!r} is not known; expected the path of a dataset .toml (make one with `avshot dataset`), "
+        "simulated:<name> or official:<root>?name=UCF&split=cls."
+    )
+
+
+def _digest(vectors: Tensor) -> str:
+    return hashlib.sha256(np.ascontiguousarray(vectors.detach().cpu().numpy()).tobytes()).hexdigest()[:16]
+
+
+def _absent(clips: Sequence[Clip], source: FeatureSource) -> dict[int, str]:
+    """Reason for each clip (by index) that has no usable features."""
+    known = set(source.ids)
+    status: Mapping[str, str] = getattr(source, "status", {})
+    reasons = {}
+    for i, clip in enumerate(clips):
+        state = status.get(clip.id, "ok")
+        if state.startswith("error"):
+            reasons[i] = state
+        elif clip.id not in known:
+            reasons[i] = "not extracted"
+    return reasons
+
+
+def _check_names(dataset: Dataset) -> None:
+    if len(set(dataset.names)) != len(dataset.names):
+        raise ValueError(f"Dataset {dataset.name!r} names a class twice: {', '.join(_repeated(dataset.names))}.")
+    ids = [clip.id for clip in dataset.clips]
+    if len(set(ids)) != len(ids):
+        first = ", ".join(_repeated(ids)[:5])
+        raise ValueError(f"Clip ids must be unique in dataset {dataset.name!r}; repeated: {first}.")
+    unknown = {clip.label for clip in dataset.clips if clip.label is not None} - set(dataset.names)
+    if unknown:
+        raise ValueError(f"Labels that are not class names of dataset {dataset.name!r}: {', '.join(sorted(unknown))}.")
+    for encoder, vectors in dataset.text.items():
+        if vectors.ndim != 2 or len(vectors) != len(dataset.names):
+            raise ValueError(
+                f"Class vectors {encoder!r} have shape {tuple(vectors.shape)}; expected [{len(dataset.names)}, dim], "
+                "one row per class name."
+            )
+
+
+def _check_folds(dataset: Dataset, folds: Mapping[str, np.ndarray]) -> None:
+    taken: dict[int, str] = {}
+    for fold, rows in folds.items():
+        if len(rows) and (rows.min() < 0 or rows.max() >= len(dataset.clips)):
+            raise ValueError(f"Fold {fold!r} points outside the {len(dataset.clips)} clips of {dataset.name!r}.")
+        for i in rows.tolist():
+            if i in taken:
+                clip = dataset.clips[i].id
+                raise ValueError(f"Clip {clip!r} is in fold {taken[i]!r} and in {fold!r}; expected one fold.")
+            taken[i] = fold
+
+
+def _check_disjoint(dataset: Dataset) -> None:
+    for unseen, others in _DISJOINT:
+        if unseen not in dataset.folds:
+            continue
+        for seen in others:
+            if seen not in dataset.folds:
+                continue
+            both = set(dataset.classes_of(unseen)) & set(dataset.classes_of(seen))
+            if both:
+                first = ", ".join(sorted(both)[:5])
+                raise ValueError(f"Classes in fold {unseen!r} and in {seen!r}, which must not share any: {first}.")
+
+
+def _repeated(values: Sequence[str]) -> list[str]:
+    seen: set[str] = set()
+    return sorted({value for value in values if value in seen or seen.add(value)})  # type: ignore[func-returns-value]

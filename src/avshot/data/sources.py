@@ -1,0 +1,81 @@
+"""Where features of clips come from: the `FeatureSource` protocol and features held in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+
+from avshot.types import Features
+
+
+@runtime_checkable
+class FeatureSource(Protocol):
+    """Anything that holds features of clips: `avshot.features.store.FeatureStore`, `MemoryFeatures`, ...
+
+    Attributes:
+        ids: Clip id of each row, unique.
+        spec: What made the features (json-able); part of `Dataset.fingerprint`.
+        dims: Width of the audio and of the visual features.
+    """
+
+    @property
+    def ids(self) -> Sequence[str]:
+        """Clip id of each row."""
+        ...
+
+    @property
+    def spec(self) -> Mapping[str, Any]:
+        """What made the features."""
+        ...
+
+    @property
+    def dims(self) -> tuple[int, int]:
+        """Width of the audio and of the visual features."""
+        ...
+
+    def gather(self, rows: np.ndarray) -> Features:
+        """The features of `rows` (integers `[clip]`), in that order."""
+        ...
+
+
+@dataclass(frozen=True)
+class MemoryFeatures:
+    """Features held in memory, one row per id.
+
+    Attributes:
+        ids: Clip id of each row, unique.
+        features: `[clip, time, dim]` features; row i belongs to `ids[i]`.
+        spec: What made the features (json-able).
+    """
+
+    ids: Sequence[str]
+    features: Features
+    spec: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if len(self.ids) != len(self.features):
+            raise ValueError(f"{len(self.ids)} clip ids for features of {len(self.features)} clips; expected one each.")
+
+    @property
+    def dims(self) -> tuple[int, int]:
+        """Width of the audio and of the visual features."""
+        return self.features.dims
+
+    def gather(self, rows: ArrayLike) -> Features:
+        """The features of `rows` (integers `[clip]`), in that order."""
+        return self.features[torch.from_numpy(as_indices(rows)).to(self.features.audio.device)]
+
+
+def as_indices(rows: ArrayLike) -> np.ndarray:
+    """Clip indices `[clip]` as int64; a bool mask is turned into indices. Raises ValueError for other types."""
+    found = np.asarray(rows)
+    if found.dtype == bool:
+        found = np.flatnonzero(found)
+    if found.size and not np.issubdtype(found.dtype, np.integer):
+        raise ValueError(f"Clip indices have type {found.dtype}; expected integers.")
+    return found.astype(np.int64).reshape(-1)
