@@ -95,7 +95,7 @@ class Phase:
     """A stretch of training with its own trainable parameters (GANs and curricula have several).
 
     Attributes:
-        name: Shown in the log and given to `loss` through `Method.phase`.
+        name: Shown in the log.
         parameters: Prefixes of the parameter names that train; empty = all.
         share: Fraction of the recipe's epochs.
     """
@@ -124,6 +124,7 @@ class Method(nn.Module, ABC):
         Config: Its frozen dataclass of settings.
         presets: Named settings; `"default"` suits own videos, the others are published ones.
         paper: Authors, title, venue, year, link.
+        frozen: Prefixes of parameter names that no phase trains.
     """
 
     needs: ClassVar[Needs] = Needs()
@@ -131,6 +132,7 @@ class Method(nn.Module, ABC):
     presets: ClassVar[Mapping[str, Preset]]
     paper: ClassVar[str]
     name: ClassVar[str]
+    frozen: ClassVar[tuple[str, ...]] = ()
 
     config: Any
     inputs: Inputs
@@ -228,5 +230,3 @@ def replace_fields(settings: T, changes: Mapping[str, Any]) -> T:
             raise ValueError(f"{type(settings).__qualname__} has no field {key!r}; fields: {', '.join(known)}.")
     fixed = {k: tuple(v) if isinstance(known[k], tuple) and isinstance(v, list) else v for k, v in changes.items()}
     return dataclasses.replace(settings, **fixed)  # type: ignore[type-var]
-
-

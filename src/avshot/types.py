@@ -175,9 +175,7 @@ class Features:
 _FIELDS = ("audio", "visual", "audio_mask", "visual_mask", "audio_time", "visual_time")
 
 
-def _pad(
-    rows: Sequence[Tensor | None], times: Sequence[Tensor | None], dim: int
-) -> tuple[Tensor, Tensor, Tensor]:
+def _pad(rows: Sequence[Tensor | None], times: Sequence[Tensor | None], dim: int) -> tuple[Tensor, Tensor, Tensor]:
     longest = max((len(row) for row in rows if row is not None), default=0)
     value = torch.zeros(len(rows), max(longest, 1), dim)
     mask = torch.zeros(len(rows), max(longest, 1), dtype=torch.bool)
@@ -226,7 +224,9 @@ class Classes:
                     f"expected [{len(self.names)}, dim], one row per class name."
                 )
         if self.seen.shape != (len(self.names),) or self.seen.dtype != torch.bool:
-            raise ValueError(f"seen has shape {tuple(self.seen.shape)} and type {self.seen.dtype}; expected [class] bool.")
+            raise ValueError(
+                f"seen has shape {tuple(self.seen.shape)} and type {self.seen.dtype}; expected [class] bool."
+            )
         object.__setattr__(self, "_index", index)
 
     def __len__(self) -> int:

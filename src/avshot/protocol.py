@@ -1,0 +1,320 @@
+"""The honest protocol: stage 1 selects, stage 2 retrains from scratch, the test clips are scored once.
+
+`run(experiment, folder)` is the whole story, top to bottom. A killed run resumes where it was.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+from safetensors.torch import load_file
+from torch import Tensor
+
+from avshot.classes.embed import embed_classes
+from avshot.classes.optimise import optimise_classes
+from avshot.classes.phrase import phrases
+from avshot.data.dataset import Dataset, load_dataset
+from avshot.method import Inputs, Method, get_method
+from avshot.metrics import choose_beta, fit_temperature, gzsl_metrics
+from avshot.model_card import model_card
+from avshot.run import FORMAT, Experiment, Run, describe, load_run, save_json, save_tensors, save_text, versions
+from avshot.tasks.gzsl import Stage, stages
+from avshot.train import ClipSource, History, Judgement, train
+from avshot.types import Classes
+
+SCORING_BATCH = 256  # clips scored at a time
+Report = Callable[[str, int, int, dict[str, float]], None]
+
+
+@dataclass(frozen=True)
+class _Part:
+    """The judged clips of one stage: what was scored, among which classes, and how it came about."""
+
+    source: ClipSource
+    classes: Classes
+    scores: Tensor | None
+    history: dict[str, Any]
+    outcomes: dict[str, Any]
+
+    def tensors(self, prefix: str) -> dict[str, Tensor]:
+        assert self.scores is not None
+        values = {"scores": self.scores, "labels": self.source.labels, "seen": self.classes.seen}
+        return {f"{prefix}/{key}": value for key, value in values.items()}
+
+    def about(self, dataset: Dataset) -> dict[str, Any]:
+        return {"names": list(self.classes.names), "ids": [dataset.clips[i].id for i in self.source.clips.tolist()]}
+
+
+def run(
+    experiment: Experiment, folder: str | Path, *, dataset: Dataset | None = None, progress: Report | None = None
+) -> Run:
+    """Train and test one method with one seed, and write everything to `folder`.
+
+    Args:
+        experiment: What to do.
+        folder: The Run folder. A finished Run of the same experiment is returned as it is; an unfinished one resumes.
+        dataset: The dataset when it is already loaded; else `experiment.dataset` is.
+        progress: Called with (stage, epochs done, epochs in all, numbers).
+
+    Returns:
+        The finished Run.
+
+    Raises:
+        ValueError: The folder belongs to another experiment, or the dataset does not fit the method.
+    """
+    folder = Path(folder)
+    _claim(folder, experiment)
+    if (folder / "run.json").exists():
+        return load_run(folder)
+    started = time.time()
+    dataset = load_dataset(experiment.dataset) if dataset is None else dataset
+    first, second = stages(dataset)
+    raw = class_embeddings(dataset, experiment, tuple(dict.fromkeys(first.candidates + second.candidates)))
+    chosen, val = _select(experiment, dataset, first, raw, folder, progress)
+    model, plain, test = _retrain(experiment, dataset, second, raw, folder, chosen, progress)
+    _write(experiment, dataset, folder, chosen, {"val": val, "test": test}, model, plain, time.time() - started)
+    return load_run(folder)
+
+
+def class_embeddings(dataset: Dataset, experiment: Experiment, names: tuple[str, ...]) -> Classes:
+    """Class embeddings of `names` as the text encoders (or the dataset's own vectors) give them."""
+    if dataset.text:
+        rows = torch.tensor([dataset.names.index(name) for name in names])
+        text = {encoder: vectors[rows] for encoder, vectors in dataset.text.items()}
+        return Classes(names, text, torch.zeros(len(names), dtype=torch.bool))
+    spoken = {name: dataset.phrases.get(name, name) for name in names}
+    texts = phrases(tuple(spoken.values()), prompts=experiment.prompts, descriptions=experiment.descriptions)
+    return embed_classes(names, experiment.text, phrases={name: texts[spoken[name]] for name in names})
+
+
+def _claim(folder: Path, experiment: Experiment) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "experiment.yaml"
+    content = yaml.safe_dump(experiment.model_dump(mode="json"), sort_keys=False)
+    if file.exists() and yaml.safe_load(file.read_text()) != yaml.safe_load(content):
+        raise ValueError(f"{folder} holds a Run of another experiment; choose another folder or remove this one.")
+    save_text(file, content)
+
+
+def _candidates(experiment: Experiment, stage: Stage, raw: Classes) -> tuple[Classes, Classes, dict[str, Any]]:
+    """Candidate classes of a stage with (used, raw) embeddings; optimisation sees only this stage's names."""
+    picked = raw.select(stage.candidates)
+    seen = torch.tensor([name in set(stage.seen) for name in stage.candidates], dtype=torch.bool)
+    picked = Classes(picked.names, picked.text, seen)
+    settings = experiment.resolved_optimise()
+    if settings is None:
+        return picked, picked, {}
+    used, outcomes = optimise_classes(picked, settings)
+    return used, picked, {encoder: outcome.to_dict() for encoder, outcome in outcomes.items()}
+
+
+def _build(experiment: Experiment, dataset: Dataset, clips: np.ndarray, classes: Classes) -> Method:
+    torch.manual_seed(experiment.seed)
+    inputs = Inputs.of(dataset.gather(clips[:1]), classes)
+    model = get_method(experiment.method)(experiment.resolved_config(), inputs)
+    if experiment.modality != "both" and not model.needs.missing_modality:
+        raise ValueError(f"Method {experiment.method!r} needs both modalities; drop --modality {experiment.modality}.")
+    return model.to(experiment.device)
+
+
+@torch.inference_mode()
+def score_clips(model: Method, source: ClipSource, classes: Classes) -> Tensor:
+    """Scores `[clip, class]` of all clips of `source` on the CPU, in eval mode, a batch at a time."""
+    device = next(model.parameters()).device
+    classes, was_training = classes.to(device), model.training
+    model.eval()
+    parts = [
+        model.score(source.features(slice(i, i + SCORING_BATCH)).to(device), classes).cpu()
+        for i in range(0, len(source), SCORING_BATCH)
+    ]
+    model.train(was_training)
+    return torch.cat(parts) if parts else torch.zeros(0, len(classes))
+
+
+class _Judge:
+    """Scores the judged clips after each epoch and keeps scores and weights of the best one in a file.
+
+    The verdict is the harmonic mean at its best calibration, or plain mean class accuracy where seen or unseen clips
+    are absent. The file makes a resume exact: it holds the best so far even when the process dies.
+    """
+
+    def __init__(self, source: ClipSource, classes: Classes, grid: str, file: Path) -> None:
+        self.source, self.classes, self.grid, self.file = source, classes, grid, file
+        seen = classes.seen[source.labels]
+        self.both = bool(seen.any()) and not bool(seen.all())
+        self.best = float(load_file(file)["best"]) if file.exists() else -1.0
+
+    def __call__(self, model: Method) -> Judgement:
+        scores = score_clips(model, self.source, self.classes)
+        judgement = self._verdict(scores)
+        if judgement.score > self.best:
+            self.best = judgement.score
+            weights = {f"weights/{k}": v for k, v in model.state_dict().items()}
+            best = torch.tensor(self.best, dtype=torch.float64)
+            save_tensors(self.file, {"scores": scores, "best": best} | weights)
+        return judgement
+
+    def _verdict(self, scores: Tensor) -> Judgement:
+        labels, seen = self.source.labels, self.classes.seen
+        if self.both:
+            beta, hm = choose_beta(scores, labels, seen, self.grid)
+            return Judgement(hm, beta)
+        metrics = gzsl_metrics(scores, labels, seen, 0.0)
+        return Judgement(metrics["S"] if metrics["U"] is None else metrics["U"], 0.0)
+
+
+def _train(
+    experiment: Experiment, dataset: Dataset, stage: Stage, classes: Classes, folder: Path, **options: Any
+) -> tuple[Method, History]:
+    """Build and train a method on one stage: labels refer to the seen classes only."""
+    seen = classes.select(stage.seen)
+    source = ClipSource(dataset, stage.train, seen, experiment.modality)
+    model = _build(experiment, dataset, stage.train, classes)
+    progress: Report | None = options.pop("progress")
+
+    def tell(done: int, total: int, numbers: dict[str, float]) -> None:
+        if progress is not None:
+            progress(stage.name, done, total, numbers)
+
+    checkpoint = folder / f"{stage.name}.checkpoint"
+    seed = int(np.random.SeedSequence([experiment.seed, int(stage.name[-1])]).generate_state(1)[0])
+    history = train(
+        model, source, experiment.resolved_recipe(), seed=seed, checkpoint=checkpoint, progress=tell, **options
+    )
+    return model, history
+
+
+def _select(
+    experiment: Experiment, dataset: Dataset, stage: Stage, raw: Classes, folder: Path, progress: Report | None
+) -> tuple[dict[str, Any], _Part]:
+    """Stage 1: choose epochs, learning-rate drops, calibration and temperature. Kept in stage1.json for a resume."""
+    done, best = folder / "stage1.json", folder / "stage1.safetensors"
+    classes, _, outcomes = _candidates(experiment, stage, raw)
+    source = ClipSource(dataset, stage.judge, classes, experiment.modality)
+    if not done.exists():
+        judge = _Judge(source, classes, experiment.resolved_recipe().beta_grid, best) if len(source) else None
+        _, history = _train(experiment, dataset, stage, classes, folder, judge=judge, progress=progress)
+        save_json(done, {"chosen": _choice(history, stage, source, classes, best), "history": asdict(history)})
+    record = json.loads(done.read_text())
+    scores = load_file(best)["scores"] if best.exists() else None
+    return record["chosen"], _Part(source, classes, scores, record["history"], outcomes)
+
+
+def _choice(history: History, stage: Stage, source: ClipSource, classes: Classes, best: Path) -> dict[str, Any]:
+    """What the judged clips chose; without judged clips the recipe's epochs, beta 0 and temperature 1."""
+    if not history.scores:
+        return {"epochs": len(history.losses), "drops": [], "beta": 0.0, "temperature": 1.0, "by": [], "score": None}
+    beta = history.betas[history.best]
+    return {
+        "epochs": history.best + 1,
+        "drops": history.drops,
+        "beta": beta,
+        "temperature": fit_temperature(load_file(best)["scores"], source.labels, classes.seen, beta),
+        "by": list(stage.judged_on),
+        "score": history.scores[history.best],
+    }
+
+
+def _retrain(
+    experiment: Experiment,
+    dataset: Dataset,
+    stage: Stage,
+    raw: Classes,
+    folder: Path,
+    chosen: dict[str, Any],
+    progress: Report | None,
+) -> tuple[Method, Classes, _Part]:
+    """Stage 2: train from scratch as chosen and score the test clips once. "oracle" lets the test clips choose."""
+    classes, plain, outcomes = _candidates(experiment, stage, raw)
+    source = ClipSource(dataset, stage.judge, classes, experiment.modality)
+    best = folder / "oracle.safetensors"
+    if experiment.select == "oracle" and len(source):
+        judge = _Judge(source, classes, experiment.resolved_recipe().beta_grid, best)
+        model, history = _train(experiment, dataset, stage, classes, folder, judge=judge, progress=progress)
+        weights = {k.removeprefix("weights/"): v for k, v in load_file(best).items() if k.startswith("weights/")}
+        model.load_state_dict(weights)
+        chosen.update(_choice(history, stage, source, classes, best))
+    else:
+        model, history = _train(
+            experiment,
+            dataset,
+            stage,
+            classes,
+            folder,
+            epochs=chosen["epochs"],
+            drops=chosen["drops"],
+            progress=progress,
+        )
+    scores = score_clips(model, source, classes) if len(source) else None
+    return model, plain, _Part(source, classes, scores, asdict(history), outcomes)
+
+
+def _write(
+    experiment: Experiment,
+    dataset: Dataset,
+    folder: Path,
+    chosen: dict[str, Any],
+    parts: dict[str, _Part],
+    model: Method,
+    raw: Classes,
+    seconds: float,
+) -> None:
+    """Write the Run; `run.json` comes last and marks it as finished."""
+    classes = parts["test"].classes
+    save_tensors(folder / "weights.safetensors", model.state_dict())
+    text = {f"text/{k}": v for k, v in classes.text.items()} | {f"raw/{k}": v for k, v in raw.text.items()}
+    save_tensors(folder / "classes.safetensors", text | {"seen": classes.seen})
+    scored = {name: part for name, part in parts.items() if part.scores is not None}
+    save_tensors(
+        folder / "scores.safetensors", {k: v for n, part in scored.items() for k, v in part.tensors(n).items()}
+    )
+    test = parts["test"]
+    metrics: dict[str, Any] = {}
+    if test.scores is not None:
+        metrics = gzsl_metrics(test.scores, test.source.labels, classes.seen, chosen["beta"])
+        save_tensors(folder / "embeddings.safetensors", _embeddings(model, test))
+    save_json(folder / "metrics.json", metrics)
+    save_json(folder / "history.json", {"stage1": parts["val"].history, "stage2": test.history})
+    info = {
+        "format": FORMAT,
+        "chosen": chosen | {"grid": experiment.resolved_recipe().beta_grid, "select": experiment.select},
+        "inputs": asdict(model.inputs),
+        "classes": list(classes.names),
+        "encoders": list(classes.text),
+        "resolved": describe(experiment),
+        "features": {} if dataset.features is None else dict(dataset.features.spec),
+        "data": {"name": dataset.name, "fingerprint": dataset.fingerprint(), "warnings": list(dataset.warnings())}
+        | {"folds": {fold: len(rows) for fold, rows in dataset.folds.items()}, "phrases": dict(dataset.phrases)},
+        "scored": {name: part.about(dataset) for name, part in scored.items()},
+        "optimise": {name: part.outcomes for name, part in parts.items()},
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "seconds": seconds,
+        "versions": versions(),
+    }
+    save_text(folder / "README.md", model_card(experiment, info, metrics, n_seen=int(classes.seen.sum())))
+    save_json(folder / "run.json", info)
+    for leftover in (*folder.glob("*.checkpoint"), folder / "oracle.safetensors", folder / "stage1.safetensors"):
+        leftover.unlink(missing_ok=True)
+
+
+@torch.inference_mode()
+def _embeddings(model: Method, part: _Part) -> dict[str, Tensor]:
+    """Pooled inputs of the judged clips, and clip and class embeddings where the method has an `embed`."""
+    device = next(model.parameters()).device
+    features = part.source.features(slice(None))
+    audio, visual = features.pooled()
+    tensors = {"audio": audio, "visual": visual}
+    if hasattr(model, "embed"):
+        rows = range(0, len(features), SCORING_BATCH)
+        tensors["clip"] = torch.cat([model.embed(features[i : i + SCORING_BATCH].to(device)).cpu() for i in rows])
+    if hasattr(model, "embed_classes"):
+        tensors["class"] = model.embed_classes(part.classes.to(device)).cpu()
+    return tensors
