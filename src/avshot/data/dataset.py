@@ -17,7 +17,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from avshot.data.sources import FeatureSource, MemoryFeatures, as_indices
+from avshot.data.sources import FeatureSource, MemoryFeatures, as_indices, first_few
 from avshot.types import Clip, Features
 
 __all__ = ["FOLDS", "Dataset", "FeatureSource", "MemoryFeatures", "load_dataset"]
@@ -48,6 +48,7 @@ class Dataset:
         phrases: Words to embed for a class; a class that is not in it is embedded under its own name.
         text: Precomputed class vectors `{encoder: [name, dim]}` in the order of `names` (released benchmarks).
         candidates: Class list of a fold where a list, not the clips, defines it (released benchmarks).
+        notes: What whoever built the dataset found worth saying; part of `warnings`, not of `fingerprint`.
         missing: `(clip id, reason)` of each clip that lost its fold for want of features. Filled in, not passed.
     """
 
@@ -59,6 +60,7 @@ class Dataset:
     phrases: Mapping[str, str] = field(default_factory=dict)
     text: Mapping[str, Tensor] = field(default_factory=dict)
     candidates: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
     missing: tuple[tuple[str, str], ...] = field(init=False, default=())
 
     def __post_init__(self) -> None:
@@ -138,14 +140,13 @@ class Dataset:
 
     def warnings(self) -> tuple[str, ...]:
         """What a reader of results on this dataset should know; empty when nothing is unusual."""
-        found = []
+        found = list(self.notes)
         if self.missing:
-            first = ", ".join(f"{id} ({why})" for id, why in self.missing[:3])
-            found.append(f"{len(self.missing)} clips are left out because they have no features: {first} ...")
+            lost = first_few(f"{id} ({why})" for id, why in self.missing)
+            found.append(f"{len(self.missing)} clips are left out because they have no features: {lost}.")
         groups = self.straddling()
         if groups:
-            first = ", ".join(groups[:3])
-            found.append(f"{len(groups)} sources have clips both in training and in test folds: {first} ...")
+            found.append(f"{len(groups)} sources have clips both in training and in test folds: {first_few(groups)}.")
         found += [f"Fold {fold} is empty." for fold, rows in self.folds.items() if len(rows) == 0]
         return tuple(found)
 
@@ -217,8 +218,7 @@ def _check_names(dataset: Dataset) -> None:
         raise ValueError(f"Dataset {dataset.name!r} names a class twice: {', '.join(_repeated(dataset.names))}.")
     ids = [clip.id for clip in dataset.clips]
     if len(set(ids)) != len(ids):
-        first = ", ".join(_repeated(ids)[:5])
-        raise ValueError(f"Clip ids must be unique in dataset {dataset.name!r}; repeated: {first}.")
+        raise ValueError(f"Clip ids must be unique in dataset {dataset.name!r}; repeated: {first_few(_repeated(ids))}.")
     unknown = {clip.label for clip in dataset.clips if clip.label is not None} - set(dataset.names)
     if unknown:
         raise ValueError(f"Labels that are not class names of dataset {dataset.name!r}: {', '.join(sorted(unknown))}.")
@@ -251,8 +251,8 @@ def _check_disjoint(dataset: Dataset) -> None:
                 continue
             both = set(dataset.classes_of(unseen)) & set(dataset.classes_of(seen))
             if both:
-                first = ", ".join(sorted(both)[:5])
-                raise ValueError(f"Classes in fold {unseen!r} and in {seen!r}, which must not share any: {first}.")
+                shared = first_few(sorted(both))
+                raise ValueError(f"Classes in fold {unseen!r} and in {seen!r}, which must not share any: {shared}.")
 
 
 def _repeated(values: Sequence[str]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -79,3 +79,11 @@ def as_indices(rows: ArrayLike) -> np.ndarray:
     if found.size and not np.issubdtype(found.dtype, np.integer):
         raise ValueError(f"Clip indices have type {found.dtype}; expected integers.")
     return found.astype(np.int64).reshape(-1)
+
+
+def first_few(items: Iterable[str], count: int = 5) -> str:
+    """Join `items` for a message, at most `count` of them: "a, b, c, d, e, ... (12 in all)"."""
+    found = list(items)
+    if len(found) <= count:
+        return ", ".join(found)
+    return f"{', '.join(found[:count])}, ... ({len(found)} in all)"
