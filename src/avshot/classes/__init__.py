@@ -1,0 +1,1 @@
+"""Classes from words: phrases, text encoders, class-embedding optimisation."""
