@@ -1,0 +1,220 @@
+"""TCaF: a transformer in which sound and picture look at each other across time, matched to class embeddings.
+
+Audio and visual steps become tokens with their real time stamps; in every layer a token looks only at tokens of the
+*other* modality and at a class token, whose output is projected beside the projected class embeddings. A clip
+belongs to the class whose projection lies nearest.
+
+Paper: Mercea, Hummel, Koepke, Akata, "Temporal and cross-modal attention for audio-visual zero-shot learning", ECCV
+2022, https://arxiv.org/abs/2207.09966; thesis chapter 3. Authors' code: https://github.com/ExplainableML/TCAF-GZSL.
+
+How ours differs from the authors' code, and why:
+
+- Time stamps are real in testing too. Theirs are real in training, but the function used for validation and test passes
+  none, so both modalities get 0, 1, 2, ...; `index_time_at_inference=True` restores that.
+- Padded steps enter neither batch statistics nor outputs (`norm_over_padding=True` restores the former), so a clip's
+  score does not depend on what it is batched with. Their embedding of padding is left out: nothing reads it.
+- Their visual features are normalised over *time* (a default argument); kept in the published presets
+  (`visual_scaling="time"`) because released weights and numbers come from it, not for own features.
+- One LayerNorm serves both parts of a layer: kept (`shared_norm`).
+- Cropping of long clips (ActivityNet) goes by time stamps (see `avshot.nn.augment.crop_window`). Other clips are padded
+  to the longest of the batch, without any limit.
+- Theirs runs an extra inference pass in train mode each step, which also moves batch-norm statistics; ours does not.
+
+`W_proj` runs twice per step, as theirs does: over the words of the batch's clips (regression, reconstruction) and over
+the list of classes (cross-entropy); the two passes have different batch statistics. `project_per_clip=False` runs it
+once over the classes.
+
+A missing modality has no tokens; the class token then looks at the other one alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from avshot.method import Inputs, Method, Needs, Preset, Recipe, method, replace_fields
+from avshot.nn.fusion import FusionConfig, TemporalFusion
+from avshot.nn.fusion_weights import load_renamed, read_fusion
+from avshot.nn.mlp import EmbNet1, EmbNet2
+from avshot.types import Batch, Classes, Features
+
+
+@dataclass(frozen=True)
+class Config(FusionConfig):
+    """Settings of `tcaf`: those of the fusion, and of the matching to class embeddings."""
+
+    dim_out: int = 64  # width of the common space; thesis d_out
+    decoder_hidden: int = 512  # hidden width of O_proj and D_o; thesis d_fhidd
+    dropout_output: float = 0.1  # in O_proj and D_o; thesis drop_proj_o
+    dropout_text: float = 0.1  # in W_proj and D_w; thesis drop_proj_w
+    project_per_clip: bool = True  # run W_proj a second time over the clips' words (authors); False: only over classes
+    cross_entropy: float = 1.0  # weight of l_ce; 0 removes it (thesis Table 3.2)
+    regression: float = 1.0  # weight of l_reg
+    reconstruction: float = 1.0  # weight of l_rec; 0 removes it (thesis Table 3.2)
+
+
+def _published(source: str, lr: float, schedule: str, **fields: Any) -> Preset:
+    recipe = Recipe(
+        epochs=50, batches_per_epoch=300, batch_size=64, lr=lr, weight_decay=1e-5, schedule=schedule, beta_grid="avca"
+    )
+    return Preset(replace_fields(Config(norm_over_padding=True), fields), recipe, f"TCAF-GZSL, {source}")
+
+
+_CLS = "configuration of the C3D + VGGish features; dropouts as thesis section 3.4.1"
+_MAIN = "configuration of the SeLaVi features (in the code alone, not in the thesis)"
+_CLS_LONG = _CLS + ", except drop_enc: 0.3 in the code (here), 0.1 in the thesis"
+_LONG = {"train_visual_steps": 60, "test_visual_steps": 300}  # ActivityNet's "fixed" mode
+
+
+@method
+class Tcaf(Method):
+    """Temporal cross-modal attention, projected beside the class embeddings."""
+
+    needs = Needs(texts=1, temporal=True)
+    Config = Config
+    presets = {
+        "default": Preset(
+            Config(
+                dim=128,
+                encoder_hidden=256,
+                layers=2,
+                heads=4,
+                head_dim=32,
+                fourier_scale=1.0,
+                audio_scaling="standardise",
+                visual_scaling="standardise",
+                dropout_encoder=0.1,
+                dropout_position=0.1,
+                dropout_transformer=0.1,
+            ),
+            Recipe(epochs=20, batches_per_epoch=50, batch_size=64, lr=5e-4, weight_decay=1e-5, beta_grid="avca"),
+            "small own datasets",
+        ),
+        "ucf-cls": _published(_CLS, 7e-5, "plateau"),
+        "activitynet-cls": _published(
+            _CLS + ", except drop_enc: 0.3 in the code, 0.1 in the thesis",
+            7e-5,
+            "plateau",
+            dropout_transformer=0.4,
+            **_LONG,
+        ),
+        "vggsound-cls": _published(
+            _CLS,
+            6e-5,
+            "constant",
+            layers=8,
+            dropout_encoder=0.2,
+            dropout_position=0.1,
+            dropout_transformer=0.5,
+            dropout_output=0.2,
+        ),
+        "ucf-main": _published(
+            _MAIN, 5e-5, "plateau", layers=5, encoder_hidden=256, dropout_encoder=0.4, dropout_output=0.2
+        ),
+        "activitynet-main": _published(
+            _MAIN, 7e-5, "plateau", layers=8, heads=3, head_dim=128, encoder_hidden=128, dropout_encoder=0.2, **_LONG
+        ),
+        "vggsound-main": _published(
+            _MAIN,
+            7e-5,
+            "constant",
+            layers=8,
+            heads=6,
+            head_dim=128,
+            encoder_hidden=128,
+            dropout_encoder=0.2,
+            dropout_transformer=0.5,
+            dropout_output=0.2,
+            dropout_text=0.2,
+        ),
+    }
+    paper = "Mercea et al., Temporal and cross-modal attention for audio-visual zero-shot learning, ECCV 2022"
+
+    def __init__(self, config: Config, inputs: Inputs) -> None:
+        super().__init__(config, inputs)
+        text, out, hidden = inputs.text_dim, config.dim_out, config.decoder_hidden
+        self.fusion = TemporalFusion(config, inputs.audio, inputs.visual)
+        self.project_output = EmbNet2(config.dim, hidden, out, dropout=config.dropout_output)
+        self.project_text = EmbNet1(text, out, dropout=config.dropout_text)
+        self.decode_output = EmbNet2(out, hidden, text, dropout=config.dropout_output)
+        self.decode_text = EmbNet1(out, text, dropout=config.dropout_text)
+
+    def embed(self, features: Features) -> Tensor:
+        """Clips in the common space, theta_o: `[clip, dim_out]`, never negative."""
+        return self.project_output(self.fusion(features).clip)
+
+    def embed_classes(self, classes: Classes) -> Tensor:
+        """Classes in the common space, theta_w: `[class, dim_out]`, never negative."""
+        (text,) = classes.text.values()
+        return self.project_text(text)
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        """Thesis eq. 3.15: `cross_entropy` (3.16), `regression` (3.17), `reconstruction` (3.18).
+
+        The squared errors are means over elements, as in the authors' code; the thesis prints sums over dimensions.
+        """
+        config = self.config
+        (text,) = batch.classes.text.values()
+        word = text[batch.labels]
+        theta_o = self.embed(batch.features)
+        theta_all = self.project_text(text)
+        theta_w = self.project_text(word) if config.project_per_clip else theta_all[batch.labels]
+        terms = {
+            "cross_entropy": (config.cross_entropy, F.cross_entropy(theta_o @ theta_all.T, batch.labels)),
+            "regression": (config.regression, F.mse_loss(theta_o, theta_w)),
+            "reconstruction": (
+                config.reconstruction,
+                F.mse_loss(self.decode_output(theta_o), word) + F.mse_loss(self.decode_text(theta_w), word),
+            ),
+        }
+        return {name: weight * term for name, (weight, term) in terms.items()}
+
+    def score(self, features: Features, classes: Classes) -> Tensor:
+        """Negative Euclidean distance of theta_o to theta_w of every class (eq. 3.14): `[clip, class]`."""
+        # Not by matrix products, whose rounding depends on how many rows there are.
+        return -torch.cdist(
+            self.embed(features), self.embed_classes(classes), compute_mode="donot_use_mm_for_euclid_dist"
+        )
+
+
+_HEADS = {
+    "O_proj.": "project_output.",
+    "W_proj.": "project_text.",
+    "D_o.": "decode_output.",
+    "D_w.": "decode_text.",
+}
+
+
+def from_official(state_dict: Mapping[str, Tensor], **overrides: Any) -> Tcaf:
+    """Make a `Tcaf` from weights in the layout of the authors' code.
+
+    Every size is read from the tensors but the split of the attention's width into heads (`head_dim`, 64 by default;
+    128 for the "main" features of ActivityNet and VGGSound). The text encoder is named "w2v".
+
+    Args:
+        state_dict: What the authors' checkpoint holds under "model".
+        overrides: Fields of `Config`, for example `head_dim=128`, `index_time_at_inference=True`.
+
+    Returns:
+        The method in eval mode: `-score(features, classes)` are the authors' class distances for raw features (they
+        are scaled inside: audio / 255, visual normalised over time) with time stamps in seconds.
+
+    Raises:
+        ValueError: A tensor is missing, unknown or of a wrong shape; the message names it.
+    """
+    weights, sizes, inputs = read_fusion(state_dict, _HEADS, head_dim=overrides.pop("head_dim", 64))
+    for key in ("project_output.fc.0.weight", "project_output.fc.4.weight", "project_text.fc.0.weight"):
+        if key not in weights:
+            raise ValueError(f"The state dict holds no tensor for {key}; expected the layout of TCAF-GZSL.")
+    sizes["decoder_hidden"], sizes["dim_out"] = (
+        len(weights["project_output.fc.0.weight"]),
+        len(weights["project_output.fc.4.weight"]),
+    )
+    text = {"w2v": weights["project_text.fc.0.weight"].shape[1]}
+    config = replace_fields(Config(), {**sizes, **overrides})
+    return load_renamed(Tcaf(config, Inputs(*inputs, text)), weights)

@@ -1,0 +1,129 @@
+"""The two dense blocks of the AVCA family (AVCA, TCaF, ClipClap, AV-Diff): Linear, batch norm, ReLU, dropout.
+
+The layers sit in `fc` under the indices of the authors' code, so released weights load by name: `fc.0` and `fc.4` are
+linear, `fc.1` and `fc.5` are batch norms.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class BatchNorm(nn.BatchNorm1d):
+    """`torch.nn.BatchNorm1d` over `[row, dim]` that also accepts fewer than two rows while training.
+
+    The variance of one row is undefined and PyTorch raises; a batch with one audible clip is legal here, so such a
+    batch is normalised with the running statistics and does not update them.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalise `[row, dim]`, zero rows included."""
+        if len(input) == 0:
+            return input
+        if self.training and len(input) < 2:
+            return F.batch_norm(input, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
+        return super().forward(input)
+
+
+class _Rows(nn.Module):
+    """Applies `fc` to the rows of `[..., dim]`, or to those of them that a mask marks as real."""
+
+    fc: nn.Sequential
+
+    def forward(self, value: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Map vectors `[..., in]` to `[..., out]`.
+
+        Args:
+            value: Vectors.
+            mask: `[...]` bool, True = real. Only real rows pass, so that padding neither costs time nor enters the
+                batch statistics; the others come out as zeros. None takes every row (as the authors' code does).
+        """
+        if mask is None:
+            rows = self.fc(value.reshape(-1, value.shape[-1]))
+            return rows.reshape(*value.shape[:-1], rows.shape[-1])
+        rows = self.fc(value[mask])
+        out = rows.new_zeros(*mask.shape, rows.shape[-1])
+        out[mask] = rows
+        return out
+
+
+class EmbNet1(_Rows):
+    """One dense layer: Linear, batch norm, ReLU, dropout.
+
+    Args:
+        dim_in: Width of the input.
+        dim_out: Width of the output, which is never negative (ReLU is last but for dropout).
+        dropout: Probability.
+    """
+
+    def __init__(self, dim_in: int, dim_out: int, *, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.fc = nn.Sequential(nn.Linear(dim_in, dim_out), BatchNorm(dim_out), nn.ReLU(), nn.Dropout(dropout))
+
+
+class EmbNet2(_Rows):
+    """Two dense layers, each Linear, batch norm, ReLU, dropout.
+
+    Args:
+        dim_in: Width of the input.
+        hidden: Width of the hidden layer.
+        dim_out: Width of the output, which is never negative (ReLU is last but for dropout).
+        dropout: Probability, after both layers.
+        momentum: Of the running statistics of the *second* batch norm alone (as AVCA's flag does); the first uses 0.1.
+    """
+
+    def __init__(self, dim_in: int, hidden: int, dim_out: int, *, dropout: float = 0.0, momentum: float = 0.1) -> None:
+        super().__init__()
+        self.fc = nn.Sequential(
+            nn.Linear(dim_in, hidden),
+            BatchNorm(hidden),
+            nn.ReLU(),
+            nn.Dropout(dropout),
+            nn.Linear(hidden, dim_out),
+            BatchNorm(dim_out, momentum=momentum),
+            nn.ReLU(),
+            nn.Dropout(dropout),
+        )
+
+
+class InputScaling(nn.Module):
+    """Bring raw features to a common scale before the first layer.
+
+    Kinds: `"none"`; `"over255"` divides by 255 (TCaF does so to its audio features, which come as bytes);
+    `"time"` gives every channel unit L2 norm over the real steps of the clip (TCaF does so to its visual features: a
+    default argument of `F.normalize` that on `[clip, time, dim]` runs over time); `"features"` gives every step unit L2
+    norm; `"standardise"` subtracts mean and divides by deviation per channel, both running averages over training.
+
+    Args:
+        kind: One of the above.
+        dim: Width of the features.
+
+    Raises:
+        ValueError: Unknown kind.
+    """
+
+    kinds = ("none", "over255", "time", "features", "standardise")
+
+    def __init__(self, kind: str, dim: int) -> None:
+        super().__init__()
+        if kind not in self.kinds:
+            raise ValueError(f"Input scaling is {kind!r}; expected one of {', '.join(self.kinds)}.")
+        self.kind = kind
+        self.norm = BatchNorm(dim, affine=False) if kind == "standardise" else None
+
+    def forward(self, value: Tensor, mask: Tensor) -> Tensor:
+        """Scale `[clip, time, dim]`; values where `mask [clip, time]` is False come out as zeros."""
+        value = torch.where(mask[..., None], value, torch.zeros_like(value))
+        if self.kind == "over255":
+            return value / 255
+        if self.kind == "time":
+            return F.normalize(value, dim=1)
+        if self.kind == "features":
+            return F.normalize(value, dim=2)
+        if self.norm is not None:
+            out = torch.zeros_like(value)
+            out[mask] = self.norm(value[mask])
+            return out
+        return value
