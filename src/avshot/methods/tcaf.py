@@ -31,7 +31,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -58,6 +58,9 @@ class Config(FusionConfig):
     reconstruction: float = 1.0  # weight of l_rec; 0 removes it (thesis Table 3.2)
 
 
+_Config = Config  # for annotations inside the class, whose attribute `Config` hides the name
+
+
 def _published(source: str, lr: float, schedule: str, **fields: Any) -> Preset:
     recipe = Recipe(
         epochs=50, batches_per_epoch=300, batch_size=64, lr=lr, weight_decay=1e-5, schedule=schedule, beta_grid="avca"
@@ -77,7 +80,7 @@ class Tcaf(Method):
 
     needs = Needs(texts=1, temporal=True)
     Config = Config
-    presets = {
+    presets: ClassVar[Mapping[str, Preset]] = {
         "default": Preset(
             Config(
                 dim=128,
@@ -92,7 +95,7 @@ class Tcaf(Method):
                 dropout_position=0.1,
                 dropout_transformer=0.1,
             ),
-            Recipe(epochs=20, batches_per_epoch=50, batch_size=64, lr=5e-4, weight_decay=1e-5, beta_grid="avca"),
+            Recipe(epochs=20, batches_per_epoch=50, batch_size=64, lr=5e-4, weight_decay=1e-5, beta_grid="exact"),
             "small own datasets",
         ),
         "ucf-cls": _published(_CLS, 7e-5, "plateau"),
@@ -135,7 +138,7 @@ class Tcaf(Method):
     }
     paper = "Mercea et al., Temporal and cross-modal attention for audio-visual zero-shot learning, ECCV 2022"
 
-    def __init__(self, config: Config, inputs: Inputs) -> None:
+    def __init__(self, config: _Config, inputs: Inputs) -> None:
         super().__init__(config, inputs)
         text, out, hidden = inputs.text_dim, config.dim_out, config.decoder_hidden
         self.fusion = TemporalFusion(config, inputs.audio, inputs.visual)
@@ -173,6 +176,10 @@ class Tcaf(Method):
             ),
         }
         return {name: weight * term for name, (weight, term) in terms.items()}
+
+    def embeddings(self, features: Features, classes: Classes) -> tuple[Tensor, Tensor]:
+        """theta_o of the clips and theta_w of the classes."""
+        return self.embed(features), self.embed_classes(classes)
 
     def score(self, features: Features, classes: Classes) -> Tensor:
         """Negative Euclidean distance of theta_o to theta_w of every class (eq. 3.14): `[clip, class]`."""
