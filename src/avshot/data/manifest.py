@@ -1,0 +1,251 @@
+"""Declared datasets: a `.toml` that states the rule, and beside it a `.folds.csv` with the fold of each clip.
+
+`declare` makes both from a folder or a table of own videos; `load_manifest` reads them back. The table is what counts:
+it can be looked at, put under version control, and does not change when files are added later.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import os
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from avshot.data.dataset import FOLDS, Dataset
+from avshot.data.listing import Columns, list_clips
+from avshot.data.sources import FeatureSource, first_few
+from avshot.data.split import Split, SplitRule, split_clips
+from avshot.types import Clip
+
+_FIELDS = ("id", "path", "label", "start", "end", "group", "fold")
+
+
+@dataclass(frozen=True)
+class Declared:
+    """What `declare` made.
+
+    Attributes:
+        path: The `.toml` file; `load_dataset(str(path))` reads it.
+        dataset: The dataset, without features.
+        warnings: What the user should know about files, labels and folds.
+    """
+
+    path: Path
+    dataset: Dataset
+    warnings: tuple[str, ...]
+
+
+def declare(
+    source: str | Path,
+    out: str | Path,
+    *,
+    columns: Columns | None = None,
+    rule: SplitRule | None = None,
+    name: str | None = None,
+    media: str | Path | None = None,
+    skip_missing: bool = False,
+    overwrite: bool = False,
+) -> Declared:
+    """Declare a dataset: list the clips, cut them into folds, write `out` (`.toml`) and its `.folds.csv`.
+
+    Args:
+        source: Folder whose sub-folders are labels, or a CSV table.
+        out: Path of the `.toml` to write.
+        columns: What the columns of the table mean.
+        rule: How clips become folds; the default draws unseen labels and splits the others 70 / 15 / 15.
+        name: Name of the dataset; default: the stem of `out`.
+        media: Folder of the files a table names; default: beside the table, or in a sub-folder.
+        skip_missing: Leave out clips whose file is not there, in place of an error.
+        overwrite: Replace a dataset of the same path that differs.
+
+    Raises:
+        ValueError: The clips cannot be listed or split as asked (the message says why), `out` does not end in `.toml`,
+            or a different dataset is there already.
+
+    Example:
+        >>> declare("videos", "birds.toml", rule=SplitRule(unseen_test=2, seed=7))  # doctest: +SKIP
+    """
+    out, columns, rule = Path(out), columns or Columns(), rule or SplitRule()
+    if out.suffix != ".toml":
+        raise ValueError(f"The dataset is to be written to {out}; expected a path that ends in .toml.")
+    listing = list_clips(source, columns, media=media, skip_missing=skip_missing)
+    split = split_clips(listing.clips, rule)
+    table = out.with_suffix(".folds.csv")
+    stated: dict[str, Any] = {"source": {"path": _relative(source, out.parent)}}
+    if Path(source).is_file():
+        stated["source"] |= {"media": _relative(listing.media, out.parent)} | _present(asdict(columns))
+    stated["unseen"] = {"val": list(split.unseen_val), "test": list(split.unseen_test)} | _drawn(rule)
+    stated["split"] = _present({k: getattr(rule, k) for k in ("train", "val", "test", "group_disjoint", "seed")})
+    head: dict[str, Any] = {"name": name or out.stem, "folds": table.name, "rule": _digest(stated)}
+    phrases = {clip.label: clip.label.replace("_", " ") for clip in listing.clips if clip.label and "_" in clip.label}
+    texts = {out: _toml(head, stated, phrases), table: _folds_csv(listing.clips, split, out.parent)}
+    changed = [path for path, text in texts.items() if path.exists() and path.read_text(encoding="utf-8") != text]
+    if changed and not overwrite:
+        raise ValueError(f"{changed[0]} is there and differs; choose another path, or ask to overwrite it.")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    for path in (table, out):  # the .toml last: it points to the table
+        _replace(path, texts[path])
+    dataset = load_manifest(out, features=False)
+    return Declared(out, dataset, (*listing.warnings, *split.warnings, *dataset.warnings()))
+
+
+def load_manifest(path: str | Path, *, features: bool = True) -> Dataset:
+    """Read a declared dataset; `features=False` leaves the feature store alone.
+
+    Features come from the store named under `features` (relative to the file), else from `<stem>.features` beside it.
+
+    Raises:
+        ValueError: The file or its table of folds is missing or malformed.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"Dataset {path} is not there; make it with `avshot dataset`.")
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"{path} is not valid TOML: {error}.") from None
+    table = path.parent / str(content.get("folds", path.with_suffix(".folds.csv").name))
+    if not table.is_file():
+        raise ValueError(f"{path} keeps its folds in {table}, which is not there; run `avshot dataset` again.")
+    clips, folds = _read_folds(table)
+    notes = []
+    stated: dict[str, Any] = {key: content[key] for key in ("source", "unseen", "split") if key in content}
+    if "rule" in content and content["rule"] != _digest(stated):
+        notes.append(f"The rule in {path.name} was edited after {table.name} was made; the table is what is used.")
+    phrases = content.get("phrases", {})
+    names = sorted({clip.label for clip in clips if clip.label is not None})
+    unknown = sorted(set(phrases) - set(names))
+    if unknown:
+        raise ValueError(f"{path} gives phrases for classes that no clip has: {first_few(unknown)}.")
+    store = _open_features(path, content, notes) if features else None
+    name = str(content.get("name", path.stem))
+    return Dataset(name, tuple(clips), tuple(names), folds, store, phrases=phrases, notes=tuple(notes))
+
+
+def features_path(path: str | Path) -> str:
+    """Where the features of the declared dataset `path` are or will be: its `features` key, or `<stem>.features`."""
+    path = Path(path)
+    content = tomllib.loads(path.read_text(encoding="utf-8"))
+    wanted = content.get("features")
+    if wanted is None:
+        return str(path.with_suffix(".features"))
+    return str(wanted) if "://" in str(wanted) else str(path.parent / str(wanted))
+
+
+def _open_features(path: Path, content: Mapping[str, Any], notes: list[str]) -> FeatureSource | None:
+    from avshot.features.store import FeatureStore
+
+    where = features_path(path)
+    if "://" not in where and not (Path(where) / "store.json").is_file():
+        if "features" in content:
+            notes.append(f"The features of {path.name} are not there yet ({where}); make them with `avshot extract`.")
+        return None
+    return FeatureStore(where)
+
+
+def _read_folds(table: Path) -> tuple[list[Clip], dict[str, np.ndarray]]:
+    with open(table, newline="", encoding="utf-8-sig") as file:
+        reader = csv.DictReader(file)
+        rows = list(reader)
+    lacking = [name for name in ("id", "path", "label", "fold") if name not in (reader.fieldnames or ())]
+    if lacking:
+        raise ValueError(f"{table} has no column {', '.join(lacking)}; expected {', '.join(_FIELDS)}.")
+    base = Path(os.path.realpath(table.parent))
+    clips: list[Clip] = []
+    folds: dict[str, list[int]] = {fold: [] for fold in FOLDS}
+    for i, row in enumerate(rows):
+        file_path = row["path"] if "://" in row["path"] else os.path.normpath(base / row["path"])
+        start, end = (float(row[key]) if row.get(key) else None for key in ("start", "end"))
+        clips.append(Clip(row["id"], file_path, row["label"] or None, start, end, row.get("group") or None))
+        if row["fold"] and row["fold"] not in folds:
+            raise ValueError(f"{table}: clip {row['id']!r} is in fold {row['fold']!r}; expected {', '.join(FOLDS)}.")
+        if row["fold"]:
+            folds[row["fold"]].append(i)
+    return clips, {fold: np.array(found, dtype=np.int64) for fold, found in folds.items()}
+
+
+def _folds_csv(clips: Sequence[Clip], split: Split, base: Path) -> str:
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(_FIELDS)
+    for clip in sorted(clips, key=lambda clip: clip.id):
+        span = ("" if seconds is None else repr(seconds) for seconds in (clip.start, clip.end))
+        fold = split.fold_of.get(clip.id, "")
+        writer.writerow((clip.id, _relative(clip.path, base), clip.label or "", *span, clip.group or "", fold))
+    return out.getvalue()
+
+
+def _toml(head: Mapping[str, Any], stated: Mapping[str, Mapping[str, Any]], phrases: Mapping[str, str]) -> str:
+    lines = [
+        "# A dataset for avshot. The fold of each clip is in the table named under `folds`; the rule below made it.",
+        "# To split differently, declare the dataset again with `avshot dataset`.",
+        '# Features: the folder <this file without .toml>.features, or add a line  features = "folder or URL".',
+        *(f"{key} = {_value(value)}" for key, value in head.items()),
+    ]
+    comments = {
+        "unseen": [
+            "# All clips of these labels are in val_unseen or test_unseen (at most `cap` of each label, where stated).",
+            "# Stage 1 trains on train; stage 2 on train + val_seen + val_unseen, so val labels are seen in the test.",
+        ],
+        "split": [
+            "# Clips of each seen label: a count, or a fraction such as 0.15; train takes the rest where not stated."
+        ],
+    }
+    for section, content in stated.items():
+        lines += ["", *comments.get(section, []), f"[{section}]"]
+        lines += [f"{key} = {_value(value)}" for key, value in content.items()]
+    lines += [
+        "",
+        "# The words that stand for a class when its name is embedded, where they differ from the name.",
+        "[phrases]",
+    ]
+    lines += [f"{_value(label)} = {_value(words)}" for label, words in sorted(phrases.items())]
+    return "\n".join(lines) + "\n"
+
+
+def _value(value: Any) -> str:
+    """A TOML value. JSON strings are TOML strings, but for DEL, which TOML wants escaped."""
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_value(item) for item in value) + "]"
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _present(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def _drawn(rule: SplitRule) -> dict[str, Any]:
+    """How the unseen labels came about, where they were not named, and the cap on their clips."""
+    asked = {"val_drawn": rule.unseen_val, "test_drawn": rule.unseen_test}
+    found: dict[str, Any] = {key: amount for key, amount in asked.items() if not isinstance(amount, tuple)}
+    return found | _present({"cap": rule.unseen_cap})
+
+
+def _digest(stated: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(stated, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _relative(path: str | Path, base: Path) -> str:
+    """`path` relative to `base`, with forward slashes; absolute where there is no relative one (another drive).
+
+    Folders are resolved first: ".." behind a symbolic link leads elsewhere. The file itself may be a link.
+    """
+    full = Path(os.path.realpath(Path(path).parent)) / Path(path).name
+    try:
+        return Path(os.path.relpath(full, os.path.realpath(base))).as_posix()
+    except ValueError:
+        return full.as_posix()
+
+
+def _replace(target: Path, text: str) -> None:
+    partial = target.with_name(f".{target.name}.{os.getpid()}")
+    partial.write_text(text, encoding="utf-8")
+    os.replace(partial, target)
