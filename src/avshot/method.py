@@ -155,6 +155,13 @@ class Method(nn.Module, ABC):
     def score(self, features: Features, classes: Classes) -> Tensor:
         """Scores `[clip, class]`, higher is better, in eval mode independent of the other clips of the batch."""
 
+    def embeddings(self, features: Features, classes: Classes) -> tuple[Tensor, Tensor] | None:
+        """Clips `[clip, dim]` and classes `[class, dim]` in the space they are compared in; None without such a space.
+
+        Only pictures use it.
+        """
+        return None
+
     def phases(self) -> tuple[Phase, ...]:
         """Phases of training, in order; one that trains everything unless overridden."""
         return (Phase(),)

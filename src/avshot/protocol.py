@@ -307,14 +307,13 @@ def _write(
 
 @torch.inference_mode()
 def _embeddings(model: Method, part: _Part) -> dict[str, Tensor]:
-    """Pooled inputs of the judged clips, and clip and class embeddings where the method has an `embed`."""
-    device = next(model.parameters()).device
-    features = part.source.features(slice(None))
-    audio, visual = features.pooled()
-    tensors = {"audio": audio, "visual": visual}
-    if hasattr(model, "embed"):
-        rows = range(0, len(features), SCORING_BATCH)
-        tensors["clip"] = torch.cat([model.embed(features[i : i + SCORING_BATCH].to(device)).cpu() for i in rows])
-    if hasattr(model, "embed_classes"):
-        tensors["class"] = model.embed_classes(part.classes.to(device)).cpu()
-    return tensors
+    """Pooled inputs of the judged clips, and clip and class embeddings where the method has a joint space."""
+    device, rows = next(model.parameters()).device, []
+    classes = part.classes.to(device)
+    for i in range(0, len(part.source), SCORING_BATCH):
+        features = part.source.features(slice(i, i + SCORING_BATCH))
+        joint = model.embeddings(features.to(device), classes)
+        row = dict(zip(("audio", "visual"), features.pooled(), strict=True))
+        rows.append(row if joint is None else row | {"clip": joint[0].cpu(), "class": joint[1].cpu()})
+    tensors = {key: torch.cat([row[key] for row in rows]) for key in rows[0] if key != "class"}
+    return tensors | ({"class": rows[0]["class"]} if "class" in rows[0] else {})

@@ -184,7 +184,8 @@ class Run:
         with safe_open(self.path / "scores.safetensors", framework="pt") as file:
             tensors = [file.get_tensor(f"{part}/{key}") for key in ("scores", "labels", "seen")]
         about = self.info["scored"][part]
-        return Scored(*tensors, tuple(about["names"]), tuple(about["ids"]))
+        scores, labels, seen = tensors
+        return Scored(scores, labels, seen, tuple(about["names"]), tuple(about["ids"]))
 
     def embeddings(self) -> dict[str, Tensor]:
         """Test clips as tensors: `audio`, `visual` (pooled inputs) and, where the method embeds, `clip`, `class`."""

@@ -83,6 +83,7 @@ class History:
 
     @property
     def best(self) -> int:
+        """Epoch with the best score, or the last one without scores."""
         return int(np.argmax(self.scores)) if self.scores else len(self.losses) - 1
 
 
@@ -132,10 +133,10 @@ def train(
         history = state.history
         method.load_state_dict(state.weights)
     for epoch in range(len(history.losses), total):
-        if phase is not _phase_of(method, epoch, recipe.epochs):
+        if phase != _phase_of(method, epoch, recipe.epochs):
             phase = _phase_of(method, epoch, recipe.epochs)
             optimiser = _optimiser(method, phase, recipe)
-            if state is not None:
+            if state is not None and phase == _phase_of(method, epoch - 1, recipe.epochs):
                 _restore_optimiser(optimiser, state.optimiser, device)
         assert optimiser is not None
         state = None

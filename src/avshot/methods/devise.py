@@ -90,3 +90,7 @@ class Devise(Method):
         (text,) = classes.text.values()
         embedded = self.embed(features)
         return embedded @ text.T if self.config.distance == "dot" else -torch.cdist(embedded, text)
+
+    def embeddings(self, features: Features, classes: Classes) -> tuple[Tensor, Tensor]:
+        """Embedded clips beside the class embeddings."""
+        return self.embed(features), next(iter(classes.text.values()))

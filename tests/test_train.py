@@ -1,0 +1,131 @@
+"""The training loop: determinism, exact resume, schedules."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from avshot.data.sampling import BalancedSampler
+from avshot.method import Inputs, Recipe, create_method
+from avshot.train import ClipSource, Judgement, train
+from avshot.types import Classes
+from synthetic import synthetic_dataset
+
+RECIPE = Recipe(epochs=4, batches_per_epoch=3, batch_size=8, lr=1e-2)
+
+
+def setup(seed=0, method="devise", **overrides):
+    dataset = synthetic_dataset()
+    names = dataset.names[:6]
+    classes = Classes(names, {"made": dataset.text["made"][:6]}, torch.ones(6, dtype=torch.bool))
+    source = ClipSource(dataset, dataset.folds["train"], classes)
+    torch.manual_seed(seed)
+    return source, create_method(method, Inputs(12, 10, {"made": 16}), **overrides)
+
+
+def weights(model):
+    return {k: v.clone() for k, v in model.state_dict().items()}
+
+
+def same(a, b):
+    return all(torch.equal(a[k], b[k]) for k in a)
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize("schedule", ["constant", "cosine", "plateau"])
+@pytest.mark.parametrize("at", [1, 3])
+def test_a_killed_training_resumes_to_the_same_weights(tmp_path, schedule, at):
+    recipe = Recipe(**{**RECIPE.__dict__, "schedule": schedule})
+
+    def judge(model):  # falls after the first epoch, so that the plateau rule has something to do
+        return Judgement(-float(sum(p.abs().sum() for p in model.parameters())), 0.5)
+
+    source, whole = setup()
+    expected = train(whole, source, recipe, seed=7, judge=judge)
+
+    def die(done, total, numbers):
+        if done == at:
+            raise Killed
+
+    source, part = setup()
+    with pytest.raises(Killed):
+        train(part, source, recipe, seed=7, judge=judge, checkpoint=tmp_path / "c", progress=die)
+    source, fresh = setup(seed=99)  # other initial weights: all must come from the checkpoint
+    history = train(fresh, source, recipe, seed=7, judge=judge, checkpoint=tmp_path / "c")
+    assert same(weights(fresh), weights(whole))
+    assert history == expected
+    assert len(history.losses) == 4
+
+
+def test_the_seed_decides_and_fewer_epochs_are_a_prefix():
+    source, a = setup()
+    _, b = setup()
+    _, c = setup()
+    long = train(a, source, RECIPE, seed=1)
+    short = train(b, source, RECIPE, seed=1, epochs=2)
+    other = train(c, source, RECIPE, seed=2, epochs=2)
+    assert short.losses == long.losses[:2]
+    assert other.losses != short.losses
+
+
+def test_a_checkpoint_of_another_training_is_refused(tmp_path):
+    source, model = setup()
+    train(model, source, RECIPE, seed=1, epochs=1, checkpoint=tmp_path / "c")
+    with pytest.raises(ValueError, match="another seed or recipe"):
+        train(model, source, RECIPE, seed=2, checkpoint=tmp_path / "c")
+
+
+def test_the_plateau_rule_cuts_on_the_fourth_bad_epoch_and_stage_two_replays_it():
+    recipe = Recipe(**{**RECIPE.__dict__, "schedule": "plateau", "epochs": 10})
+    source, model = setup()
+    scores = iter([1.0, 2.0] + [0.0] * 8)
+    history = train(model, source, recipe, seed=0, judge=lambda _: Judgement(next(scores), 0.0))
+    assert history.best == 1
+    assert history.drops == [5, 9]
+    _, replayed = setup()
+    train(replayed, source, recipe, seed=0, drops=history.drops)
+    assert same(weights(replayed), weights(model))
+    _, plain = setup()
+    train(plain, source, recipe, seed=0, drops=())
+    assert not same(weights(plain), weights(model))
+
+
+def test_a_loss_that_is_not_finite_stops_with_one_sentence():
+    source, model = setup()
+    with torch.no_grad():
+        model.map.weight.fill_(math.inf)
+    with pytest.raises(ValueError, match="not finite"):
+        train(model, source, RECIPE, seed=0)
+
+
+def test_an_unknown_schedule_is_named():
+    source, model = setup()
+    with pytest.raises(ValueError, match="'linear' does not exist"):
+        train(model, source, Recipe(schedule="linear"), seed=0)
+
+
+def test_the_sampler_draws_classes_equally_and_negatives_of_other_classes():
+    labels = torch.tensor([0] * 90 + [3] * 9 + [5])
+    sampler = BalancedSampler(labels)
+    generator = torch.Generator().manual_seed(0)
+    drawn = sampler.draw(6000, generator)
+    counts = torch.bincount(labels[drawn], minlength=6)
+    assert counts[[1, 2, 4]].sum() == 0
+    np.testing.assert_allclose(counts[[0, 3, 5]] / 6000, 1 / 3, atol=0.03)
+    within = torch.bincount(drawn[labels[drawn] == 0], minlength=90)
+    assert (within > 0).all()
+    negatives = labels[sampler.negatives(labels[drawn], generator)]
+    assert (negatives != labels[drawn]).all()
+    others = torch.bincount(negatives[labels[drawn] == 0], minlength=6)
+    np.testing.assert_allclose(others[[3, 5]] / others.sum(), 0.5, atol=0.05)
+
+
+def test_the_sampler_refuses_nothing_and_one_class():
+    with pytest.raises(ValueError, match="0 clips"):
+        BalancedSampler(torch.tensor([], dtype=torch.long))
+    with pytest.raises(ValueError, match="at least two classes"):
+        BalancedSampler(torch.tensor([2, 2])).negatives(torch.tensor([2]), torch.Generator())
