@@ -1,0 +1,307 @@
+"""AVCA: loss terms against the formulas written out row by row, and released weights against a naive model."""
+
+import itertools
+import math
+
+import pytest
+import torch
+
+import avshot.methods.avca as avca
+from avshot.method import Inputs, create_method
+from avshot.official_weights import load_official
+from avshot.types import Batch, Classes, Features
+
+INPUTS = Inputs(audio=10, visual=12, text={"w2v": 8})
+SMALL = {"hidden": 16, "width": 12, "embedding": 6, "heads": 2, "head_dim": 5, "feedforward": 7}
+
+
+def make_classes(count=5, dim=8, seed=0):
+    text = torch.nn.functional.normalize(torch.randn(count, dim, generator=torch.Generator().manual_seed(seed)), dim=1)
+    return Classes(tuple(f"c{i}" for i in range(count)), {"w2v": text}, torch.ones(count, dtype=torch.bool))
+
+
+def make_batch(size=9, seed=1):
+    generator = torch.Generator().manual_seed(seed)
+    classes = make_classes()
+
+    def clips(labels):
+        audio = torch.randn(size, 10, generator=generator)
+        return Batch(Features.averaged(audio, torch.randn(size, 12, generator=generator)), labels, classes)
+
+    labels = torch.arange(size) % 5
+    other = clips((labels + 2) % 5)
+    positive = clips(labels)
+    return Batch(positive.features, labels, classes, negative=other)
+
+
+def small(**overrides):
+    torch.manual_seed(0)
+    return shaken(create_method("avca", INPUTS, preset="ucf-main", **(SMALL | overrides)))
+
+
+def shaken(model):
+    """Give batch normalisation statistics that matter, and switch to eval mode."""
+    generator = torch.Generator().manual_seed(7)
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm1d):
+            module.running_mean.copy_(0.2 * torch.randn(module.num_features, generator=generator))
+            module.running_var.copy_(0.5 + torch.rand(module.num_features, generator=generator))
+            module.bias.data.copy_(0.5 * torch.rand(module.num_features, generator=generator))
+    return model.eval()
+
+
+def distance(x, y):
+    return math.sqrt(sum((float(p) - float(q)) ** 2 for p, q in zip(x, y, strict=True)))
+
+
+def triplet(anchor, positive, negative):
+    return sum(
+        max(0.0, distance(a, p) - distance(a, n) + 1.0) for a, p, n in zip(anchor, positive, negative, strict=True)
+    ) / len(anchor)
+
+
+def squared(left, right):
+    pairs = [(float(x), float(y)) for p, q in zip(left, right, strict=True) for x, y in zip(p, q, strict=True)]
+    return sum((x - y) ** 2 for x, y in pairs) / len(pairs)
+
+
+def embedded(model, batch):
+    phi_a, phi_v, theta_a, theta_v = model.embed(batch.features)
+    w = batch.classes.text["w2v"][batch.labels]
+    theta_w = model.word_projection(w)
+    rho_a, rho_v, rho_w = (model.decoder(theta) for theta in (theta_a, theta_v, theta_w))
+    return phi_a, phi_v, theta_a, theta_v, w, theta_w, rho_a, rho_v, rho_w
+
+
+@torch.no_grad()
+def test_loss_terms_equal_the_papers_equations():
+    model, batch = small(), make_batch()
+    phi_a, phi_v, a, v, w, t, rho_a, rho_v, rho_w = embedded(model, batch)
+    _, _, a_, v_, _, t_, rho_a_, rho_v_, _ = embedded(model, batch.negative)
+    back_a, back_v = model.audio_reconstruction(a), model.visual_reconstruction(v)
+    expected = {
+        "triplet": triplet(a, t, a_) + triplet(v, t, v_) + triplet(t, a, t_) + triplet(t, v, t_),
+        "reconstruction": squared(rho_a, w) + squared(rho_v, w) + squared(rho_w, w),
+        "decoded_triplet": triplet(rho_w, rho_a, rho_a_) + triplet(rho_w, rho_v, rho_v_),
+        "word_triplet": triplet(t, a, a_) + triplet(t, v, v_) + triplet(a, t, t_) + triplet(v, t, t_),
+        "regularisation": squared(back_v, phi_v) + squared(back_a, phi_a) + squared(v, t) + squared(a, t),
+    }
+    got = {name: float(value) for name, value in model.loss(batch).items()}
+    assert got == pytest.approx(expected, rel=1e-4, abs=1e-4)
+
+
+@torch.no_grad()
+def test_a_missing_modality_drops_out_of_the_loss_and_of_the_score():
+    model, batch = small(), make_batch()
+    silent = Batch(batch.features.only("visual"), batch.labels, batch.classes, batch.negative)
+    _, _, _, v, w, t, _, rho_v, rho_w = embedded(model, silent)
+    *_, t_, _, rho_v_, _ = embedded(model, batch.negative)
+    v_ = embedded(model, batch.negative)[3]
+    terms = model.loss(silent)
+    assert float(terms["triplet"]) == pytest.approx(triplet(v, t, v_) + triplet(t, v, t_), rel=1e-4)
+    assert float(terms["reconstruction"]) == pytest.approx(squared(rho_v, w) + squared(rho_w, w), rel=1e-4)
+    assert float(terms["decoded_triplet"]) == pytest.approx(triplet(rho_w, rho_v, rho_v_), rel=1e-4)
+
+    features = batch.features
+    other_audio = Features.averaged(features.audio[:, 0] + 3, features.visual[:, 0]).only("visual")
+    assert torch.equal(model.score(other_audio, batch.classes), model.score(features.only("visual"), batch.classes))
+    heard = model.score(features.only("audio"), batch.classes)
+    theta_a = model.embed(features.only("audio"))[2]
+    torch.testing.assert_close(heard, -torch.cdist(theta_a, model.word_projection(batch.classes.text["w2v"])))
+    assert not torch.allclose(heard, model.score(features, batch.classes))
+
+
+def test_position_vectors_are_trained_only_when_asked():
+    assert "position" not in dict(small().named_parameters())
+    assert "position" in small().state_dict()
+    assert "position" in dict(small(train_positions=True).named_parameters())
+
+
+@torch.no_grad()
+def test_paper_variants_change_the_block():
+    features, classes = make_batch().features, make_classes()
+    released = small().score(features, classes)
+    assert not torch.allclose(small(norm_first=False).score(features, classes), released)
+    assert len(small(share_feedforward=False).blocks[0].feedforward) == 2
+    assert small(share_feedforward=False, norm_first=False).score(features, classes).isfinite().all()
+
+
+def test_batch_without_negatives_is_refused():
+    batch = make_batch()
+    with pytest.raises(ValueError, match="negative"):
+        small().loss(Batch(batch.features, batch.labels, batch.classes))
+
+
+def test_published_presets_hold_the_published_values():
+    rates = {
+        name: (c.dropout_encoder, c.dropout_projection, c.dropout_decoder, p.recipe.batch_size, c.momentum)
+        for name, p in avca.AVCA.presets.items()
+        for c in [p.config]
+    }
+    assert rates["ucf-main"] == (0.2, 0.3, 0.5, 256, 0.1)
+    assert rates["ucf-cls"] == (0.2, 0.3, 0.5, 256, 0.99)
+    assert rates["activitynet-cls"] == rates["activitynet-main"] == (0.2, 0.2, 0.1, 256, 0.99)
+    assert rates["vggsound-main"] == (0, 0, 0.1, 64, 0.1)
+    assert rates["vggsound-cls"] == (0, 0, 0, 256, 0.99)
+    assert all(p.recipe.weight_decay == 1e-5 for p in avca.AVCA.presets.values())
+
+
+# --- released weights ------------------------------------------------------------------------------------------------
+
+
+def official_state_dict(audio=512, visual=512, hidden=512, width=300, inner=300, out=64, text=300):
+    """Random tensors of the names and shapes of a released AVCA checkpoint."""
+    generator = torch.Generator().manual_seed(3)
+
+    def draw(*shape):
+        return torch.randn(*shape, generator=generator)
+
+    tensors = {"pos_emb1D": draw(2, width)}
+
+    def linear(name, inputs, outputs, bias=True):
+        tensors[f"{name}.weight"] = draw(outputs, inputs) / inputs**0.5
+        if bias:
+            tensors[f"{name}.bias"] = 0.1 * draw(outputs)
+
+    def norm(name, size, running=True):
+        tensors[f"{name}.weight"], tensors[f"{name}.bias"] = 1 + 0.2 * draw(size), 0.3 * draw(size)
+        if running:
+            tensors[f"{name}.running_mean"] = 0.2 * draw(size)
+            tensors[f"{name}.running_var"] = 0.5 + torch.rand(size, generator=generator)
+            tensors[f"{name}.num_batches_tracked"] = torch.tensor(1000)
+
+    def layers(name, *sizes):
+        for i, (inputs, outputs) in enumerate(itertools.pairwise(sizes)):
+            linear(f"{name}.fc.{4 * i}", inputs, outputs)
+            norm(f"{name}.fc.{4 * i + 1}", outputs)
+
+    layers("A_enc", audio, hidden, width)
+    layers("V_enc", visual, hidden, width)
+    attention, feed = "cross_attention.layers.0.0", "cross_attention.layers.0.1"
+    norm(f"{attention}.norm", width, running=False)
+    linear(f"{attention}.fn.to_qkv", width, 3 * inner, bias=False)
+    linear(f"{attention}.fn.to_out.0", inner, width)
+    norm(f"{feed}.norm", width, running=False)
+    linear(f"{feed}.fn.net.0", width, 64)
+    linear(f"{feed}.fn.net.3", 64, width)
+    layers("W_proj", text, out)
+    layers("D", out, text)
+    for side in "AV":
+        layers(f"{side}_proj", width, hidden, out)
+        layers(f"{side}_rec", out, width)
+    return tensors
+
+
+def naive_distances(tensors, audio, visual, text, heads=3):
+    """The released model in eval mode, written from its formulas with plain matrix products in double precision."""
+    t = {key: value.double() for key, value in tensors.items()}
+
+    def linear(name, x):
+        return x @ t[f"{name}.weight"].T + t[f"{name}.bias"]
+
+    def layers(name, x, count):
+        for i in range(count):
+            x, bn = linear(f"{name}.fc.{4 * i}", x), f"{name}.fc.{4 * i + 1}"
+            x = (x - t[f"{bn}.running_mean"]) / (t[f"{bn}.running_var"] + 1e-5).sqrt()
+            x = (x * t[f"{bn}.weight"] + t[f"{bn}.bias"]).clamp(min=0)
+        return x
+
+    def layer_norm(name, x):
+        centred = x - x.mean()
+        return centred / (centred.square().mean() + 1e-5).sqrt() * t[f"{name}.weight"] + t[f"{name}.bias"]
+
+    def attend(x):
+        attention = "cross_attention.layers.0.0"
+        rows = [t[f"{attention}.fn.to_qkv.weight"] @ layer_norm(f"{attention}.norm", row) for row in x]
+        size = len(rows[0]) // (3 * heads)
+        mixed = torch.zeros(2, heads * size, dtype=torch.double)
+        for h in range(heads):
+            query, key, value = ([row[part * heads * size + h * size :][:size] for row in rows] for part in range(3))
+            for i in range(2):
+                weights = [math.exp(float(query[i] @ key[j]) / math.sqrt(size)) for j in range(2)]
+                mixed[i, h * size : (h + 1) * size] = (weights[0] * value[0] + weights[1] * value[1]) / sum(weights)
+        return x + linear(f"{attention}.fn.to_out.0", mixed)
+
+    def feed(x):
+        name = "cross_attention.layers.0.1"
+        inner = linear(f"{name}.fn.net.0", torch.stack([layer_norm(f"{name}.norm", row) for row in x]))
+        return x + linear(f"{name}.fn.net.3", inner * 0.5 * (1 + torch.erf(inner / math.sqrt(2))))
+
+    theta_w = layers("W_proj", text.double(), 1)
+    out = []
+    for a, v in zip(layers("A_enc", audio.double(), 2), layers("V_enc", visual.double(), 2), strict=True):
+        tokens = feed(attend(torch.stack([a, v]) + t["pos_emb1D"]))
+        theta_v = layers("V_proj", (v + tokens[1])[None], 2)[0]
+        out.append([(theta_v - word).square().sum().sqrt() for word in theta_w])
+    return torch.tensor(out)
+
+
+@pytest.mark.parametrize("sizes", [{}, {"audio": 128, "visual": 4096, "inner": 240}], ids=["main", "cls-4-heads"])
+def test_released_weights_give_the_authors_distances(sizes):
+    tensors = official_state_dict(**sizes)
+    heads = 4 if sizes else 3
+    model = load_official("avca", tensors, **({"heads": 4} if sizes else {}))
+    assert not model.training
+    generator = torch.Generator().manual_seed(5)
+    audio = torch.randn(6, sizes.get("audio", 512), generator=generator)
+    visual = torch.randn(6, sizes.get("visual", 512), generator=generator)
+    classes = make_classes(count=7, dim=300)
+    with torch.no_grad():
+        scores = model.score(Features.averaged(audio, visual), classes)
+    expected = naive_distances(tensors, audio, visual, classes.text["w2v"], heads=heads)
+    torch.testing.assert_close(-scores, expected.float(), atol=1e-4, rtol=0)
+    assert expected.std() > 0.01
+
+
+def test_released_weights_have_the_documented_size():
+    tensors = official_state_dict()
+    assert len(tensors) == 96
+    buffers = ("running_mean", "running_var", "num_batches_tracked")
+    assert sum(v.numel() for k, v in tensors.items() if not k.endswith(buffers)) == 1_693_108
+    model = load_official("avca", tensors, train_positions=True)
+    assert sum(p.numel() for p in model.parameters()) == 1_693_108
+    without = {k: v for k, v in tensors.items() if not k.endswith("num_batches_tracked")}
+    assert load_official("avca", without).state_dict().keys() == load_official("avca", tensors).state_dict().keys()
+
+
+def test_released_weights_with_a_tensor_too_few_or_too_many_are_refused():
+    tensors = official_state_dict()
+    less = {k: v for k, v in tensors.items() if k != "D.fc.0.bias"}
+    with pytest.raises(ValueError, match=r"missing 'D\.fc\.0\.bias'; unexpected nothing"):
+        load_official("avca", less)
+    with pytest.raises(ValueError, match="unexpected 'extra'"):
+        load_official("avca", tensors | {"extra": torch.zeros(1)})
+    with pytest.raises(ValueError, match=r"A_enc\.fc\.0\.weight.*missing"):
+        load_official("avca", {"weight": torch.zeros(1)})
+    with pytest.raises(ValueError, match=r"V_proj\.fc\.4\.bias.*expected \(64,\)"):
+        load_official("avca", tensors | {"V_proj.fc.4.bias": torch.zeros(3)})
+
+
+def test_released_weights_load_from_files(tmp_path):
+    from safetensors.torch import save_file
+
+    tensors = official_state_dict()
+    save_file(tensors, tmp_path / "avca.safetensors")
+    torch.save({"epoch": 7, "model": tensors, "metric": 0.27}, tmp_path / "avca.pt")
+    wanted = load_official("avca", tensors).state_dict()
+    for name in ("avca.safetensors", "avca.pt"):
+        got = load_official("avca", tmp_path / name).state_dict()
+        assert all(torch.equal(got[key], value) for key, value in wanted.items())
+
+
+def test_files_that_hold_no_weights_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="no file"):
+        load_official("avca", tmp_path / "nothing.pt")
+    (tmp_path / "text.pt").write_text("not a checkpoint")
+    with pytest.raises(ValueError, match="could not be read as plain tensors"):
+        load_official("avca", tmp_path / "text.pt")
+    torch.save({"epoch": 3}, tmp_path / "numbers.pt")
+    with pytest.raises(ValueError, match="'epoch'"):
+        load_official("avca", str(tmp_path / "numbers.pt"))
+
+
+def test_a_method_without_a_reader_names_those_that_have_one():
+    with pytest.raises(ValueError, match=r"'devise' has no reader.*avca"):
+        load_official("devise", {"w": torch.zeros(1)})
+    with pytest.raises(ValueError, match="does not exist"):
+        load_official("nonsense", {"w": torch.zeros(1)})
