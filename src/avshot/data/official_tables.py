@@ -101,7 +101,7 @@ def read_tables(root: str | Path, name: str) -> Tables:
         # The authors' cls tables equal the main ones, so either will do.
         found = [path for split in SPLITS if (path := base / f"{split}_split" / f"{stage}.csv").is_file()]
         if found:
-            clips[stage] = _read_clips(found[0], name, known)
+            clips[stage] = _read_clips(found[0], known)
     return Tables(name, names, _read_phrases(base, known), lists, clips, dict(known.spelt))
 
 
@@ -152,17 +152,17 @@ def _read_phrases(base: Path, known: _Names) -> dict[str, str]:
     return {known(row["original"].strip(), paths[0]): row["manual"].strip() for row in _rows(paths[0])}
 
 
-def _read_clips(path: Path, benchmark: str, known: _Names) -> tuple[Clip, ...]:
+def _read_clips(path: Path, known: _Names) -> tuple[Clip, ...]:
     clips = []
     for row in _rows(path):
         id = row["filename"].strip()
         start = float(row["start_seconds"]) if row.get("start_seconds") else None
         end = None if start is None else start + 10.0  # VGGSound clips are 10 s long
-        group = row["youtube_id"].strip() if row.get("youtube_id") else source_of(id, benchmark)
+        group = row["youtube_id"].strip() if row.get("youtube_id") else source_of(id)
         clips.append(Clip(id, label=known(row["label"].strip(), path), start=start, end=end, group=group))
     return tuple(clips)
 
 
-def source_of(id: str, benchmark: str) -> str:
-    """The recording that clip `id` was cut from: UCF `v_Archery_g01_c02` -> `v_Archery_g01`; else the YouTube id."""
+def source_of(id: str) -> str:
+    """The recording that clip `id` was cut from: `v_Archery_g01_c02` -> `v_Archery_g01`; else the YouTube id."""
     return id.rsplit("_", 1)[0]

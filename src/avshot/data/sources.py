@@ -82,8 +82,8 @@ def as_indices(rows: ArrayLike) -> np.ndarray:
 
 
 def first_few(items: Iterable[str], count: int = 5) -> str:
-    """Join `items` for a message, at most `count` of them: "a, b, c, d, e, ... (12 in all)"."""
+    """Join `items` for a message, at most `count` of them: "a, b, c, d, e, ..."."""
     found = list(items)
     if len(found) <= count:
         return ", ".join(found)
-    return f"{', '.join(found[:count])}, ... ({len(found)} in all)"
+    return f"{', '.join(found[:count])}, ..."
