@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from avshot.media.streams import BadFileError
+
 # Containers round time stamps (Matroska to 1 ms). A frame counts as shown from this many seconds before its stamp, so
 # that a wanted time on the border of two frames always takes the later one instead of jittering between them.
 SLACK = 0.75e-3
@@ -61,7 +63,7 @@ class Picture:
         from av.video.reformatter import VideoReformatter
 
         self.stream, self.request = stream, request
-        self.first: float | None = None  # stamp of the first decoded frame
+        self.first = math.inf  # stamp of the first key frame: nothing before it can be shown
         self.done = False
         self._base = float(stream.time_base)
         self._step = 1.0 / float(stream.average_rate) if stream.average_rate else 0.04
@@ -81,10 +83,11 @@ class Picture:
             return
         time = None if packet.pts is None else packet.pts * self._base
         wanted = self._next_wanted()
-        if packet.is_keyframe and time is not None and time - SLACK <= wanted and self._queue:
-            self._queue.clear()
-            self.stream.codec_context.flush_buffers()
-            self._held = None
+        if packet.is_keyframe and time is not None:
+            self.first = min(self.first, time)
+            if self._queue and time - SLACK <= wanted:
+                self._queue.clear()
+                self.stream.codec_context.flush_buffers()
         self._queue.append(packet)
         if time is None or time - SLACK > wanted:
             self._drain()
@@ -94,7 +97,7 @@ class Picture:
         if not self.done:
             self._drain()
             self._decode(None)
-            self._show(max(min(end, self.request.end), self._held_time + SLACK), last=True)
+            self._show(end if end > self._held_time else self._held_time + self._step, last=True)
         if self._buffer is None:
             return np.zeros((0, *self._shape, 3), np.uint8), np.zeros(0)
         return self._buffer[: len(self._times)], np.array(self._times)
@@ -120,8 +123,6 @@ class Picture:
             time = self._held_time + self._step if frame.pts is None else frame.pts * self._base
             if time == -math.inf:
                 time = 0.0
-            if self.first is None:
-                self.first = time
             if time <= self._held_time or self.done:  # stamps that run backwards are damage
                 continue
             self._show(time)
@@ -164,7 +165,7 @@ class Picture:
     def _grow(self, count: int, shape: tuple[int, ...]) -> None:
         size = math.prod(shape)
         if count * size > self.request.max_bytes:
-            raise TooBigError(
+            raise BadFileError(
                 f"{count} frames of {shape[1]}x{shape[0]} pixels exceed limits.bytes = {self.request.max_bytes}; "
                 "ask for fewer frames per second, a smaller size or a shorter span"
             )
@@ -184,10 +185,6 @@ class Picture:
             scale = self.request.short_side / min(height, width)
             height, width = max(1, round(height * scale)), max(1, round(width * scale))
         self._shape = (width, height) if turned else (height, width)
-
-
-class TooBigError(Exception):
-    """A stated limit was reached; the message ends in what to do."""
 
 
 def orientation(frame: Any) -> tuple[bool, Callable[[np.ndarray], np.ndarray]]:

@@ -22,6 +22,7 @@ class Sound:
     def __init__(self, stream: Any, start: float, end: float) -> None:
         self.stream, self.start, self.end = stream, start, end
         self.done = False
+        self.first = math.inf  # stamp of the first packet
         self._base = float(stream.time_base)
         self._runs: list[_Run] = []
         self._last = 0.0
@@ -32,6 +33,8 @@ class Sound:
 
         if self.done:
             return
+        if packet is not None and packet.pts is not None:
+            self.first = min(self.first, packet.pts * self._base)
         try:
             frames = self.stream.codec_context.decode(packet)
         except FFmpegError:  # a damaged packet: its time becomes a gap
@@ -43,10 +46,11 @@ class Sound:
     def finish(self, rate: int, end: float) -> np.ndarray:
         """Flush and give the waveform of the span at `rate` Hz, cut at `end` seconds (AAC pads its last packet)."""
         self.feed(None)
-        end = min(end, self.end)
+        last = max((run.end for run in self._runs), default=self.start)
+        if end > -math.inf:  # packets without stamps cannot say where they end
+            last = min(last, end)
+        total = max(0, round((min(last, self.end) - self.start) * rate))
         runs = [(run.time, run.mono(rate)) for run in self._runs]
-        ends = [time + len(samples) / rate for time, samples in runs]
-        total = max(0, round((min(max(ends, default=self.start), end) - self.start) * rate))
         waveform = np.zeros(total, np.float32)
         for time, samples in runs:
             _place(waveform, samples, round((time - self.start) * rate))
@@ -107,10 +111,3 @@ def _place(waveform: np.ndarray, samples: np.ndarray, offset: int) -> None:
         samples, offset = samples[-offset:], 0
     samples = samples[: max(0, len(waveform) - offset)]
     waveform[offset : offset + len(samples)] = samples
-
-
-def span_of(packet: Any, base: float) -> float:
-    """Seconds at which a packet's material ends; minus infinity when it carries no stamp."""
-    if packet.pts is None:
-        return -math.inf
-    return (packet.pts + (packet.duration or 0)) * base

@@ -72,6 +72,8 @@ def _check(frames: np.ndarray | None, fps: float, waveform: np.ndarray | None, r
             raise ValueError(
                 f"waveform has shape {waveform.shape} and type {waveform.dtype}; expected float mono [sample]."
             )
+        if not np.isfinite(waveform).all():
+            raise ValueError("waveform holds infinite or undefined samples; replace them first.")
         if rate not in _AAC_RATES:
             raise ValueError(f"rate is {rate} Hz; AAC takes {', '.join(map(str, _AAC_RATES))}: resample first.")
 
