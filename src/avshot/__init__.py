@@ -1,2 +1,57 @@
-"""avshot."""
+"""Recognise audio-visual events in video with little or no training data: name the classes in words.
+
+The names below are a promise: they change only with a note in CHANGELOG.md. Importing avshot itself loads none of the
+heavy libraries; each name loads what it needs when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0"
+
+_HOME = {
+    "Batch": "types",
+    "Classes": "types",
+    "Clip": "types",
+    "Features": "types",
+    "Method": "method",
+    "create_method": "method",
+    "list_methods": "method",
+    "load_dataset": "data.dataset",
+    "load_official": "official_weights",
+    "load_run": "run",
+    "Recognizer": "recognizer",
+}
+__all__ = [
+    "Batch",
+    "Classes",
+    "Clip",
+    "Features",
+    "Method",
+    "Recognizer",
+    "create_method",
+    "list_methods",
+    "load_dataset",
+    "load_official",
+    "load_run",
+]
+
+if TYPE_CHECKING:
+    from avshot.data.dataset import load_dataset
+    from avshot.method import Method, create_method, list_methods
+    from avshot.official_weights import load_official
+    from avshot.recognizer import Recognizer
+    from avshot.run import load_run
+    from avshot.types import Batch, Classes, Clip, Features
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'avshot' has no attribute {name!r}")
+    return getattr(import_module(f"avshot.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

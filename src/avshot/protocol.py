@@ -22,13 +22,14 @@ from avshot.classes.embed import embed_classes
 from avshot.classes.optimise import optimise_classes
 from avshot.classes.phrase import phrases
 from avshot.data.dataset import Dataset, load_dataset
+from avshot.familiar import what_is_usual
 from avshot.method import Inputs, Method, get_method
 from avshot.metrics import choose_beta, fit_temperature, gzsl_metrics
 from avshot.model_card import model_card
 from avshot.run import FORMAT, Experiment, Run, describe, load_run, save_json, save_tensors, save_text, versions
 from avshot.tasks.gzsl import Stage, stages
 from avshot.train import ClipSource, History, Judgement, train
-from avshot.types import Classes
+from avshot.types import MODALITIES, Classes
 
 SCORING_BATCH = 256  # clips scored at a time
 Report = Callable[[str, int, int, dict[str, float]], None]
@@ -277,6 +278,7 @@ def _write(
         folder / "scores.safetensors", {k: v for n, part in scored.items() for k, v in part.tensors(n).items()}
     )
     test = parts["test"]
+    save_tensors(folder / "familiar.safetensors", _familiar(dataset, stages(dataset)[1], experiment.modality))
     metrics: dict[str, Any] = {}
     if test.scores is not None:
         metrics = gzsl_metrics(test.scores, test.source.labels, classes.seen, chosen["beta"])
@@ -303,6 +305,17 @@ def _write(
     save_json(folder / "run.json", info)
     for leftover in (*folder.glob("*.checkpoint"), folder / "oracle.safetensors", folder / "stage1.safetensors"):
         leftover.unlink(missing_ok=True)
+
+
+def _familiar(dataset: Dataset, stage: Stage, modality: str) -> dict[str, Tensor]:
+    """What training clips usually look and sound like, so that prediction can say when a clip is unlike them."""
+    parts = [
+        dataset.gather(stage.train[i : i + SCORING_BATCH]).only(modality)
+        for i in range(0, len(stage.train), SCORING_BATCH)
+    ]
+    pooled = [torch.cat(rows) for rows in zip(*(part.pooled() for part in parts), strict=True)]
+    present = [torch.cat([getattr(part, f"has_{name}") for part in parts]) for name in MODALITIES]
+    return what_is_usual(*pooled, *present)
 
 
 @torch.inference_mode()

@@ -1,0 +1,244 @@
+"""The command line. Heavy imports live inside the commands, so that `avshot --help` answers at once.
+
+A `ValueError` is a sentence for the user: it is printed without a traceback, and the exit code is 2.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(
+    name="avshot",
+    help="Recognise audio-visual events in video with little or no training data: name the classes in words.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+Store = Annotated[str | None, typer.Option(help="Folder of the feature store; default: beside the dataset.")]
+Seeds = Annotated[str, typer.Option(help="Seeds, comma-separated.")]
+Jobs = Annotated[int, typer.Option(min=1, help="Trainings at a time, each on one thread when above 1.")]
+
+
+def _list(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+@app.callback(invoke_without_command=True)
+def _root(version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False) -> None:
+    if version:
+        from avshot import __version__
+
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Argument(help="Folder to work in.")] = Path("demo"),
+    seeds: Seeds = "0",
+    clips: Annotated[int, typer.Option(help="Clips per class.")] = 20,
+    difficulty: Annotated[float, typer.Option(min=0, max=1, help="0 = clean, 1 = hard.")] = 0.3,
+) -> None:
+    """The whole line on rendered videos: render, extract, train, test, report, predict an unseen class."""
+    from avshot.demo import run_demo
+
+    run_demo(out, seeds=[int(s) for s in _list(seeds)], clips=clips, difficulty=difficulty)
+
+
+@app.command()
+def dataset(
+    source: Annotated[Path, typer.Argument(help="Folder with one sub-folder per label, or a CSV table.")],
+    out: Annotated[Path, typer.Argument(help="The .toml to write.")],
+    label: Annotated[str, typer.Option(help='Label column, or a pattern such as "{command} {colour}".')] = "label",
+    unseen_val: Annotated[str, typer.Option(help="Labels unseen in validation: names, count or fraction.")] = "0.2",
+    unseen_test: Annotated[str, typer.Option(help="Labels unseen in testing: names, count or fraction.")] = "0.2",
+    train: Annotated[str | None, typer.Option(help="Clips of each seen label for training.")] = None,
+    val: Annotated[str, typer.Option(help="Clips of each seen label for validation: count or fraction.")] = "0.15",
+    test: Annotated[str, typer.Option(help="Clips of each seen label for testing: count or fraction.")] = "0.15",
+    media: Annotated[Path | None, typer.Option(help="Folder of the files a table names.")] = None,
+    group_disjoint: Annotated[bool, typer.Option(help="Keep clips of one source in one fold.")] = False,
+    skip_missing: Annotated[bool, typer.Option(help="Leave out files that are not there.")] = False,
+    overwrite: Annotated[bool, typer.Option(help="Replace a different dataset of the same name.")] = False,
+    seed: Annotated[int, typer.Option(help="Decides the draws.")] = 0,
+) -> None:
+    """Declare a dataset of own videos: which clip has which label and lies in which fold."""
+    from avshot.data.manifest import Columns, declare
+    from avshot.data.split import SplitRule
+    from avshot.tables import print_table
+
+    rule = SplitRule(
+        train=None if train is None else _amount(train),
+        val=_amount(val),
+        test=_amount(test),
+        unseen_val=_labels(unseen_val),
+        unseen_test=_labels(unseen_test),
+        group_disjoint=group_disjoint,
+        seed=seed,
+    )
+    columns = Columns(label=label)
+    declared = declare(
+        source, out, columns=columns, rule=rule, media=media, skip_missing=skip_missing, overwrite=overwrite
+    )
+    data = declared.dataset
+    rows = [[fold, str(len(data.classes_of(fold))), str(len(data.folds[fold]))] for fold in data.folds]
+    print_table(f"{data.name} -> {out}", ["fold", "classes", "clips"], rows)
+    for warning in declared.warnings:
+        _say(f"note: {warning}")
+
+
+@app.command()
+def extract(
+    source: Annotated[Path, typer.Argument(help="Dataset .toml, a folder of videos, or one video.")],
+    store: Store = None,
+    audio: Annotated[str, typer.Option(help='Audio extractor, "" for none.')] = "logmel",
+    visual: Annotated[str, typer.Option(help='Visual extractor, "" for none.')] = "pixels",
+    workers: Annotated[int | None, typer.Option(help="Processes; default: one per core.")] = None,
+) -> None:
+    """Turn videos into stored features. Runs again where it was stopped; one bad file never stops the rest."""
+    from avshot.commands import extract_source
+
+    failed = extract_source(source, store, audio=audio or None, visual=visual or None, workers=workers)
+    if failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def train(
+    dataset: Annotated[str, typer.Argument(help="Dataset .toml, simulated:NAME or official:FOLDER?name=...")],
+    method: Annotated[str, typer.Option(help="Methods, comma-separated; see `avshot methods`.")] = "ez_avgzl",
+    out: Annotated[Path, typer.Option(help="Folder for the Runs.")] = Path("runs"),
+    seeds: Seeds = "0",
+    preset: Annotated[str, typer.Option(help="Preset of every method.")] = "default",
+    modality: Annotated[str, typer.Option(help="both, audio, visual; comma-separated.")] = "both",
+    text: Annotated[str, typer.Option(help="Text encoders, comma-separated.")] = "wordllama",
+    prompts: Annotated[str, typer.Option(help='Prompt ensemble, or "name".')] = "name",
+    descriptions: Annotated[str | None, typer.Option(help="CSV with descriptions of the classes.")] = None,
+    optimise_classes: Annotated[
+        bool | None, typer.Option("--optimise-classes/--no-optimise-classes", help="Default: as the preset says.")
+    ] = None,
+    select: Annotated[str, typer.Option(help='What chooses epoch and calibration: "val", or "oracle" (test).')] = "val",
+    changes: Annotated[list[str] | None, typer.Option("--set", help="config.X=V, recipe.X=V or optimise.X=V.")] = None,
+    device: Annotated[str, typer.Option(help="torch device.")] = "cpu",
+    jobs: Jobs = 1,
+) -> None:
+    """Train and test under the two-stage protocol; prints the table and writes report.html beside the Runs."""
+    from avshot.commands import parse_changes, train_grid
+
+    train_grid(
+        dict(
+            dataset=dataset,
+            preset=preset,
+            text=tuple(_list(text)),
+            prompts=prompts,
+            descriptions=descriptions,
+            optimise_classes=optimise_classes,
+            select=select,
+            device=device,
+            **parse_changes(changes or []),
+        ),
+        {"method": _list(method), "modality": _list(modality), "seed": [int(s) for s in _list(seeds)]},
+        out,
+        jobs=jobs,
+    )
+
+
+@app.command()
+def report(
+    runs: Annotated[Path, typer.Argument(help="Folder with Runs in or below it.")],
+    out: Annotated[Path | None, typer.Option(help="HTML file; default: report.html in that folder.")] = None,
+) -> None:
+    """Tables and figures of Runs as one self-contained HTML page, and the same as Markdown."""
+    from avshot.commands import write_report
+
+    write_report(runs, out)
+
+
+@app.command()
+def predict(
+    run: Annotated[Path, typer.Argument(help="A Run folder.")],
+    videos: Annotated[list[Path], typer.Argument(help="Video files.")],
+    classes: Annotated[str | None, typer.Option(help="Candidate classes in free text, comma-separated.")] = None,
+    top: Annotated[int, typer.Option(help="How many classes to show.")] = 5,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object per line.")] = False,
+    device: Annotated[str, typer.Option(help="torch device.")] = "cpu",
+) -> None:
+    """Rank class names for raw videos, with what the decision rested on."""
+    from avshot.commands import predict_videos
+
+    names = None if classes is None else _list(classes)
+    if predict_videos(run, videos, names, top=top, as_json=json, device=device):
+        raise typer.Exit(1)
+
+
+@app.command()
+def methods() -> None:
+    """List the methods with what they need."""
+    from avshot.commands import print_methods
+
+    print_methods()
+
+
+@app.command()
+def audit(
+    root: Annotated[Path, typer.Argument(help="Folder of a released benchmark (it holds class-split/).")],
+    name: Annotated[str, typer.Option(help="UCF, ActivityNet or VGGSound.")],
+    text: Annotated[Path | None, typer.Option(help="The released class vectors (.npy).")] = None,
+    descriptions: Annotated[Path | None, typer.Option(help="CSV of class descriptions.")] = None,
+) -> None:
+    """Check a released benchmark folder for the traps that move published numbers."""
+    from avshot.commands import print_audit
+
+    print_audit(root, name, text, descriptions)
+
+
+@app.command("optimise-classes")
+def optimise_classes_command(
+    names: Annotated[Path, typer.Argument(help="Text file with one class name per line.")],
+    text: Annotated[str, typer.Option(help="Text encoder, e.g. vectors:FILE.")] = "wordllama",
+    plot: Annotated[Path | None, typer.Option(help="Write a picture here.")] = None,
+    changes: Annotated[list[str] | None, typer.Option("--set", help="Settings, e.g. alpha=0.3.")] = None,
+) -> None:
+    """Class-embedding optimisation alone: nearest neighbours before and after, and what was kept."""
+    from avshot.commands import print_optimisation
+
+    print_optimisation(names, text, plot, changes or [])
+
+
+def _amount(text: str) -> int | float:
+    try:
+        return int(text) if text.strip().isdigit() else float(text)
+    except ValueError:
+        raise ValueError(f"Got the amount {text!r}; expected a count such as 8 or a fraction such as 0.2.") from None
+
+
+def _labels(text: str) -> tuple[str, ...] | int | float:
+    try:
+        return _amount(text)
+    except ValueError:
+        return tuple(_list(text))
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+def main(arguments: list[str] | None = None) -> Any:
+    """Entry point: run the command line; a ValueError or missing file ends in one sentence and exit code 2."""
+    try:
+        return app(args=arguments)
+    except (ValueError, FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError) as error:
+        _say(f"avshot: {error}")
+        sys.exit(2)
+    except KeyboardInterrupt:
+        _say("avshot: stopped; run the same command again to go on where it was.")
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,40 @@
+"""The main job on the embedded default: rendered videos to a recogniser, a table, a report and a prediction."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+METHODS = ("devise", "gru", "ez_avgzl")
+
+
+def run_demo(out: Path, *, seeds: Sequence[int], clips: int, difficulty: float) -> None:
+    """Render, extract, train, test, report, and predict an unseen class on a new raw clip.
+
+    Every step skips what is already there, so a stopped demo goes on where it was.
+
+    Args:
+        out: Folder to work in.
+        seeds: Seeds of the trainings.
+        clips: Clips per class.
+        difficulty: Of the rendered world, 0 to 1.
+    """
+    from avshot.commands import extract_source, predict_videos, train_grid
+    from avshot.data.dataset import load_dataset
+    from avshot.data.world import demo_clip, render_world
+    from avshot.progress import show_progress
+
+    started = time.monotonic()
+    with show_progress("rendering videos") as bar:
+        toml = render_world(out / "world", clips_per_class=clips, difficulty=difficulty, progress=bar)
+    extract_source(Path(toml), None, audio="logmel", visual="pixels", workers=None)
+    axes = {"method": list(METHODS), "modality": ["both"], "seed": list(seeds)}
+    train_grid({"dataset": str(toml)}, axes, out / "runs")
+    unseen = load_dataset(str(toml)).classes_of("test_unseen")[0]
+    clip = demo_clip(out / "new", unseen, difficulty=difficulty)
+    best = out / "runs" / "ez_avgzl" / f"seed-{seeds[0]}"
+    print(f'\nA new clip of "{unseen}", a class without a single training clip:')
+    predict_videos(best, [clip], None, top=5, as_json=False, device="cpu")
+    print(f"\nDone in {time.monotonic() - started:.0f} s. Look at {out / 'runs' / 'report.html'}, then try:")
+    print(f'  avshot predict {best} {clip} --classes "{unseen}, a dog barking, playing the cello"')

@@ -1,0 +1,1 @@
+"""Reports: what Runs measured, as tables, figures and one HTML page."""

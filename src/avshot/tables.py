@@ -1,0 +1,36 @@
+"""Tables for people: aligned in the terminal, and as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def print_table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print an aligned table; the first column is text, the others are numbers and aligned right."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False)
+    for i, name in enumerate(head):
+        table.add_column(name, justify="left" if i == 0 else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*(Text(str(cell)) for cell in row))
+    console = Console()
+    if not console.is_terminal:  # a log or a pipe: never wrap
+        console = Console(width=max(120, sum(max(len(str(r[i])) for r in [head, *rows]) + 3 for i in range(len(head)))))
+    console.print(table)
+
+
+def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """The same table as Markdown, padded so that it reads as plain text too."""
+    cells = [[str(c).replace("|", "\\|") for c in row] for row in [head, *rows]]
+    width = [max(len(row[i]) for row in cells) for i in range(len(head))]
+
+    def line(row: Sequence[str]) -> str:
+        first = row[0].ljust(width[0])
+        return "| " + " | ".join([first, *(c.rjust(w) for c, w in zip(row[1:], width[1:], strict=True))]) + " |"
+
+    rule = "|" + "|".join(["-" * (width[0] + 2), *("-" * (w + 1) + ":" for w in width[1:])]) + "|"
+    return "\n".join([line(cells[0]), rule, *(line(row) for row in cells[1:])]) + "\n"
