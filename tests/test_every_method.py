@@ -1,0 +1,329 @@
+"""The contract of a method, asserted for every file in `avshot/methods/`."""
+
+import dataclasses
+import functools
+import json
+import re
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from avshot.method import Inputs, create_method, get_method, get_preset, list_methods, replace_fields
+from avshot.types import Batch, Classes, Features
+
+METHODS = list_methods()
+AUDIO, VISUAL, TEXT, STEPS = 14, 12, 8, 5
+every_method = pytest.mark.parametrize("name", METHODS)
+
+
+# --- a small task: classes are pairs of attributes, and four pairs never occur in training ----------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """Clips whose features are linear images of their class vectors, with noise."""
+
+    classes: Classes  # 16, the first 12 seen
+    audio_map: torch.Tensor
+    visual_map: torch.Tensor
+
+    def clips(self, labels, seed, noise=0.3):
+        """Features of clips with the classes `labels`; lengths differ from clip to clip."""
+        generator = torch.Generator().manual_seed(seed)
+        vectors = next(iter(self.classes.text.values()))[:, :TEXT][labels]
+        length = torch.randint(2, STEPS + 1, (len(labels), 2), generator=generator)
+        parts = []
+        for side, matrix in enumerate((self.audio_map, self.visual_map)):
+            mask = torch.arange(STEPS) < length[:, side, None]
+            value = (vectors @ matrix)[:, None] + noise * torch.randn(
+                len(labels), STEPS, matrix.shape[1], generator=generator
+            )
+            parts.append((value * mask[..., None], mask))
+        time = torch.arange(STEPS).float().expand(len(labels), STEPS).clone()
+        (audio, audio_mask), (visual, visual_mask) = parts
+        return Features(audio, visual, audio_mask, visual_mask, time, time.clone())
+
+
+@functools.cache
+def make_task(texts=1):
+    generator = torch.Generator().manual_seed(5)
+    first, second = (torch.nn.functional.normalize(torch.randn(4, TEXT, generator=generator), dim=1) for _ in range(2))
+    pairs = [(i, j) for i in range(4) for j in range(4) if i != j] + [(i, i) for i in range(4)]
+    vectors = torch.nn.functional.normalize(torch.stack([first[i] + second[j] for i, j in pairs]), dim=1)
+    text = {f"encoder{k}": vectors for k in range(texts)}
+    classes = Classes(tuple(f"a{i} b{j}" for i, j in pairs), text, torch.arange(16) < 12)
+    maps = (torch.randn(TEXT, width, generator=generator) for width in (AUDIO, VISUAL))
+    return Task(classes, *maps)
+
+
+def task_of(name):
+    return make_task(get_method(name).needs.texts)
+
+
+def seen_classes(task):
+    return task.classes.select(task.classes.names[:12])
+
+
+def make_batch(name, size=24, seed=1):
+    task, generator = task_of(name), torch.Generator().manual_seed(seed)
+    labels = torch.randint(12, (size,), generator=generator)
+    negative = None
+    if get_method(name).needs.negatives:
+        other = (labels + torch.randint(1, 12, (size,), generator=generator)) % 12
+        negative = Batch(task.clips(other, seed + 1000), other, seen_classes(task))
+    return Batch(task.clips(labels, seed), labels, seen_classes(task), negative)
+
+
+def build(name, seed=0, **overrides):
+    task = task_of(name)
+    torch.manual_seed(seed)
+    return create_method(name, Inputs(AUDIO, VISUAL, task.classes.dims), **overrides)
+
+
+def in_phase(model, phase):
+    """Parameters that train in `phase`, as the trainer chooses them."""
+    return [
+        (name, parameter)
+        for name, parameter in model.named_parameters()
+        if parameter.requires_grad
+        and (not phase.parameters or name.startswith(phase.parameters))
+        and not name.startswith(model.frozen)
+    ]
+
+
+@functools.cache
+@torch.enable_grad()
+def trained(name):
+    """A method after a short training on the task; do not change it."""
+    model, steps = build(name).train(), 60
+    torch.manual_seed(0)
+    for phase in model.phases():
+        parameters = [parameter for _, parameter in in_phase(model, phase)]
+        optimiser = torch.optim.Adam(parameters, lr=3e-3)
+        for step in range(max(1, round(steps * phase.share))):
+            loss = sum(model.loss(make_batch(name, size=36, seed=100 + step)).values())
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+    return model.eval()
+
+
+# --- the contract -----------------------------------------------------------------------------------------------------
+
+
+@every_method
+def test_loss_terms_are_named_finite_scalars(name):
+    terms = build(name).train().loss(make_batch(name))
+    assert terms
+    for term, value in terms.items():
+        assert re.fullmatch(r"[a-z][a-z0-9_]*", term)
+        assert value.shape == ()
+        assert value.isfinite()
+    assert any(value.requires_grad for value in terms.values())
+
+
+@every_method
+def test_every_parameter_of_a_phase_gets_a_gradient(name):
+    model = build(name).train()
+    for phase in model.phases():
+        model.zero_grad(set_to_none=True)
+        sum(model.loss(make_batch(name)).values()).backward()
+        parameters = in_phase(model, phase)
+        assert parameters, f"phase {phase.name} trains nothing"
+        for key, parameter in parameters:
+            assert parameter.grad is not None, f"{key} gets no gradient in phase {phase.name}"
+            assert parameter.grad.isfinite().all(), key
+            # A bias before batch normalisation has a gradient of rounding errors alone; a matrix never has.
+            assert parameter.ndim < 2 or parameter.grad.abs().sum() > 0, f"{key} has a zero gradient"
+
+
+@every_method
+@torch.no_grad()
+def test_permuting_classes_permutes_columns(name):
+    task, model = task_of(name), trained(name)
+    features, order = make_batch(name).features, torch.randperm(16, generator=torch.Generator().manual_seed(3))
+    scores = model.score(features, task.classes)
+    assert scores.shape == (24, 16)
+    assert scores.isfinite().all()
+    permuted = model.score(features, task.classes.select([task.classes.names[i] for i in order.tolist()]))
+    torch.testing.assert_close(permuted, scores[:, order], atol=1e-4, rtol=1e-4)
+    assert scores.std(dim=1).min() > 1e-4
+
+
+@every_method
+@torch.no_grad()
+def test_a_clip_alone_scores_as_in_a_batch(name):
+    task, model, features = task_of(name), trained(name), make_batch(name).features
+    together = model.score(features, task.classes)
+    alone = torch.cat([model.score(features[i], task.classes) for i in range(6)])
+    torch.testing.assert_close(alone, together[:6], atol=1e-4, rtol=1e-4)
+
+
+@every_method
+@torch.no_grad()
+def test_candidates_do_not_change_each_others_scores(name):
+    task, model, features = task_of(name), trained(name), make_batch(name).features
+    if not model.needs.open_vocabulary:
+        pytest.skip(f"{name} scores a fixed list of classes")
+    few = model.score(features, task.classes.select(task.classes.names[3:6]))
+    torch.testing.assert_close(few, model.score(features, task.classes)[:, 3:6], atol=1e-4, rtol=1e-4)
+
+
+@every_method
+@torch.no_grad()
+def test_padding_changes_nothing(name):
+    task, model, features = task_of(name), trained(name), make_batch(name).features
+    longer = {}
+    for key in ("audio", "visual"):
+        value, mask, time = getattr(features, key), getattr(features, f"{key}_mask"), getattr(features, f"{key}_time")
+        # What lies under a False mask must not matter, so it is not even zero.
+        value = torch.where(mask[..., None], value, torch.full_like(value, 7.0))
+        longer[key] = torch.cat([value, torch.full_like(value[:, :3], -9.0)], dim=1)
+        longer[f"{key}_mask"] = torch.cat([mask, torch.zeros_like(mask[:, :3])], dim=1)
+        longer[f"{key}_time"] = torch.cat([time, torch.full_like(time[:, :3], 99.0)], dim=1)
+    expected = model.score(features, task.classes)
+    torch.testing.assert_close(model.score(Features(**longer), task.classes), expected, atol=1e-4, rtol=1e-4)
+
+
+@every_method
+@torch.no_grad()
+def test_saved_and_loaded_weights_give_equal_scores(name, tmp_path):
+    task, model, features = task_of(name), trained(name), make_batch(name).features
+    save_file({key: value.contiguous() for key, value in model.state_dict().items()}, tmp_path / "weights.safetensors")
+    other = build(name, seed=1).eval()
+    assert not torch.equal(other.score(features, task.classes), model.score(features, task.classes))
+    other.load_state_dict(load_file(tmp_path / "weights.safetensors"))
+    assert torch.equal(other.score(features, task.classes), model.score(features, task.classes))
+
+
+@every_method
+def test_config_survives_json(name):
+    for preset in get_method(name).presets.values():
+        for settings in (preset.config, preset.recipe):
+            stored = json.loads(json.dumps(dataclasses.asdict(settings)))
+            assert replace_fields(type(settings)(), stored) == settings
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        preset.config.anything = 1
+    with pytest.raises(ValueError, match="no field 'nonsense'; fields: "):
+        build(name, nonsense=1)
+
+
+@every_method
+def test_every_preset_builds_and_names_its_source(name):
+    cls, task = get_method(name), task_of(name)
+    assert "default" in cls.presets
+    for key, preset in cls.presets.items():
+        assert preset.source
+        assert isinstance(preset.config, cls.Config)
+        model = create_method(name, Inputs(AUDIO, VISUAL, task.classes.dims), preset=key)
+        assert model.config == preset.config
+        assert sum(parameter.numel() for parameter in model.parameters()) > 0
+    with pytest.raises(ValueError, match="presets: default"):
+        get_preset(name, "nonsense")
+
+
+@every_method
+def test_the_wrong_number_of_text_encoders_is_refused(name):
+    text = {f"encoder{k}": TEXT for k in range(get_method(name).needs.texts + 1)}
+    with pytest.raises(ValueError, match="text encoder"):
+        create_method(name, Inputs(AUDIO, VISUAL, text))
+
+
+def accuracy(name, first, last, clips_per_class=10):
+    """Share of new clips of the classes `first..last` whose class comes first among those classes."""
+    task = task_of(name)
+    labels = torch.arange(first, last).repeat(clips_per_class)
+    with torch.no_grad():
+        scores = trained(name).score(task.clips(labels, seed=77), task.classes.select(task.classes.names[first:last]))
+    return (scores.argmax(dim=1) + first == labels).float().mean().item()
+
+
+@every_method
+def test_it_learns_seen_classes(name):
+    assert accuracy(name, 0, 12) > 0.5  # chance 0.083
+
+
+@every_method
+def test_it_recognises_unseen_classes(name):
+    if not get_method(name).needs.open_vocabulary:
+        pytest.skip(f"{name} scores a fixed list of classes")
+    assert accuracy(name, 12, 16, clips_per_class=25) > 0.45  # chance 0.25, standard deviation 0.04
+
+
+@every_method
+@pytest.mark.parametrize("modality", ["audio", "visual"])
+def test_a_missing_modality_scores_or_is_refused(name, modality):
+    task, model = task_of(name), trained(name)
+    features = make_batch(name).features.only(modality)
+    if not model.needs.missing_modality:
+        with pytest.raises(ValueError, match=r"audio|visual|modality"):
+            model.score(features, task.classes)
+        return
+    with torch.no_grad():
+        scores = model.score(features, task.classes)
+        mixed = make_batch(name).features
+        mixed = Features.cat([features[:3], mixed[3:6]])
+        torch.testing.assert_close(model.score(mixed, task.classes)[:3], scores[:3], atol=1e-4, rtol=1e-4)
+    assert scores.isfinite().all()
+    assert scores.std(dim=0).max() > 1e-4, "the modality that is there has no influence"
+
+
+@every_method
+@pytest.mark.parametrize("modality", ["audio", "visual"])
+def test_it_trains_where_a_modality_is_missing(name, modality):
+    model, batch = build(name).train(), make_batch(name)
+    if not model.needs.missing_modality:
+        pytest.skip(f"{name} needs both modalities")
+    some = Features.cat([batch.features[:1], batch.features[1:].only(modality)])
+    for features in (some, batch.features.only(modality)):
+        negative = None if batch.negative is None else replace(batch.negative, features=features)
+        model.zero_grad(set_to_none=True)
+        loss = sum(model.loss(replace(batch, features=features, negative=negative)).values())
+        loss.backward()
+        assert loss.isfinite()
+        gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
+        assert gradients
+        assert all(gradient.isfinite().all() for gradient in gradients)
+
+
+@every_method
+def test_the_file_says_what_it_is(name):
+    cls = get_method(name)
+    text = sys.modules[cls.__module__].__doc__
+    assert "Paper:" in text
+    assert re.search(r"ours differs", text, re.IGNORECASE)
+    if cls.needs.missing_modality:
+        assert re.search(r"missing modality", text, re.IGNORECASE)
+    assert cls.paper
+    assert cls.name == name
+    assert cls.__doc__
+
+
+@every_method
+def test_every_field_of_the_config_has_a_reason(name):
+    cls = get_method(name)
+    source = Path(sys.modules[cls.__module__].__file__).read_text()
+    for line in source.split("class Config")[1].split("\n\n\n")[0].splitlines():
+        if re.match(r"    [a-z_]+: ", line):
+            assert "  # " in line, f"{name}: {line.strip()} says no reason"
+
+
+@every_method
+def test_the_method_has_its_own_test_file(name):
+    assert (Path(__file__).parent / "methods" / f"test_{name}.py").is_file()
+
+
+@every_method
+@torch.no_grad()
+def test_embeddings_lie_in_one_space(name):
+    task, model, features = task_of(name), trained(name), make_batch(name).features
+    pair = model.embeddings(features, task.classes)
+    if pair is None:
+        pytest.skip(f"{name} has no space in which clips and classes lie together")
+    clips, classes = pair
+    assert (len(clips), len(classes)) == (24, 16)
+    assert clips.shape[1] == classes.shape[1]
