@@ -1,0 +1,161 @@
+"""What an extractor is, and how a short text such as `"logmel?mels=64"` becomes one.
+
+An extractor turns one modality of a decoded clip into a sequence of vectors with a time for each. It is a frozen
+dataclass: its fields are its settings, so it can be compared, pickled to worker processes and written to a Run.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib
+from abc import ABC, abstractmethod
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, get_type_hints
+
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from avshot.media import Media
+
+# name -> (module, class); the module is imported only when the extractor is asked for.
+EXTRACTORS = {
+    "logmel": ("avshot.features.logmel", "LogMel"),
+    "pixels": ("avshot.features.pixels", "Pixels"),
+    "clip": ("avshot.features.clip", "ClipImage"),
+    "clap": ("avshot.features.clap", "ClapAudio"),
+}
+
+
+class Extractor(ABC):
+    """One modality of a clip as a sequence of feature vectors.
+
+    Subclasses are frozen dataclasses whose fields are the settings. Weights, where there are any, load on the first
+    call and are left out when the extractor is pickled.
+
+    Attributes:
+        name: The word that starts its spec text.
+        version: Raised whenever the numbers it produces change, so that stored features are not mixed.
+        modality: "audio" or "visual".
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[int] = 1
+    modality: ClassVar[str]
+
+    @property
+    @abstractmethod
+    def dim(self) -> int:
+        """Width of the feature vectors."""
+
+    @abstractmethod
+    def request(self) -> dict[str, Any]:
+        """Keyword arguments that `avshot.media.read` needs to decode what this extractor reads."""
+
+    @abstractmethod
+    def __call__(self, media: Media) -> tuple[Tensor, Tensor]:
+        """Describe a decoded clip.
+
+        Args:
+            media: A clip decoded with `request()`.
+
+        Returns:
+            Vectors `[time, dim]` float32 and the centre of each step `[time]` in seconds from the start of the span;
+            both have 0 steps when the clip lacks this modality.
+        """
+
+    def spec(self) -> dict[str, Any]:
+        """Everything that fixes the output: name, version and settings, as plain json values."""
+        settings = dataclasses.asdict(self)  # type: ignore[call-overload]
+        return {"name": self.name, "version": self.version, **settings}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Only the settings travel to another process; loaded weights do not."""
+        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}  # type: ignore[arg-type]
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for key, value in state.items():
+            object.__setattr__(self, key, value)
+
+
+def create_extractor(spec: str) -> Extractor:
+    """Build an extractor from a text `name[:checkpoint][?key=value&key=value]`.
+
+    Args:
+        spec: For example `"logmel"`, `"logmel?mels=40"`, `"clip:openai/clip-vit-base-patch32?frames=middle"` or
+            `"clap:/models/clap"`. The checkpoint is a hub id or a local folder.
+
+    Raises:
+        ValueError: Unknown name or option, a value of the wrong type, a missing or superfluous checkpoint.
+
+    Example:
+        >>> create_extractor("logmel?mels=40").spec()["mels"]
+        40
+    """
+    head, _, query = spec.partition("?")
+    name, colon, checkpoint = head.partition(":")
+    if name not in EXTRACTORS:
+        near = get_close_matches(name, EXTRACTORS, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"Extractor {name!r} does not exist; extractors: {', '.join(EXTRACTORS)}.{hint}")
+    module, cls_name = EXTRACTORS[name]
+    cls = getattr(importlib.import_module(module), cls_name)
+    options = _options(cls, query)
+    wants_checkpoint = any(f.name == "checkpoint" for f in dataclasses.fields(cls))
+    if wants_checkpoint and not checkpoint:
+        raise ValueError(f"Extractor {spec!r} names no weights; write {name}:<hub id or folder>.")
+    if colon and not wants_checkpoint:
+        raise ValueError(f"Extractor {name!r} has no weights, so {spec!r} cannot name {checkpoint!r}; drop ':...'.")
+    if wants_checkpoint:
+        options["checkpoint"] = checkpoint
+    return cls(**options)
+
+
+def _options(cls: type, query: str) -> dict[str, Any]:
+    hints = get_type_hints(cls)
+    types = {f.name: hints[f.name] for f in dataclasses.fields(cls) if f.name != "checkpoint"}
+    options: dict[str, Any] = {}
+    for part in filter(None, query.split("&")):
+        key, equals, text = part.partition("=")
+        if key not in types:
+            raise ValueError(f"Extractor option {part!r} is unknown; options: {', '.join(types)}.")
+        if not equals or key in options:
+            raise ValueError(f"Extractor option {part!r} is incomplete or repeated; write {key}=value once.")
+        options[key] = _convert(key, text, types[key])
+    return options
+
+
+def _convert(key: str, text: str, kind: type) -> Any:
+    if kind is bool:
+        if text.lower() not in ("true", "false"):
+            raise ValueError(f"Extractor option {key} is {text!r}; expected true or false.")
+        return text.lower() == "true"
+    try:
+        return kind(text)
+    except ValueError:
+        raise ValueError(f"Extractor option {key} is {text!r}; expected a value of type {kind.__name__}.") from None
+
+
+def checkpoint_id(checkpoint: str, revision: str) -> str:
+    """What identifies a checkpoint's content: `"sha256:..."` of a local folder's files, or the hub commit.
+
+    Args:
+        checkpoint: Local folder or hub id.
+        revision: Branch, tag or commit on the hub; ignored for a folder.
+
+    Raises:
+        OSError: The hub id can be found neither in the local cache nor on the hub.
+    """
+    folder = Path(checkpoint)
+    if not folder.is_dir():
+        from transformers import AutoConfig
+
+        commit = AutoConfig.from_pretrained(checkpoint, revision=revision)._commit_hash
+        return f"commit:{commit or revision}"
+    digest = hashlib.sha256()
+    for path in sorted(folder.iterdir()):
+        if path.suffix in (".json", ".safetensors", ".bin") and path.is_file():
+            with path.open("rb") as file:
+                digest.update(path.name.encode() + hashlib.file_digest(file, "sha256").digest())
+    return f"sha256:{digest.hexdigest()}"
