@@ -19,11 +19,11 @@ How ours differs, where the paper is silent or cannot be meant as printed:
   `"linear_printed"` the printed form.
 - *Cosine similarity* gets a scale, because unscaled cosines in [-1, 1] cannot fit a softmax over many classes.
 - *Negatives.* Eq. 5 sums over the clips of the batch, so a class that occurs n times counts n times in the denominator,
-  for its own clips too. That equals cross-entropy over the classes of the batch with log n added to each logit, plus the
-  constant log n_y: the same gradient as a logit adjustment by the batch's class counts. `negatives="batch"` is that;
-  `"batch_unique"` counts each class of the batch once; `"all"` takes all training classes. Published presets use
-  `"batch"`; the default `"all"`, because with few clips per batch the printed form sees few classes, its adjustment is
-  only noise under balanced sampling, and all classes cost little.
+  for its own clips too. That equals cross-entropy over the classes of the batch with log n added to each logit, plus
+  the constant log n_y: its gradient is that of a logit adjustment by the batch's class counts. `negatives="batch"` is
+  that; `"batch_unique"` counts each class of the batch once; `"all"` takes all training classes. Published presets use
+  `"batch"`. The default is `"all"`: a batch holds only some of the classes, the adjustment is mere noise under balanced
+  sampling, and taking all classes costs little.
 - *Calibration and stages* are not mentioned; ours are those of TCaF. Layers and dropouts per dataset follow TCaF too.
 
 A missing modality has no tokens; class token and class queries look at the other one alone.

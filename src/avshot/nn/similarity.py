@@ -69,7 +69,7 @@ class Cosine(Similarity):
 
 
 class Linear(Similarity):
-    """Bilinear form: a linear map of the clip vector, multiplied with the class embedding, plus a clip-free term.
+    """Bilinear form: an affine map of the clip vector, multiplied with the class embedding.
 
     The paper applies "a linear layer to the concatenation of both embeddings". That is `a . clip + b . text`: the first
     term is the same for all classes, the second for all clips, so all clips get one ranking, which cannot give the
@@ -79,16 +79,14 @@ class Linear(Similarity):
 
     def __init__(self, dim: int, text_dim: int, *, as_printed: bool = False) -> None:
         super().__init__()
-        self.of_text = nn.Linear(text_dim, 1)
+        # No bias that all classes would share: a softmax does not see it, so it would never learn.
         self.of_clip = nn.Linear(dim, 1, bias=False) if as_printed else nn.Linear(dim, text_dim)
-        self.as_printed = as_printed
+        self.of_text = nn.Linear(text_dim, 1, bias=False) if as_printed else None
 
     def forward(self, fused: Fused, text: Tensor) -> Tensor:
         """Bilinear (or, as printed, additive) similarity."""
         clip = self.of_clip(fused.clip)
-        if self.as_printed:
-            return clip + self.of_text(text).T
-        return clip @ text.T + self.of_text(text).T
+        return clip @ text.T if self.of_text is None else clip + self.of_text(text).T
 
 
 class MLP(Similarity):
@@ -102,7 +100,7 @@ class MLP(Similarity):
         self.clip = nn.Linear(dim, hidden)
         self.text = nn.Linear(text_dim, hidden, bias=False)
         self.dropout = nn.Dropout(dropout)
-        self.out = nn.Linear(hidden, 1)
+        self.out = nn.Linear(hidden, 1, bias=False)  # a softmax over classes does not see a shared bias
 
     def forward(self, fused: Fused, text: Tensor) -> Tensor:
         """Score every pair."""
@@ -159,7 +157,8 @@ class CrossAttention(Similarity):
         self.attention = Attention(dim, heads, head_dim, dropout=dropout)
         self.norm_ff = nn.LayerNorm(dim) if feedforward > 0 else None
         self.feedforward = FeedForward(dim, feedforward, dropout=dropout) if feedforward > 0 else None
-        self.readout = nn.Linear(dim, 1 if readout == "linear" else text_dim)
+        # A softmax over classes does not see a bias that they share.
+        self.readout = nn.Linear(dim, 1, bias=False) if readout == "linear" else nn.Linear(dim, text_dim)
         self.scale = scale if readout == "cosine" else None
 
     def forward(self, fused: Fused, text: Tensor) -> Tensor:
