@@ -98,10 +98,10 @@ def _list_folder(folder: Path) -> Listing:
         warnings.append(f"{len(ignored)} files are not videos by their suffix and are left out: {first_few(ignored)}.")
     labels = defaultdict(set)
     for clip in clips:
-        labels[Path(clip.path).name].add(clip.label)
-    twice = sorted(name for name, found in labels.items() if len(found) > 1)
+        labels[Path(clip.path).name, Path(clip.path).stat().st_size].add(clip.label)
+    twice = sorted(name for (name, _), found in labels.items() if len(found) > 1)
     if twice:
-        warnings.append(f"{len(twice)} file names occur under several labels; same video? {first_few(twice)}.")
+        warnings.append(f"{len(twice)} files of the same name and size are under several labels: {first_few(twice)}.")
     return Listing(tuple(_short_ids(clips)), folder, tuple(warnings))
 
 

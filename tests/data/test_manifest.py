@@ -1,0 +1,193 @@
+import csv
+import os
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from avshot.data.dataset import load_dataset
+from avshot.data.listing import Columns
+from avshot.data.manifest import declare, features_path, load_manifest
+from avshot.data.split import SplitRule
+
+DATA = os.environ.get("AVSHOT_DATA")
+needs_data = pytest.mark.skipif(not DATA, reason="AVSHOT_DATA is not set: no real data here")
+
+
+def videos(folder, counts):
+    for label, count in counts.items():
+        (folder / label).mkdir(parents=True)
+        for i in range(count):
+            (folder / label / f"{i:02d}.mp4").write_text(label)
+    return folder
+
+
+def table(path, header, rows):
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([header, *rows])
+    for row in rows:
+        (path.parent / row[0]).touch()
+    return path
+
+
+def per_label(dataset):
+    return {
+        fold: Counter(dataset.clips[i].label for i in rows) for fold, rows in dataset.folds.items() if len(rows) > 0
+    }
+
+
+def test_folder_with_fractions(tmp_path):
+    source = videos(tmp_path / "videos", {"ant": 20, "beee": 20, "c": 20, "do": 20, "eeeel": 7})
+    rule = SplitRule(unseen_val=("c",), unseen_test=("do",), val=0.15, test=0.25)
+    made = declare(source, tmp_path / "zoo.toml", rule=rule)
+    assert made.warnings == ()
+    found = load_dataset(str(tmp_path / "zoo.toml"))
+    assert found.name == "zoo"
+    assert found.names == ("ant", "beee", "c", "do", "eeeel")
+    assert per_label(found) == {
+        "train": {"ant": 12, "beee": 12, "eeeel": 4},
+        "val_seen": {"ant": 3, "beee": 3, "eeeel": 1},
+        "val_unseen": {"c": 20},
+        "test_seen": {"ant": 5, "beee": 5, "eeeel": 2},
+        "test_unseen": {"do": 20},
+    }
+    assert Path(found.clips[0].path).is_file()
+    assert found.clips[0].id == "ant/00"
+    assert found.fingerprint() == made.dataset.fingerprint()
+
+
+def test_the_dataset_can_be_moved_with_its_videos(tmp_path):
+    videos(tmp_path / "here" / "videos", {"ant": 3, "bee": 3, "cow": 3, "dog": 3})
+    rule = SplitRule(unseen_val=1, unseen_test=1)
+    made = declare(tmp_path / "here" / "videos", tmp_path / "here" / "sets" / "zoo.toml", rule=rule)
+    (tmp_path / "here").rename(tmp_path / "there")
+    found = load_manifest(tmp_path / "there" / "sets" / "zoo.toml")
+    assert found.fingerprint() == made.dataset.fingerprint()
+    assert all(Path(clip.path).is_file() for clip in found.clips)
+    assert str(tmp_path) not in (tmp_path / "there" / "sets" / "zoo.folds.csv").read_text()
+
+
+def test_paths_hold_behind_a_symbolic_link(tmp_path):
+    videos(tmp_path / "deep" / "down" / "videos", {"ant": 3, "bee": 3, "cow": 3, "dog": 3})
+    (tmp_path / "link").symlink_to(tmp_path / "deep" / "down")
+    declare(tmp_path / "link" / "videos", tmp_path / "zoo.toml", rule=SplitRule(unseen_val=1, unseen_test=1))
+    assert all(Path(clip.path).is_file() for clip in load_manifest(tmp_path / "zoo.toml").clips)
+    declare(tmp_path / "link" / "videos", tmp_path / "link" / "zoo.toml", rule=SplitRule(unseen_val=1, unseen_test=1))
+    assert all(Path(clip.path).is_file() for clip in load_manifest(tmp_path / "link" / "zoo.toml").clips)
+
+
+def test_table_with_combined_label_spans_and_groups(tmp_path):
+    rows = [
+        [f"{c}{i}.mp4", c, k, i, i + 2.5, f"g{i}"] for c in ("bin", "lay") for k in ("red", "blue") for i in range(3)
+    ]
+    rows = [[f"{row[1]}-{row[2]}-{i}.mp4", *row[1:]] for i, row in enumerate(rows)]
+    source = table(tmp_path / "labels.csv", ["filename", "command", "colour", "start", "end", "group"], rows)
+    rule = SplitRule(unseen_val=("bin red",), unseen_test=("lay blue",), train=1, val=1, test=1)
+    found = declare(source, tmp_path / "grid.toml", columns=Columns(label="{command} {colour}"), rule=rule).dataset
+    assert found.names == ("bin blue", "bin red", "lay blue", "lay red")
+    clip = next(clip for clip in found.clips if clip.id == "bin-blue-4@1-3.5")
+    assert (clip.label, clip.start, clip.end, clip.group) == ("bin blue", 1.0, 3.5, "g1")
+    assert Path(clip.path) == Path(os.path.realpath(tmp_path)) / "bin-blue-4.mp4"
+
+
+def test_the_declared_dataset_states_rule_and_folds(tmp_path):
+    source = videos(tmp_path / "v", {"ant": 4, "bee": 4, "cow": 4, 'd"o\\g': 4})
+    declare(source, tmp_path / "zoo.toml", rule=SplitRule(unseen_val=1, unseen_test=("cow",), unseen_cap=3, seed=5))
+    text = (tmp_path / "zoo.toml").read_text()
+    assert "val_drawn = 1" in text
+    assert 'test = ["cow"]' in text
+    assert "cap = 3" in text
+    assert "seed = 5" in text
+    rows = list(csv.DictReader((tmp_path / "zoo.folds.csv").read_text(encoding="utf-8").splitlines()))
+    assert [row["id"] for row in rows] == sorted(row["id"] for row in rows)
+    assert Counter(row["fold"] for row in rows if row["label"] == "cow") == {"test_unseen": 3, "": 1}
+
+
+def test_folds_can_be_edited_and_an_edited_rule_is_reported(tmp_path):
+    declare(videos(tmp_path / "v", {"ant": 4, "bee": 4, "cow": 4, "dog": 4}), tmp_path / "zoo.toml")
+    before = load_manifest(tmp_path / "zoo.toml")
+    text = (tmp_path / "zoo.toml").read_text()
+    (tmp_path / "zoo.toml").write_text(text.replace("seed = 0", "seed = 1"))
+    after = load_manifest(tmp_path / "zoo.toml")
+    assert any("rule in zoo.toml was edited" in note for note in after.warnings())
+    assert not any("edited" in note for note in before.warnings())
+    assert after.fingerprint() == before.fingerprint()
+
+
+def test_phrases_spell_out_underscores_and_can_be_edited(tmp_path):
+    declare(videos(tmp_path / "v", {"dog_bark": 3, "cat_call": 3, "cow": 3, "bee": 3}), tmp_path / "zoo.toml")
+    assert load_manifest(tmp_path / "zoo.toml").phrases == {"dog_bark": "dog bark", "cat_call": "cat call"}
+    with open(tmp_path / "zoo.toml", "a") as file:
+        file.write('"cow" = "a cow mooing"\n')
+    assert load_manifest(tmp_path / "zoo.toml").phrases["cow"] == "a cow mooing"
+    with open(tmp_path / "zoo.toml", "a") as file:
+        file.write('"emu" = "an emu"\n')
+    with pytest.raises(ValueError, match="no clip has: emu"):
+        load_manifest(tmp_path / "zoo.toml")
+
+
+def test_another_dataset_is_not_overwritten_unasked(tmp_path):
+    source = videos(tmp_path / "v", {"ant": 9, "bee": 9, "cow": 9, "dog": 9})
+    declare(source, tmp_path / "zoo.toml")
+    declare(source, tmp_path / "zoo.toml")  # the same again is fine
+    with pytest.raises(ValueError, match="is there and differs"):
+        declare(source, tmp_path / "zoo.toml", rule=SplitRule(seed=1))
+    declare(source, tmp_path / "zoo.toml", rule=SplitRule(seed=1), overwrite=True)
+
+
+def test_features_come_from_the_store_beside_the_file(tmp_path):
+    from avshot.features.store import StoreWriter
+
+    declare(videos(tmp_path / "v", {"ant": 4, "bee": 4, "cow": 4, "dog": 4}), tmp_path / "zoo.toml")
+    assert load_manifest(tmp_path / "zoo.toml").features is None
+    ids = [clip.id for clip in load_manifest(tmp_path / "zoo.toml").clips]
+    assert features_path(tmp_path / "zoo.toml") == str(tmp_path / "zoo.features")
+    with StoreWriter(str(tmp_path / "zoo.features"), spec={"audio": "test"}) as writer:
+        for i, id in enumerate(ids[1:], start=1):
+            writer.add(id, audio=np.full((2, 3), i, dtype=np.float32), audio_time=np.arange(2.0))
+        writer.add(ids[0], status="error: broken")
+    found = load_manifest(tmp_path / "zoo.toml")
+    assert found.gather([5, 2]).audio[:, 0, 0].tolist() == [5.0, 2.0]
+    assert found.missing == ((ids[0], "error: broken"),)
+    text = (tmp_path / "zoo.toml").read_text()
+    (tmp_path / "zoo.toml").write_text('features = "other.store"\n' + text)
+    absent = load_manifest(tmp_path / "zoo.toml")
+    assert absent.features is None
+    assert any("avshot extract" in note for note in absent.warnings())
+
+
+def test_damaged_manifests_are_explained(tmp_path):
+    path = tmp_path / "zoo.toml"
+    path.write_text("name = ")
+    with pytest.raises(ValueError, match="not valid TOML"):
+        load_manifest(path)
+    path.write_text('name = "zoo"\n')
+    with pytest.raises(ValueError, match=r"zoo\.folds\.csv, which is not there"):
+        load_manifest(path)
+    (tmp_path / "zoo.folds.csv").write_text("id,path,label\na,a.mp4,x\n")
+    with pytest.raises(ValueError, match="no column fold"):
+        load_manifest(path)
+    (tmp_path / "zoo.folds.csv").write_text("id,path,label,fold\na,a.mp4,x,test\n")
+    with pytest.raises(ValueError, match="'a' is in fold 'test'; expected train"):
+        load_manifest(path)
+
+
+@needs_data
+def test_the_grid_task(tmp_path):
+    source = Path(str(DATA)) / "grid" / "labels.csv"
+    rule = SplitRule(
+        train=36,
+        val=6,
+        test=8,
+        unseen_val=("bin red", "place green", "set white"),
+        unseen_test=("bin green", "lay red", "place white", "set blue"),
+    )
+    made = declare(source, tmp_path / "grid.toml", rule=rule)
+    assert made.warnings == ()
+    counts = {fold: len(rows) for fold, rows in made.dataset.folds.items()}
+    assert counts == {"train": 324, "val_seen": 54, "val_unseen": 150, "test_seen": 72, "test_unseen": 200}
+    columns = Columns(label="{command} {colour}")
+    other = declare(source, tmp_path / "other.toml", columns=columns, rule=rule)
+    assert other.dataset.fingerprint() == made.dataset.fingerprint()
+    assert all(Path(clip.path).is_file() for clip in made.dataset.clips)
