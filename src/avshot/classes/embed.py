@@ -6,40 +6,20 @@ An encoder turns texts into unit vectors. It is named by a spec: `wordllama` (ne
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from avshot.classes.phrase import phrases as default_phrases
+from avshot.classes.encoder import MissingVectors, TextEncoder, unit_rows
+from avshot.classes.phrase import phrases as spoken_phrases
 from avshot.types import Classes
 
-
-class TextEncoder(ABC):
-    """Texts to unit vectors; weights are loaded when first needed.
-
-    Attributes:
-        spec: What `create_text_encoder` made it from; the same spec makes the same encoder.
-        name: Short name, the key in `Classes.text`.
-        dim: Width of a vector.
-    """
-
-    spec: str
-    name: str
-    dim: int
-
-    @abstractmethod
-    def encode(self, texts: Sequence[str]) -> Tensor:
-        """Embed texts: `[text, dim]` float32 with unit rows; no texts give `[0, dim]`.
-
-        Raises:
-            ValueError: A text cannot be embedded (it is empty, or none of its words is known); the message names it.
-        """
+__all__ = ["TextEncoder", "WordLlama", "create_text_encoder", "embed_classes", "embed_texts"]
 
 
 class WordLlama(TextEncoder):
@@ -66,17 +46,6 @@ class WordLlama(TextEncoder):
         return unit_rows(torch.from_numpy(np.array(self._model.embed(list(texts)), dtype=np.float32)), texts)
 
 
-def unit_rows(vectors: Tensor, texts: Sequence[str]) -> Tensor:
-    """Scale rows `[text, dim]` to length 1. Raises ValueError naming a text whose vector is zero or not finite."""
-    length = vectors.norm(dim=1)
-    for text, size in zip(texts, length.tolist(), strict=True):
-        if not 0.0 < size < float("inf"):
-            raise ValueError(
-                f"Text {text!r} has no direction in this encoder (its vector has length {size}); reword it."
-            )
-    return F.normalize(vectors, dim=1)
-
-
 _KINDS = ("wordllama", "vectors", "clip", "clap", "sentence")
 
 
@@ -97,13 +66,20 @@ def create_text_encoder(spec: str) -> TextEncoder:
     kind, _, place = spec.partition(":")
     if kind not in _KINDS:
         raise ValueError(
-            f"Text encoder {spec!r} does not exist; write wordllama or one of {', '.join(_KINDS[1:])} + ':'."
+            f"Text encoder {spec!r} does not exist; write wordllama, or {', '.join(_KINDS[1:])} and a place."
         )
+    if (place == "") != (kind == "wordllama"):
+        wanted = "takes no file or id" if kind == "wordllama" else f"needs a file, folder or id, as in {kind}:PLACE"
+        raise ValueError(f"Text encoder {kind} {wanted}; got {spec!r}.")
     if kind == "wordllama":
-        if place:
-            raise ValueError(f"Text encoder wordllama takes no file or id; got {spec!r}.")
         return WordLlama()
-    raise ValueError(f"Text encoder {spec!r} does not exist.")
+    if kind == "vectors":
+        from avshot.classes.vectors import load_vectors
+
+        return load_vectors(place)
+    from avshot.classes.towers import TextTower
+
+    return TextTower(kind, place)
 
 
 def embed_classes(
@@ -119,23 +95,43 @@ def embed_classes(
 
     Args:
         names: Class names, unique.
-        encoders: Specs of one or more text encoders; several give several entries of `Classes.text`.
+        encoders: Specs of one or more text encoders, each an entry of `Classes.text` under its short name (two of one
+            kind: under their specs).
         phrases: `{name: text or texts}` for all names, joined by name; the spoken names when None.
         seen: Which classes have training clips, in the order of `names`; none when None.
 
     Raises:
         ValueError: A class without a phrase or without a vector, by name.
     """
-    if len(names) == 0:
-        raise ValueError("No class names; give at least one.")
-    texts = {name: [t] if isinstance(t, str) else list(t) for name, t in (phrases or default_phrases(names)).items()}
-    missing = [name for name in names if not texts.get(name)]
+    if len(names) == 0 or len(encoders) == 0:
+        raise ValueError(f"Got {len(names)} class names and {len(encoders)} text encoders; give at least one of each.")
+    given = spoken_phrases(names) if phrases is None else phrases
+    missing = [name for name in names if len(given.get(name, ())) == 0]
     if missing:
-        raise ValueError(f"No phrase for {len(missing)} classes: {', '.join(map(repr, missing[:10]))}.")
+        raise ValueError(f"No phrase for {len(missing)} classes: {', '.join(map(repr, missing[:10]))}; add them.")
+    texts = [[words] if isinstance(words := given[name], str) else list(words) for name in names]
     made = [create_text_encoder(spec) for spec in encoders]
-    text = {encoder.name: embed_texts(encoder, [texts[name] for name in names]) for encoder in made}
+    count = Counter(encoder.name for encoder in made)
+    text = {
+        encoder.name if count[encoder.name] == 1 else encoder.spec: _embed_named(encoder, names, texts)
+        for encoder in made
+    }
     flags = torch.zeros(len(names), dtype=torch.bool) if seen is None else torch.tensor(list(seen), dtype=torch.bool)
     return Classes(tuple(names), text, flags)
+
+
+def _embed_named(encoder: TextEncoder, names: Sequence[str], texts: Sequence[Sequence[str]]) -> Tensor:
+    """`embed_texts`, its error said in terms of classes."""
+    try:
+        return embed_texts(encoder, texts)
+    except MissingVectors as error:
+        reasons = {
+            name if text == name else f"{name}: {text}": error.reasons[text]
+            for name, group in zip(names, texts, strict=True)
+            for text in group
+            if text in error.reasons
+        }
+        raise MissingVectors(error.spec, reasons) from None
 
 
 def embed_texts(encoder: TextEncoder, texts: Sequence[Sequence[str]]) -> Tensor:
