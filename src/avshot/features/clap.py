@@ -92,7 +92,7 @@ class ClapAudio(Extractor):
         hop = window if self.hop == 0 else round(self.hop * rate)
         if not 1 <= hop <= window <= longest:
             raise ValueError(
-                f"clap window is {window / rate} s and hop {hop / rate} s; expected hop <= window <= {longest / rate} s, "
+                f"clap window is {window / rate} s, hop {hop / rate} s; expected hop <= window <= {longest / rate} s, "
                 "the most the model takes."
             )
         return window, hop

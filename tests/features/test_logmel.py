@@ -1,0 +1,124 @@
+import pickle
+import warnings
+
+import numpy as np
+import pytest
+import torch
+
+from avshot.features.extractor import create_extractor
+from avshot.features.logmel import FLOOR, LogMel, log_mel, mel_matrix
+from avshot.media import Media
+
+RATE = 16000
+
+
+def sound(waveform, rate=RATE):
+    waveform = np.asarray(waveform, dtype=np.float32)
+    frames = np.zeros((0, 8, 8, 3), dtype=np.uint8)
+    return Media(frames, np.zeros(0), waveform, rate, "no_visual", len(waveform) / rate)
+
+
+def chirp(seconds=1.0):
+    t = np.arange(int(seconds * RATE)) / RATE
+    return 0.5 * np.sin(2 * np.pi * (200 * t + 900 * t**2)) + 0.01 * np.random.default_rng(0).standard_normal(len(t))
+
+
+def test_mel_matrix_and_frames_equal_librosa():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import librosa
+
+        matrix = mel_matrix(RATE, 512, 40, low=50, high=7600)
+        theirs = librosa.filters.mel(sr=RATE, n_fft=512, n_mels=40, fmin=50, fmax=7600, htk=True, norm=None)
+        wave = chirp().astype(np.float32)
+        power = librosa.feature.melspectrogram(
+            y=wave, sr=RATE, n_fft=512, win_length=400, hop_length=160, center=True, pad_mode="constant",
+            n_mels=40, fmin=50, fmax=7600, htk=True, norm=None,
+        )  # fmt: skip
+    np.testing.assert_allclose(matrix.numpy(), theirs, atol=1e-6)
+    ours = log_mel(torch.from_numpy(wave), rate=RATE, window=400, hop=160, matrix=matrix)
+    np.testing.assert_allclose(ours.numpy(), np.log(power + FLOOR).T, atol=1e-4)
+
+
+def test_stacked_frames_and_step_centres():
+    wave = chirp()
+    frames, _ = LogMel(stack=1, hop=0.01, normalise="none")(sound(wave))
+    steps, times = LogMel(stack=4, hop=0.04, normalise="none")(sound(wave))
+    assert frames.shape == (101, 64)
+    assert steps.shape == (26, 256)
+    torch.testing.assert_close(steps[:25].reshape(100, 64), frames[:100])
+    torch.testing.assert_close(steps[25], frames[100].repeat(4))  # the last step repeats the last frame
+    torch.testing.assert_close(times, torch.arange(26) * 0.04 + 0.015)
+
+
+def test_step_time_points_at_the_sound():
+    wave = np.zeros(RATE)
+    wave[int(0.62 * RATE) : int(0.64 * RATE)] = 0.5
+    steps, times = LogMel(normalise="none")(sound(wave))
+    loudest = steps.mean(dim=1).argmax()
+    assert abs(times[loudest] - 0.63) <= 0.02
+
+
+def test_silence_short_and_missing_sound():
+    silent, _ = LogMel()(sound(np.zeros(RATE)))
+    assert silent.shape == (26, 256)
+    torch.testing.assert_close(silent, torch.zeros_like(silent), atol=1e-3, rtol=0)
+    for samples in (1, 100, 399):
+        short, times = LogMel()(sound(chirp()[:samples]))
+        assert short.shape == (1, 256)
+        assert times.tolist() == pytest.approx([0.015])
+        assert torch.isfinite(short).all()
+    none, times = LogMel()(sound(np.zeros(0)))
+    assert none.shape == (0, 256)
+    assert times.shape == (0,)
+
+
+def test_normalisation_removes_what_it_says():
+    wave = chirp()
+    by_clip = LogMel(normalise="clip")(sound(wave))[0]
+    assert by_clip.mean().item() == pytest.approx(0, abs=0.05)  # 101 frames fill 104 places, hence not exact
+    assert by_clip.std().item() == pytest.approx(1, abs=0.05)
+    quiet = LogMel(normalise="clip")(sound(wave * 0.5))[0]
+    assert (quiet - by_clip).abs().max() < 0.05  # only what lies near the floor moves
+    raw_change = LogMel(normalise="none")(sound(wave * 0.5))[0] - LogMel(normalise="none")(sound(wave))[0]
+    assert raw_change.mean().item() == pytest.approx(2 * np.log(0.5), abs=0.01)
+    by_channel = LogMel(normalise="channel", stack=1, hop=0.01)(sound(wave))[0]
+    torch.testing.assert_close(by_channel.mean(dim=0), torch.zeros(64), atol=1e-5, rtol=0)
+    torch.testing.assert_close(by_channel.std(dim=0, correction=0), torch.ones(64), atol=1e-4, rtol=0)
+
+
+def test_spec_round_trip_and_pickle():
+    extractor = create_extractor("logmel?mels=40&hop=0.02&stack=2&normalise=channel")
+    assert extractor == LogMel(mels=40, hop=0.02, stack=2, normalise="channel")
+    assert extractor.dim == 80
+    assert extractor.request() == {"rate": RATE}
+    assert pickle.loads(pickle.dumps(extractor)) == extractor
+    spec = extractor.spec()
+    assert spec["name"] == "logmel"
+    assert LogMel(**{k: v for k, v in spec.items() if k not in ("name", "version")}) == extractor
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("logmell", "Did you mean 'logmel'"),
+        ("logmel?bands=3", "option 'bands=3' is unknown; options: rate, hop"),
+        ("logmel?mels=many", "expected a value of type int"),
+        ("logmel?mels", "incomplete or repeated"),
+        ("logmel?mels=3&mels=4", "incomplete or repeated"),
+        ("logmel:weights", "has no weights"),
+        ("clip", "names no weights"),
+        ("logmel?normalise=mean", "expected one of none, clip, channel"),
+        ("logmel?high=9000", "expected 0 <= low < high <= 8000"),
+        ("logmel?stack=0", "above 0"),
+        ("clip:folder?frames=-1", 'expected "middle" or a rate'),
+    ],
+)
+def test_bad_specs_say_what_to_do(spec, message):
+    with pytest.raises(ValueError, match=message):
+        create_extractor(spec)
+
+
+def test_wrong_rate_is_refused():
+    with pytest.raises(ValueError, match="sampled at 8000 Hz; logmel expects 16000"):
+        LogMel()(sound(chirp(), rate=8000))
