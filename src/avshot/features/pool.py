@@ -1,0 +1,212 @@
+"""Worker processes that survive what files do to them: crashes, endless decoding, exhausted memory.
+
+The standard pools stop when a worker dies. Here each worker holds one clip at a time and its own store writer, so that
+the parent knows which clip a dead worker had in hand and which of its clips were not yet permanent.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import secrets
+import signal
+import sys
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from multiprocessing import connection
+from types import ModuleType
+from typing import Any
+
+from avshot.features.describe import Job
+from avshot.types import Clip
+
+Outcome = tuple[str, bool]  # status, has features
+_ATTEMPTS = 2  # a clip whose worker died gets one more: the cause may lie elsewhere (memory taken by a neighbour)
+_THREAD_SETTINGS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+@dataclass
+class _Worker:
+    process: Any
+    pipe: connection.Connection
+    ready: bool = False
+    clip: int | None = None  # in hand
+    deadline: float = float("inf")
+    pending: list[int] = field(default_factory=list)  # described, not yet permanent
+
+
+class Pool:
+    """Describes clips in worker processes.
+
+    Args:
+        job: What to extract.
+        clips: The clips.
+        workers: Number of processes.
+        settled: Called with the number of clips that have an outcome, after each.
+    """
+
+    def __init__(self, job: Job, clips: Sequence[Clip], *, workers: int, settled: Callable[[int], None]) -> None:
+        self._job, self._clips, self._size, self._settled = job, clips, workers, settled
+        self._queue = deque(range(len(clips)))
+        self._attempts: Counter[int] = Counter()
+        self._outcomes: dict[int, Outcome] = {}
+        self._workers: list[_Worker] = []
+        self._run, self._started, self._deaths = secrets.token_hex(4), 0, 0
+        self._writer = job.writer(f"{self._run}-parent")
+
+    def run(self) -> list[Outcome]:
+        """Work until every clip has an outcome and all are permanent.
+
+        Raises:
+            RuntimeError: The workers cannot start, cannot load an extractor or cannot write.
+        """
+        try:
+            while self._queue or self._workers:
+                while self._queue and len(self._workers) < min(self._size, len(self._queue) + self._busy()):
+                    self._start()
+                self._listen()
+        finally:
+            self._stop()
+        return [self._outcomes[i] for i in range(len(self._clips))]
+
+    def _busy(self) -> int:
+        return sum(worker.clip is not None for worker in self._workers)
+
+    def _start(self) -> None:
+        spawn = multiprocessing.get_context("spawn")  # fork would copy torch's threads in an unusable state
+        ours, theirs = spawn.Pipe()
+        name = f"{self._run}-{self._started}"
+        self._started += 1
+        process = spawn.Process(target=_work, args=(self._job, name, theirs), daemon=True)
+        with _child_environment(self._job):
+            process.start()
+        theirs.close()  # so that the pipe ends when the child does
+        self._workers.append(_Worker(process, ours))
+
+    def _listen(self) -> None:
+        nearest = min(worker.deadline for worker in self._workers)
+        timeout = None if nearest == float("inf") else max(nearest - time.monotonic(), 0.0)
+        heard = set(connection.wait([worker.pipe for worker in self._workers], timeout))
+        for worker in list(self._workers):
+            if worker.pipe in heard:
+                self._hear(worker)
+            elif time.monotonic() > worker.deadline:
+                worker.process.kill()
+                self._bury(worker, f"error: not described within {self._job.config.time_limit:g} seconds")
+
+    def _hear(self, worker: _Worker) -> None:
+        try:
+            kind, *content = worker.pipe.recv()
+        except (EOFError, OSError):
+            self._bury(worker, None)
+            return
+        if kind == "failed":
+            raise RuntimeError(f"Extraction stopped: {content[0]}")
+        if kind == "closed":
+            worker.process.join()
+            worker.pipe.close()
+            self._workers.remove(worker)
+            return
+        if kind == "done":
+            index, status, kept, permanent = content
+            worker.pending = [] if permanent else [*worker.pending, index]
+            self._settle(index, (status, kept))
+        worker.ready = True
+        self._hand_out(worker)
+
+    def _hand_out(self, worker: _Worker) -> None:
+        worker.clip, worker.deadline = None, float("inf")
+        if self._queue:
+            worker.clip = self._queue.popleft()
+            worker.deadline = time.monotonic() + self._job.config.time_limit
+        message = None if worker.clip is None else (worker.clip, self._clips[worker.clip])
+        try:
+            worker.pipe.send(message)
+        except OSError:
+            self._bury(worker, None)
+
+    def _settle(self, index: int, outcome: Outcome) -> None:
+        self._outcomes[index] = outcome
+        self._deaths = 0
+        self._settled(len(self._outcomes))
+
+    def _bury(self, worker: _Worker, status: str | None) -> None:
+        """A worker is gone: its unconfirmed clips go back, the clip in hand fails or is tried once more."""
+        worker.process.join()
+        worker.pipe.close()
+        self._workers.remove(worker)
+        self._queue.extendleft(worker.pending)
+        code = worker.process.exitcode
+        self._deaths += 1
+        if self._deaths > 2 * self._size + 2:
+            raise RuntimeError(
+                f"Worker processes keep dying (exit code {code}) and no clip gets done; run with workers=1 to see why."
+            )
+        if worker.clip is None:
+            return
+        self._attempts[worker.clip] += 1
+        if status is None and self._attempts[worker.clip] < _ATTEMPTS:
+            self._queue.appendleft(worker.clip)
+            return
+        status = status or f"error: the worker process died {_ATTEMPTS} times on this clip (exit code {code})"
+        clip = self._clips[worker.clip]
+        self._writer.add(clip.id, status=status, source=clip.path)
+        self._writer.flush()
+        self._settle(worker.clip, (status, False))
+
+    def _stop(self) -> None:
+        """Close the pipes: workers finish the clip in hand, write what they have and leave."""
+        for worker in self._workers:
+            worker.pipe.close()
+        for worker in self._workers:
+            worker.process.join(10)
+            if worker.process.is_alive():
+                worker.process.kill()
+                worker.process.join()
+
+
+def _work(job: Job, name: str, pipe: connection.Connection) -> None:
+    """Body of a worker process."""
+    import torch
+
+    from avshot.features.describe import Recorder
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which then closes the pipe
+    torch.set_num_threads(1)
+    try:
+        job.warm_up()
+        with Recorder(job, name) as recorder:
+            pipe.send(("ready",))
+            while (item := pipe.recv()) is not None:
+                pipe.send(("done", item[0], *recorder.record(item[1])))
+        pipe.send(("closed",))
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        sys.exit(1)  # the parent is gone; the recorder has made permanent what it had
+    except Exception as error:
+        pipe.send(("failed", f"{type(error).__name__}: {error}"))
+
+
+@contextmanager
+def _child_environment(job: Job) -> Iterator[None]:
+    """While a worker starts: one thread per maths library, and no import of the user's main script.
+
+    A spawned process imports the parent's `__main__` again. A three-line script without the `if __name__ == "__main__"`
+    guard would then start itself anew in every worker; nothing of it is needed unless it defines an extractor.
+    """
+    main, saved = sys.modules["__main__"], {key: os.environ.get(key) for key in _THREAD_SETTINGS}
+    own = any(type(extractor).__module__ == "__main__" for extractor in (job.audio, job.visual))
+    os.environ.update(dict.fromkeys(_THREAD_SETTINGS, "1"))
+    if not own:
+        sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+        for key, value in saved.items():
+            if value is None:
+                del os.environ[key]
+            else:
+                os.environ[key] = value
