@@ -11,9 +11,6 @@ from avshot.data.listing import Columns
 from avshot.data.manifest import declare, features_path, load_manifest
 from avshot.data.split import SplitRule
 
-DATA = os.environ.get("AVSHOT_DATA")
-needs_data = pytest.mark.skipif(not DATA, reason="AVSHOT_DATA is not set: no real data here")
-
 
 def videos(folder, counts):
     for label, count in counts.items():
@@ -173,9 +170,8 @@ def test_damaged_manifests_are_explained(tmp_path):
         load_manifest(path)
 
 
-@needs_data
-def test_the_grid_task(tmp_path):
-    source = Path(str(DATA)) / "grid" / "labels.csv"
+def test_the_grid_task(tmp_path, real_data):
+    source = real_data / "grid" / "labels.csv"
     rule = SplitRule(
         train=36,
         val=6,

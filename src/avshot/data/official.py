@@ -131,7 +131,8 @@ def _open_features(where: Path, split: str) -> Any:
         from avshot.features.store import FeatureStore
 
         return FeatureStore(str(where))
-    return OfficialFeatures(where, "main" if where.name.startswith("main") else split)
+    named = next((kind for kind in SPLITS if where.name.startswith(kind)), split)
+    return OfficialFeatures(where, named)
 
 
 def _join(path: Path, tables: Tables, *, legacy: bool) -> Tensor:
