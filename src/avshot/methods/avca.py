@@ -1,9 +1,8 @@
 """AVCA: exchange information between the audio and the visual embedding by cross-attention, then match them to words.
 
-Averaged audio and visual features are encoded, attend to one another, and are projected into a common space with the
-class embeddings. Triplet losses pull a clip to its class and away from a negative clip's; decoders and reconstructions
-keep the class embedding and the encoder output recoverable. A clip belongs to the class whose projected embedding lies
-nearest to the visual embedding `theta_v`, which by then holds both modalities.
+Averaged audio and visual features are encoded, attend to one another and are projected beside the class embeddings.
+Triplets pull a clip to its class and away from a negative clip's; decoders keep class embedding and encoder output
+recoverable. A clip belongs to the class whose projection lies nearest to `theta_v`, by then a mix of both modalities.
 
 Paper: Mercea et al., "Audio-visual Generalised Zero-shot Learning with Cross-modal Attention and Language", CVPR 2022,
 https://arxiv.org/abs/2203.03598. Code read: AVCA-GZSL, 2711aeb.
@@ -24,7 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -32,7 +31,7 @@ from torch import Tensor, nn
 
 from avshot.method import Inputs, Method, Needs, Preset, Recipe, method, replace_fields
 from avshot.nn.attention import Attention, FeedForward
-from avshot.nn.mlp import EmbNet1, EmbNet2
+from avshot.nn.mlp import EmbNet1, EmbNet2, InputScaling
 from avshot.official_weights import fill
 from avshot.types import Batch, Classes, Features
 
@@ -52,6 +51,7 @@ class Config:
     dropout_projection: float = 0.3  # paper r_proj
     dropout_decoder: float = 0.5  # word projection, decoder, reconstructions; paper r_dec
     margin: float = 1.0  # triplet margin; paper mu
+    scaling: str = "none"  # of the averaged inputs, a kind of `avshot.nn.mlp.InputScaling`; the authors scale nothing
     momentum: float = 0.1  # of the second batch normalisation in encoders and projections; code, 0.99 in most runs
     norm_first: bool = True  # LayerNorm before a sub-layer (code); False: after its residual sum (paper)
     share_feedforward: bool = True  # one feed-forward for both tokens (code); False: one per modality (paper f3, f4)
@@ -99,8 +99,7 @@ class _Block(nn.Module):
         return torch.stack([net(tokens[:, i]) for i, net in enumerate(self.feedforward)], dim=1)
 
 
-@dataclass(frozen=True)
-class _Word:
+class _Word(NamedTuple):
     """Class embedding of each clip of a batch, its projection theta and what the decoder makes of that."""
 
     w: Tensor
@@ -108,8 +107,7 @@ class _Word:
     rho: Tensor
 
 
-@dataclass(frozen=True)
-class _Branch:
+class _Branch(NamedTuple):
     """One modality of a batch: encoder output, projection, its decoding to words and back to phi, and who has it."""
 
     phi: Tensor
@@ -127,9 +125,9 @@ class AVCA(Method):
     Config = Config
     presets: ClassVar[Mapping[str, Preset]] = {
         "default": Preset(
-            Config(dropout_encoder=0.2, dropout_projection=0.2, dropout_decoder=0.1),
-            Recipe(epochs=20, batches_per_epoch=50, batch_size=64, lr=1e-3, weight_decay=1e-5),
-            "small own datasets: the ActivityNet dropout rates, plain batch normalisation, short epochs",
+            Config(dropout_projection=0.2, dropout_decoder=0.1, scaling="standardise"),
+            Recipe(epochs=20, batches_per_epoch=50, batch_size=64, lr=1e-3, weight_decay=1e-5, beta_grid="exact"),
+            "ours, for small own datasets: dropout as on ActivityNet, plain batch normalisation, scaled inputs",
         ),
         "ucf-main": _published((0.2, 0.3, 0.5), momentum=0.1),
         "ucf-cls": _published((0.2, 0.3, 0.5), momentum=0.99),
@@ -146,7 +144,10 @@ class AVCA(Method):
     def __init__(self, config: _Config, inputs: Inputs) -> None:
         super().__init__(config, inputs)
         hidden, width, out, momentum = config.hidden, config.width, config.embedding, config.momentum
-        encoder, projection = config.dropout_encoder, config.dropout_projection
+        encoder, projection, decoder = config.dropout_encoder, config.dropout_projection, config.dropout_decoder
+        self.audio_scaling, self.visual_scaling = (
+            InputScaling(config.scaling, n) for n in (inputs.audio, inputs.visual)
+        )
         self.audio_encoder = EmbNet2(inputs.audio, hidden, width, dropout=encoder, momentum=momentum)
         self.visual_encoder = EmbNet2(inputs.visual, hidden, width, dropout=encoder, momentum=momentum)
         position = torch.randn(2, width)
@@ -157,15 +158,16 @@ class AVCA(Method):
         self.blocks = nn.ModuleList(_Block(config) for _ in range(config.depth))
         self.audio_projection = EmbNet2(width, hidden, out, dropout=projection, momentum=momentum)
         self.visual_projection = EmbNet2(width, hidden, out, dropout=projection, momentum=momentum)
-        self.word_projection = EmbNet1(inputs.text_dim, out, dropout=config.dropout_decoder)
-        self.decoder = EmbNet1(out, inputs.text_dim, dropout=config.dropout_decoder)
-        self.audio_reconstruction = EmbNet1(out, width, dropout=config.dropout_decoder)
-        self.visual_reconstruction = EmbNet1(out, width, dropout=config.dropout_decoder)
+        self.word_projection = EmbNet1(inputs.text_dim, out, dropout=decoder)
+        self.decoder = EmbNet1(out, inputs.text_dim, dropout=decoder)
+        self.audio_reconstruction = EmbNet1(out, width, dropout=decoder)
+        self.visual_reconstruction = EmbNet1(out, width, dropout=decoder)
 
     def embed(self, features: Features) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Encode and project: `phi_a, phi_v [clip, width]` and `theta_a, theta_v [clip, embedding]` (eq. 1 and 2)."""
-        audio, visual = features.pooled()
-        has_a, has_v = features.has_audio, features.has_visual
+        (audio, visual), has_a, has_v = features.pooled(), features.has_audio, features.has_visual
+        audio = self.audio_scaling(audio[:, None], has_a[:, None])[:, 0]
+        visual = self.visual_scaling(visual[:, None], has_v[:, None])[:, 0]
         phi_a, phi_v = self.audio_encoder(audio, has_a), self.visual_encoder(visual, has_v)
         tokens = torch.stack([phi_a, phi_v], dim=1) + self.position
         mask = torch.stack([has_a, has_v], dim=1)[:, None]
@@ -216,9 +218,9 @@ class AVCA(Method):
             raise ValueError("avca got a batch without negatives; pass Batch(..., negative=clips of other classes).")
         audio, visual, word = self._embed_batch(batch)
         other_audio, other_visual, other_word = self._embed_batch(batch.negative)
-        from_audio = self._branch_terms(audio, other_audio, word, other_word)
-        from_visual = self._branch_terms(visual, other_visual, word, other_word)
-        terms = {name: from_audio[name] + from_visual[name] for name in from_audio}
+        pairs = ((audio, other_audio), (visual, other_visual))
+        parts = [self._branch_terms(own, other, word, other_word) for own, other in pairs]
+        terms = {name: parts[0][name] + parts[1][name] for name in parts[0]}
         terms["reconstruction"] = terms["reconstruction"] + _squared(word.rho, word.w, torch.ones_like(audio.real))
         return terms
 
@@ -245,17 +247,11 @@ def _squared(left: Tensor, right: Tensor, real: Tensor) -> Tensor:
 
 
 def _official_names(depth: int) -> dict[str, str]:
-    names = {
-        "position": "pos_emb1D",
-        "audio_encoder": "A_enc",
-        "visual_encoder": "V_enc",
-        "audio_projection": "A_proj",
-        "visual_projection": "V_proj",
-        "audio_reconstruction": "A_rec",
-        "visual_reconstruction": "V_rec",
-        "word_projection": "W_proj",
-        "decoder": "D",
-    }
+    names = {"position": "pos_emb1D", "word_projection": "W_proj", "decoder": "D"}
+    for own, official in (("audio", "A"), ("visual", "V")):
+        names[f"{own}_encoder"] = f"{official}_enc"
+        names[f"{own}_projection"] = f"{official}_proj"
+        names[f"{own}_reconstruction"] = f"{official}_rec"
     for i in range(depth):
         own, official = f"blocks.{i}", f"cross_attention.layers.{i}"
         names[f"{own}.attention_norm"] = f"{official}.0.norm"
@@ -268,8 +264,8 @@ def _official_names(depth: int) -> dict[str, str]:
 def from_official(state_dict: Mapping[str, Tensor], **overrides: Any) -> AVCA:
     """Build the method from the `model` entry of a checkpoint of AVCA-GZSL, in eval mode.
 
-    Every width is read from the tensors. The number of heads leaves no trace in them: 3 unless overridden. Dropout and
-    momentum do not matter in eval mode; to train on, pass them as overrides.
+    Every width is read from the tensors. The number of heads leaves no trace in them: 3 unless overridden. To train on,
+    pass dropout rates and momentum as overrides too.
 
     Args:
         state_dict: Tensors by the authors' names (`A_enc.fc.0.weight`, ...).
@@ -278,20 +274,17 @@ def from_official(state_dict: Mapping[str, Tensor], **overrides: Any) -> AVCA:
     Raises:
         ValueError: A tensor is missing or has no place; the message names it.
     """
-
-    def rows(key: str) -> int:
-        return state_dict[key].shape[0]
-
+    size = {key: value.shape[0] for key, value in state_dict.items() if value.ndim == 2}
     heads = int(overrides.get("heads", Config.heads))
     layers = {key.split(".")[2] for key in state_dict if key.startswith("cross_attention.layers.")}
     config = Config(
-        hidden=rows("A_enc.fc.0.weight"),
-        width=rows("A_enc.fc.4.weight"),
-        embedding=rows("A_proj.fc.4.weight"),
+        hidden=size["A_enc.fc.0.weight"],
+        width=size["A_enc.fc.4.weight"],
+        embedding=size["A_proj.fc.4.weight"],
         depth=len(layers),
         heads=heads,
-        head_dim=rows("cross_attention.layers.0.0.fn.to_qkv.weight") // (3 * heads),
-        feedforward=rows("cross_attention.layers.0.1.fn.net.0.weight"),
+        head_dim=size["cross_attention.layers.0.0.fn.to_qkv.weight"] // (3 * heads),
+        feedforward=size["cross_attention.layers.0.1.fn.net.0.weight"],
     )
     audio, visual, text = (state_dict[f"{name}.fc.0.weight"].shape[1] for name in ("A_enc", "V_enc", "W_proj"))
     built = AVCA(replace_fields(config, overrides), Inputs(audio, visual, {"w2v": text}))

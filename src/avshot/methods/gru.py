@@ -86,21 +86,28 @@ class _Reader(nn.Module):
         self.gate = nn.Linear(2 * config.hidden, 1) if config.fusion == "gate" else None
 
     def forward(self, value: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """`value [clip, time, dim]`, `mask [clip, time]` -> embedding `[clip, text_dim]`, log-confidence `[clip]`."""
-        value, mask = _to_front(self.scaling(value, mask), mask)
+        """Embedding `[clip, text_dim]` and log-confidence `[clip]`; both 0 for a clip without any step."""
+        real = mask.any(dim=1)
+        embedded, confidence = value.new_zeros(len(value), self.map.out_features), value.new_zeros(len(value))
+        if not bool(real.any()):
+            return embedded, confidence
+        value, mask = _to_front(self.scaling(value, mask)[real], mask[real])
+        length = mask.sum(dim=1)
+        value = value[:, : int(length.max())]
         if self.training:
-            value = self._disturb(value, mask)
-        length = mask.sum(dim=1).clamp(min=1)
+            value = self._disturb(value, length)
         for layer in self.layers:
             value = layer(value, length)
         pooled = self.dropout(self._pool(value, length))
-        confidence = pooled.new_zeros(len(pooled)) if self.gate is None else self.gate(pooled)[:, 0]
-        return self.map(pooled), confidence
+        embedded[real] = self.map(pooled)
+        if self.gate is not None:
+            confidence[real] = self.gate(pooled)[:, 0]
+        return embedded, confidence
 
-    def _disturb(self, value: Tensor, mask: Tensor) -> Tensor:
+    def _disturb(self, value: Tensor, length: Tensor) -> Tensor:
         """Add noise and hide one time span per clip, at most `time_mask` of its length."""
         value = value + self.config.noise * torch.randn_like(value)
-        length = mask.sum(dim=1, keepdim=True)
+        length = length[:, None]
         span = torch.rand(len(value), 1, device=value.device) * self.config.time_mask * length
         start = torch.rand(len(value), 1, device=value.device) * (length - span)
         step = torch.arange(value.shape[1], device=value.device)
@@ -149,7 +156,7 @@ class GRU(Method):
                 weight_decay=1e-4,
                 schedule="cosine",
                 clip_norm=1.0,
-                beta_grid="avca",
+                beta_grid="exact",
             ),
             "ours, for small own datasets",
         ),
