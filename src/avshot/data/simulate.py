@@ -1,0 +1,315 @@
+"""Simulated features at the true sizes of the released benchmarks, for scale tests. They are not the benchmarks.
+
+The story behind a clip i of class y, with unit class vector t_y (300 numbers):
+
+    latent  u_im = signal * t_y + noise * e_im          what modality m shows of the class; e has expected length 1
+    feature x_im = M_m u_im + B_m z_i                    z_i: the scene, common to both modalities, unrelated to y
+
+`M_m` (dim x 300) and `B_m` (dim x 16) are fixed Gaussian maps. A linear map can therefore undo `M_m`, also for classes
+it has not seen, as far as `noise` and the scene allow; with `signal = 0` the features know nothing of the class. In
+sequences the class is present during one random span only, and half of the noise is new in every step.
+
+Features are made when they are asked for, each clip from its own random stream: a set of 94,000 clips of 4096 numbers
+takes no memory, and a clip is the same whatever is asked for beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import Any
+from urllib.parse import parse_qsl
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from avshot.data.dataset import FOLDS, Dataset
+from avshot.data.sources import as_indices
+from avshot.types import Clip, Features
+
+TEXT_DIM, SCENE_DIM = 300, 16
+HOP = {"audio": 0.96, "visual": 0.64}  # seconds per VGGish and per C3D step
+
+
+@dataclass(frozen=True)
+class Size:
+    """Clips and classes of a released benchmark (its lists, counted).
+
+    Attributes:
+        clips: Clips in each of `FOLDS`.
+        classes: Classes of `train`, of `val_unseen` and of `test_unseen`; `test_seen` has those of the first two.
+        seconds: Shortest, median and longest clip.
+    """
+
+    clips: tuple[int, int, int, int, int]
+    classes: tuple[int, int, int]
+    seconds: tuple[float, float, float]
+
+
+# Counts from the released class lists; "cls" has fewer unseen test classes than "main". Seconds: VGGSound clips last
+# 10 s; UCF-101 and ActivityNet vary about the given median.
+SIZES: Mapping[str, Size] = {
+    "vggsound-cls": Size((70351, 7817, 3102, 9032, 3200), (138, 69, 64), (10, 10, 10)),
+    "vggsound-main": Size((70351, 7817, 3102, 9032, 3450), (138, 69, 69), (10, 10, 10)),
+    "ucf-cls": Size((3174, 353, 1467, 555, 845), (30, 12, 6), (2, 6.5, 30)),
+    "ucf-main": Size((3174, 353, 1467, 555, 1267), (30, 12, 9), (2, 6.5, 30)),
+    "activitynet-cls": Size((9204, 1023, 4307, 1615, 4052), (99, 51, 48), (5, 115, 240)),
+    "activitynet-main": Size((9204, 1023, 4307, 1615, 4199), (99, 51, 50), (5, 115, 240)),
+}
+DIMS = {"cls": (128, 4096), "main": (512, 512)}  # VGGish and C3D; SeLaVi
+
+
+@dataclass(frozen=True)
+class Story:
+    """What a simulated feature is made of; see the module's text.
+
+    Attributes:
+        signal: Length of the class part of the latent vector; 0 = features independent of the class.
+        noise: Expected length of its random part.
+        scene: Standard deviation of a feature caused by the scene.
+        temporal: Sequences, instead of one vector per clip.
+        seed: Draws the maps and every clip.
+    """
+
+    signal: float = 1.0
+    noise: float = 4.0
+    scene: float = 1.0
+    temporal: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("signal", "noise", "scene"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name} is {getattr(self, name)}; expected 0 or more.")
+        if self.seed < 0:
+            raise ValueError(f"seed is {self.seed}; expected 0 or more.")
+
+
+@dataclass(frozen=True, eq=False)
+class SimulatedFeatures:
+    """Features made on demand, one stream of random numbers per clip (a `FeatureSource`).
+
+    Attributes:
+        ids: Clip id of each row.
+        classes: `[clip]` class of each row.
+        vectors: `[class, 300]` class vectors, any width.
+        dims: Width of the audio and of the visual features.
+        seconds: `[clip]` length of each clip; used by sequences.
+        story: How the features are made.
+    """
+
+    ids: tuple[str, ...]
+    classes: np.ndarray
+    vectors: np.ndarray
+    dims: tuple[int, int]
+    seconds: np.ndarray
+    story: Story = field(default_factory=Story)
+
+    @property
+    def spec(self) -> Mapping[str, Any]:
+        """What made the features."""
+        return {"simulated": asdict(self.story), "dims": list(self.dims)}
+
+    def gather(self, rows: ArrayLike) -> Features:
+        """The features of `rows` (integers `[clip]`), in that order."""
+        index = as_indices(rows)
+        draws = [_draw(self.story, int(row), self.vectors.shape[1], float(self.seconds[row])) for row in index]
+        if not self.story.temporal:
+            return Features.averaged(*(self._averaged(m, index, draws) for m in range(2)))
+        audio, visual = (self._sequences(m, index, draws) for m in range(2))
+        times = [[torch.from_numpy(draw.time[m]) for draw in draws] for m in range(2)]
+        return Features.from_sequences(audio, visual, times[0], times[1], dims=self.dims)
+
+    def _averaged(self, modality: int, index: np.ndarray, draws: list[_Draw]) -> Tensor:
+        latent = self.story.signal * self.vectors[self.classes[index]]
+        if draws:
+            latent = latent + np.stack([draw.noise[modality][0] for draw in draws])
+        scene = np.stack([draw.scene for draw in draws]) if draws else np.zeros((0, SCENE_DIM), np.float32)
+        return self._mapped(modality, latent, scene)
+
+    def _sequences(self, modality: int, index: np.ndarray, draws: list[_Draw]) -> list[Tensor | None]:
+        found: list[Tensor | None] = []
+        for row, draw in zip(index, draws, strict=True):
+            time = draw.time[modality]
+            present = ((time >= draw.span[0]) & (time <= draw.span[1]))[:, None]
+            latent = self.story.signal * self.vectors[self.classes[row]] * present + draw.noise[modality]
+            found.append(self._mapped(modality, latent, np.broadcast_to(draw.scene, (len(time), SCENE_DIM))))
+        return found
+
+    def _mapped(self, modality: int, latent: np.ndarray, scene: np.ndarray) -> Tensor:
+        seen, shown = self._maps[modality]
+        return torch.from_numpy(latent.astype(np.float32) @ seen + scene @ shown)
+
+    @cached_property
+    def _maps(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """`M_m` and `B_m` of audio and visual, transposed: `[300, dim]` and `[16, dim]`."""
+        rng = np.random.default_rng([self.story.seed, 1])
+        maps = []
+        for dim in self.dims:
+            seen = rng.standard_normal((self.vectors.shape[1], dim), dtype=np.float32)
+            shown = rng.standard_normal((SCENE_DIM, dim), dtype=np.float32) * (self.story.scene / SCENE_DIM**0.5)
+            maps.append((seen, shown.astype(np.float32)))
+        return maps
+
+
+@dataclass(frozen=True)
+class _Draw:
+    """The random part of one clip: noise `[time, 300]` and times per modality, the scene, and when the class shows."""
+
+    noise: tuple[np.ndarray, np.ndarray]
+    time: tuple[np.ndarray, np.ndarray]
+    scene: np.ndarray
+    span: tuple[float, float]
+
+
+def _draw(story: Story, row: int, width: int, seconds: float) -> _Draw:
+    rng = np.random.default_rng([story.seed, 2, row])
+    scene = rng.standard_normal(SCENE_DIM, dtype=np.float32)
+    steady = rng.standard_normal((2, width), dtype=np.float32) * np.float32(story.noise / width**0.5)
+    if not story.temporal:
+        zero = np.zeros(1, np.float32)
+        return _Draw((steady[:1], steady[1:]), (zero, zero), scene, (0.0, seconds))
+    length = seconds * rng.uniform(0.3, 1.0)
+    begin = rng.uniform(0, seconds - length)
+    noise, time = [], []
+    for m, hop in enumerate(HOP.values()):
+        steps = max(1, int(seconds / hop))
+        fresh = rng.standard_normal((steps, width), dtype=np.float32) * np.float32(story.noise / width**0.5)
+        noise.append((steady[m] + fresh) / np.float32(2**0.5))
+        time.append(((np.arange(steps) + 0.5) * hop).astype(np.float32))
+    return _Draw((noise[0], noise[1]), (time[0], time[1]), scene, (begin, begin + length))
+
+
+def simulate(
+    name: str,
+    *,
+    scale: float = 1.0,
+    seed: int = 0,
+    vectors: Mapping[str, ArrayLike] | None = None,
+    temporal: bool = False,
+    signal: float = 1.0,
+    noise: float = 4.0,
+    dims: tuple[int, int] | None = None,
+) -> Dataset:
+    """A dataset of simulated features with the class and clip counts of a released benchmark.
+
+    Args:
+        name: "ucf", "activitynet" or "vggsound", with "-cls" (the default) or "-main" behind it.
+        scale: Multiplies the clip counts; every class keeps at least one clip in each of its folds.
+        seed: Draws class vectors, class sizes, maps and clips.
+        vectors: Class vectors by class name; the first ones are used, made unit length. None = random ones.
+        temporal: Sequences at the benchmark's clip lengths (VGGish and C3D steps), instead of averages.
+        signal: See `Story`; 0 = features independent of the class.
+        noise: See `Story`.
+        dims: Width of audio and visual features; None = those of the benchmark (cls 128/4096, main 512/512).
+
+    Returns:
+        A dataset named "simulated-<name>", with class vectors in `text`, that makes its features on demand.
+
+    Raises:
+        ValueError: Unknown name, settings out of range, too few or unfit vectors.
+
+    Example:
+        >>> data = simulate("ucf", scale=0.1, dims=(8, 16))
+        >>> data.name, len(data.classes_of("test_unseen")), data.gather(data.fold("train")[:4]).dims
+        ('simulated-ucf-cls', 6, (8, 16))
+    """
+    full = name if "-" in name else f"{name}-cls"
+    if full not in SIZES:
+        raise ValueError(f"No benchmark {name!r} to simulate; expected one of {', '.join(SIZES)}.")
+    if not scale > 0:
+        raise ValueError(f"scale is {scale}; expected more than 0.")
+    story = Story(signal=signal, noise=noise, temporal=temporal, seed=seed)
+    size, rng = SIZES[full], np.random.default_rng([seed, 0])
+    names, table = _vectors(vectors, sum(size.classes), rng)
+    parts = _class_folds(size)
+    labels = [_labels(rng, parts[fold], round(n * scale)) for fold, n in zip(FOLDS, size.clips, strict=True)]
+    ends = np.cumsum([0, *map(len, labels)])
+    classes = np.concatenate(labels)
+    clips = tuple(Clip(id=f"simulated-{i:06d}", label=names[c]) for i, c in enumerate(classes))
+    return Dataset(
+        name=f"simulated-{full}",
+        clips=clips,
+        names=names,
+        folds={fold: np.arange(ends[i], ends[i + 1]) for i, fold in enumerate(FOLDS)},
+        features=SimulatedFeatures(
+            ids=tuple(clip.id for clip in clips),
+            classes=classes,
+            vectors=table,
+            dims=dims or DIMS[full.split("-")[1]],
+            seconds=_seconds(rng, size.seconds, len(clips)),
+            story=story,
+        ),
+        text={"simulated" if vectors is None else "given": torch.from_numpy(table)},
+    )
+
+
+def load_simulated(spec: str) -> Dataset:
+    """`simulate` from a text such as `vggsound` or `ucf-main?scale=0.1&temporal=true&seed=1`.
+
+    Raises:
+        ValueError: Unknown benchmark or option, or a value of the wrong type.
+    """
+    name, _, query = spec.partition("?")
+    types: dict[str, Callable[[str], Any]] = {
+        "scale": float,
+        "seed": int,
+        "temporal": _truth,
+        "signal": float,
+        "noise": float,
+    }
+    options: dict[str, Any] = {}
+    for key, value in parse_qsl(query, keep_blank_values=True):
+        if key not in types:
+            raise ValueError(f"Simulated data have no option {key!r}; options: {', '.join(types)}.")
+        try:
+            options[key] = types[key](value)
+        except ValueError:
+            raise ValueError(f"Option {key}={value!r} of simulated data cannot be read as a value of it.") from None
+    return simulate(name, **options)
+
+
+def _truth(text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise ValueError(text)
+    return text.lower() == "true"
+
+
+def _class_folds(size: Size) -> dict[str, np.ndarray]:
+    """Class numbers of each fold."""
+    train, val, test = np.split(np.arange(sum(size.classes)), np.cumsum(size.classes)[:2])
+    both = np.concatenate([train, val])
+    return {"train": train, "val_seen": train, "val_unseen": val, "test_seen": both, "test_unseen": test}
+
+
+def _labels(rng: np.random.Generator, classes: np.ndarray, count: int) -> np.ndarray:
+    """`[clip]` sorted class numbers: uneven class sizes, none empty (so at least one clip per class)."""
+    extra = max(0, count - len(classes))
+    sizes = 1 + rng.multinomial(extra, rng.dirichlet(np.full(len(classes), 8.0)))
+    return np.repeat(classes, sizes)
+
+
+def _seconds(rng: np.random.Generator, limits: tuple[float, float, float], count: int) -> np.ndarray:
+    low, median, high = limits
+    return np.clip(median * np.exp(0.5 * rng.standard_normal(count)), low, high)
+
+
+def _vectors(
+    given: Mapping[str, ArrayLike] | None, count: int, rng: np.random.Generator
+) -> tuple[tuple[str, ...], np.ndarray]:
+    """Class names and unit class vectors `[class, dim]` float32."""
+    if given is None:
+        names = tuple(f"class {i:03d}" for i in range(count))
+        table = rng.standard_normal((count, TEXT_DIM))
+    else:
+        if len(given) < count:
+            raise ValueError(f"Got vectors of {len(given)} classes; this benchmark has {count}. Pass that many.")
+        names = tuple(given)[:count]
+        table = np.stack([np.asarray(given[name], dtype=np.float64) for name in names])
+    length = np.linalg.norm(table, axis=1, keepdims=True)
+    if table.ndim != 2 or not (length > 0).all():
+        raise ValueError("Class vectors must be rows of one width, none of them zero.")
+    return names, (table / length).astype(np.float32)
