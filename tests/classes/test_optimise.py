@@ -72,7 +72,7 @@ def test_defaults_land_in_the_regime_of_table_8(vggsound):
 
 def test_to_convergence_the_printed_loss_forgets_the_names(vggsound):
     names, vectors, _, default = vggsound
-    settings = OptimiseConfig(growth=None, correlation=None, max_steps=60, turn=1.0)
+    settings = OptimiseConfig(growth=None, correlation=None, max_steps=30, turn=2.0)
     _, outcome = optimise(vectors, settings, names=names)
     assert outcome.stopped == "max_steps"
     assert outcome.growth > 2.2

@@ -30,7 +30,7 @@ __all__ = ["OptimiseConfig", "Outcome", "optimise", "optimise_classes", "report"
 
 SEMANTIC = ("ranking", "proximity", "none")
 _UNRELATED = 1.0  # cosine distance of vectors at right angles
-_HALVINGS = 30  # of the last step
+_HALVINGS = 20  # of the last step
 _PATIENCE = 100  # steps in which the separation grows by less than 0.01 % before the descent counts as converged
 
 

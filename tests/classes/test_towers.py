@@ -1,0 +1,172 @@
+"""Text towers through transformers: tiny random weights, saved and read back without a network."""
+
+import pytest
+import torch
+
+from avshot.classes.embed import create_text_encoder, embed_classes
+
+WORDS = ["a", "photo", "of", "dog", "cat", "barking", "playing", "guitar", "rain", "the"]
+TEXTS = ["a photo of a dog", "guitar", "the rain rain rain", "a dog barking"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quiet():
+    from transformers.utils import logging
+
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    yield
+    logging.enable_progress_bar()
+    logging.set_verbosity(before)
+
+
+def save_tokenizer(folder, start, end, pad):
+    """A word-level tokenizer with the model's own special tokens (an end id of 2 would mean old CLIP checkpoints)."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+
+    vocabulary = {word: i for i, word in enumerate([pad, start, "<unk>", end, *WORDS])}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{start} $A {end}", special_tokens=[(start, vocabulary[start]), (end, vocabulary[end])]
+    )
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token=pad, unk_token="<unk>", bos_token=start, eos_token=end
+    ).save_pretrained(folder)
+    return len(vocabulary)
+
+
+SMALL = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2}
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    from transformers import CLIPConfig, CLIPModel
+
+    folder = tmp_path_factory.mktemp("clip")
+    size = save_tokenizer(folder, "<start>", "<end>", "<pad>")
+    text = {
+        **SMALL,
+        "vocab_size": size,
+        "max_position_embeddings": 8,
+        "bos_token_id": 1,
+        "eos_token_id": 3,
+        "pad_token_id": 0,
+    }
+    vision = {**SMALL, "image_size": 8, "patch_size": 4}
+    torch.manual_seed(0)
+    model = CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=12)).eval()
+    model.save_pretrained(folder)
+    return str(folder), model
+
+
+@pytest.fixture(scope="module")
+def clap(tmp_path_factory):
+    from transformers import ClapConfig, ClapModel
+
+    folder = tmp_path_factory.mktemp("clap")
+    size = save_tokenizer(folder, "<s>", "</s>", "<pad>")
+    text = {
+        **SMALL,
+        "vocab_size": size,
+        "max_position_embeddings": 12,
+        "pad_token_id": 0,
+        "bos_token_id": 1,
+        "eos_token_id": 3,
+    }
+    audio = {
+        "hidden_size": 16,
+        "patch_embeds_hidden_size": 8,
+        "depths": [1, 1],
+        "num_attention_heads": [2, 2],
+        "num_hidden_layers": 2,
+        "spec_size": 32,
+        "num_mel_bins": 16,
+        "window_size": 4,
+        "patch_size": 4,
+    }
+    torch.manual_seed(0)
+    model = ClapModel(ClapConfig(text_config=text, audio_config=audio, projection_dim=10)).eval()
+    model.save_pretrained(folder)
+    return str(folder), model
+
+
+@pytest.fixture(scope="module")
+def sentence(tmp_path_factory):
+    from transformers import BertConfig, BertModel
+
+    folder = tmp_path_factory.mktemp("sentence")
+    size = save_tokenizer(folder, "[CLS]", "[SEP]", "[PAD]")
+    torch.manual_seed(0)
+    model = BertModel(BertConfig(**SMALL, vocab_size=size, max_position_embeddings=16)).eval()
+    model.save_pretrained(folder)
+    return str(folder), model
+
+
+def tokens_of(encoder, text):
+    return torch.tensor([encoder._tokenizer(text)["input_ids"]])
+
+
+def test_clip_tower_is_the_projected_state_at_the_end_token(clip):
+    encoder = create_text_encoder(f"clip:{clip[0]}")
+    got = encoder.encode(TEXTS)
+    assert (encoder.name, encoder.dim, got.shape) == ("clip", 12, (4, 12))
+    with torch.no_grad():
+        for text, row in zip(TEXTS, got, strict=True):  # one by one, without padding
+            ids = tokens_of(encoder, text)
+            state = clip[1].text_model(input_ids=ids).last_hidden_state[0, -1]
+            wanted = clip[1].text_projection(state)
+            assert torch.allclose(row, wanted / wanted.norm(), atol=1e-5)
+
+
+def test_clip_cuts_long_texts_instead_of_failing(clip):
+    encoder = create_text_encoder(f"clip:{clip[0]}")
+    long, cut = encoder.encode(["dog cat dog cat dog cat rain rain rain rain", "dog cat dog cat dog cat"])
+    assert torch.allclose(long, cut, atol=1e-6)
+
+
+def test_clap_tower(clap):
+    encoder = create_text_encoder(f"clap:{clap[0]}")
+    got = encoder.encode(TEXTS)
+    assert (encoder.name, encoder.dim, got.shape) == ("clap", 10, (4, 10))
+    with torch.no_grad():
+        for text, row in zip(TEXTS, got, strict=True):
+            pooled = clap[1].text_model(input_ids=tokens_of(encoder, text)).pooler_output
+            wanted = clap[1].text_projection(pooled)[0]
+            assert torch.allclose(row, wanted / wanted.norm(), atol=1e-5)
+    assert encoder.encode(["dog " * 50]).shape == (1, 10)
+
+
+def test_sentence_tower_averages_real_tokens(sentence):
+    encoder = create_text_encoder(f"sentence:{sentence[0]}")
+    got = encoder.encode(TEXTS)
+    assert (encoder.name, encoder.dim) == ("sentence", 16)
+    with torch.no_grad():
+        for text, row in zip(TEXTS, got, strict=True):
+            wanted = sentence[1](input_ids=tokens_of(encoder, text)).last_hidden_state[0].mean(dim=0)
+            assert torch.allclose(row, wanted / wanted.norm(), atol=1e-5)
+    assert encoder.encode([]).shape == (0, 16)
+    with pytest.raises(ValueError, match="empty text"):
+        encoder.encode(["dog", " "])
+
+
+def test_ensembles_are_normalised_averaged_and_normalised(clip, clap):
+    from avshot.classes.phrase import phrases
+
+    texts = phrases(["dog", "guitar"], prompts="clip-vggsound")
+    classes = embed_classes(["guitar", "dog"], [f"clip:{clip[0]}", f"clap:{clap[0]}"], phrases=texts)
+    assert classes.dims == {"clip": 12, "clap": 10}
+    mean = create_text_encoder(f"clip:{clip[0]}").encode(texts["dog"]).mean(dim=0)
+    assert torch.allclose(classes.text["clip"][1], mean / mean.norm(), atol=1e-6)
+
+
+def test_two_encoders_of_one_kind_keep_their_specs(clip):
+    spec = f"clip:{clip[0]}"
+    assert list(embed_classes(["dog"], [spec, spec + "/"]).text) == [spec, spec + "/"]
+
+
+def test_a_folder_without_a_model_is_named(tmp_path):
+    with pytest.raises(ValueError, match=r"clip:.*cannot be loaded .*give a Hugging Face id"):
+        create_text_encoder(f"clip:{tmp_path}").encode(["dog"])
