@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 
 
 def print_table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print an aligned table; the first column is text, the others are numbers and aligned right."""
+    """Print an aligned table: columns of numbers to the right, text to the left, missing cells as "-"."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
@@ -14,13 +15,19 @@ def print_table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) 
 
     table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False)
     for i, name in enumerate(head):
-        table.add_column(name, justify="left" if i == 0 else "right", no_wrap=True)
+        table.add_column(name, justify="right" if _is_numeric(row[i] for row in rows) else "left", no_wrap=True)
     for row in rows:
         table.add_row(*(Text(str(cell)) for cell in row))
     console = Console()
     if not console.is_terminal:  # a log or a pipe: never wrap
         console = Console(width=max(120, sum(max(len(str(r[i])) for r in [head, *rows]) + 3 for i in range(len(head)))))
     console.print(table)
+
+
+def _is_numeric(cells: Iterable[object]) -> bool:
+    """Every cell is a number with at most its deviation or unit, or says that there is none."""
+    number = re.compile(r"-|[-+]?[\d.,/]+( ?± ?[\d.]+)?( ?(%|s|M|MB|ms|x))?|")
+    return all(number.fullmatch(str(cell)) for cell in cells)
 
 
 def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

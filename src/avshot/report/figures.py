@@ -1,0 +1,230 @@
+"""The figures of a report. Each function draws on a fresh matplotlib figure and returns it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from textwrap import wrap
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from avshot.metrics import exact_curve, predict_calibrated
+from avshot.report.summary import Row
+from avshot.run import Run, Scored
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# Okabe and Ito's palette: told apart with every common colour-vision deficiency.
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
+STYLES = ("-", "--", "-.", ":")
+SEEN, UNSEEN = PALETTE[0], PALETTE[1]
+MOST_TICKS = 40  # class names that stay legible on one axis
+TSNE_MOST = 1500  # clips
+
+
+def _figure(width: float, height: float, **grid: Any) -> tuple[Figure, Any]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.subplots(**grid)
+    for axis in np.atleast_1d(axes).flat:
+        axis.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def _look(i: int) -> dict[str, Any]:
+    return {"color": PALETTE[i % len(PALETTE)], "linestyle": STYLES[i // len(PALETTE) % len(STYLES)]}
+
+
+def _titled(row: Row, text: str) -> str:
+    """The text under the row's label; a long label is broken over lines."""
+    return "\n".join([*wrap(row.label, 60), text])
+
+
+def _legend_below(figure: Figure) -> None:
+    """Long names leave the axes alone when the legend has its own strip."""
+    figure.legend(frameon=False, fontsize=9, loc="outside lower left", ncols=1)
+
+
+def seen_unseen(rows: Sequence[Row]) -> Figure | None:
+    """Seen against unseen accuracy over the calibration, one line per row (first seed), the chosen point marked."""
+    figure, axis = _figure(7.0, 6.0)
+    drawn = 0
+    for row in rows:
+        scored = row.runs[0].scored("test") if row.runs else None
+        if scored is None or "AUSUC" not in row.values:
+            continue
+        curve = exact_curve(scored.scores, scored.labels, scored.seen)
+        area = row.runs[0].metrics["AUSUC"]
+        axis.plot(100 * curve.unseen, 100 * curve.seen, label=f"{row.label} (area {area:.3f})", **_look(drawn))
+        metrics = row.runs[0].metrics
+        axis.plot(100 * metrics["U"], 100 * metrics["S"], "o", color=_look(drawn)["color"], markersize=7)
+        drawn += 1
+    if drawn == 0:
+        return None
+    axis.set(xlabel="accuracy on unseen classes, U (%)", ylabel="accuracy on seen classes, S (%)")
+    axis.set(xlim=(-2, 102), ylim=(-2, 102))
+    axis.set_title("Every calibration is a point; the dot is the one chosen on validation", fontsize=11)
+    _legend_below(figure)
+    return figure
+
+
+def learning(rows: Sequence[Row]) -> Figure | None:
+    """Validation score over the epochs of stage 1 (first seed), the chosen epoch marked."""
+    figure, axis = _figure(7.0, 5.0)
+    drawn = 0
+    for row in rows:
+        scores = row.runs[0].history()["stage1"]["scores"] if row.runs else []
+        if not scores:
+            continue
+        axis.plot(range(1, len(scores) + 1), 100 * np.array(scores), label=row.label, **_look(drawn))
+        best = int(np.argmax(scores))
+        axis.plot(best + 1, 100 * scores[best], "o", color=_look(drawn)["color"])
+        drawn += 1
+    if drawn == 0:
+        return None
+    axis.set(xlabel="epoch of stage 1", ylabel="harmonic mean on validation (%)", ylim=(0, 102))
+    axis.set_title("Validation score per epoch; the dot is the epoch that stage 2 repeats", fontsize=11)
+    _legend_below(figure)
+    return figure
+
+
+def per_class(row: Row) -> Figure | None:
+    """Accuracy of each class, mean over seeds, worst first within seen and unseen."""
+    test = row.runs[0].scored("test") if row.runs else None
+    if test is None:
+        return None
+    values = np.array([[np.nan if v is None else v for v in run.metrics["per_class"]] for run in row.runs])
+    known = ~np.isnan(values).all(axis=0)
+    mean = 100 * values[:, known].mean(axis=0)
+    names = [name for name, keep in zip(test.names, known, strict=True) if keep]
+    seen = test.seen.numpy()[known]
+    order = sorted(range(len(names)), key=lambda i: (not seen[i], mean[i]))
+    figure, axis = _figure(7.5, max(2.5, 0.24 * min(len(names), 80) + 1.2))
+    position = np.arange(len(order))
+    axis.barh(position, mean[order], color=[SEEN if seen[i] else UNSEEN for i in order], height=0.75)
+    axis.set_yticks(position, [names[i] for i in order], fontsize=8 if len(names) <= MOST_TICKS else 5)
+    axis.set(xlabel="accuracy (%)", xlim=(0, 100), ylim=(-0.7, len(order) - 0.3))
+    axis.set_title(
+        _titled(row, f"accuracy per class (mean of {len(row.runs)} seed{'s' * (len(row.runs) > 1)})"), fontsize=11
+    )
+    for colour, label in ((UNSEEN, "unseen"), (SEEN, "seen")):
+        axis.barh([-9], [0], color=colour, label=label)
+    axis.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    return figure
+
+
+def confusion(row: Row) -> Figure | None:
+    """Confusion matrix of the first seed at its calibration, rows scaled to 1; unseen classes come last."""
+    run = row.runs[0] if row.runs else None
+    test = run.scored("test") if run is not None else None
+    if run is None or test is None:
+        return None
+    matrix, names, n_seen = _confusion(run, test)
+    size = max(4.5, 0.24 * min(len(names), 60) + 2.2)
+    figure, axis = _figure(size + 1.0, size)
+    image = axis.imshow(matrix, cmap="cividis", vmin=0, vmax=1, aspect="equal", interpolation="nearest")
+    if len(names) <= MOST_TICKS:
+        axis.set_xticks(range(len(names)), names, rotation=90, fontsize=8)
+        axis.set_yticks(range(len(names)), names, fontsize=8)
+    for edge in (axis.axhline, axis.axvline):
+        edge(n_seen - 0.5, color="white", linewidth=1.5)
+    axis.set(xlabel="predicted class", ylabel="true class")
+    axis.set_title(_titled(row, "confusion (white lines: unseen classes follow)"), fontsize=11)
+    figure.colorbar(image, ax=axis, label="fraction of the class's clips", shrink=0.7)
+    return figure
+
+
+def _confusion(run: Run, test: Scored) -> tuple[np.ndarray, list[str], int]:
+    order = torch.cat([test.seen.nonzero().flatten(), (~test.seen).nonzero().flatten()])
+    guess = predict_calibrated(test.scores, test.seen, run.beta)
+    n = len(test.names)
+    counts = torch.bincount(test.labels * n + guess, minlength=n * n).reshape(n, n).double()
+    rows = counts / counts.sum(dim=1, keepdim=True).clamp(min=1)
+    return rows[order][:, order].numpy(), [test.names[i] for i in order.tolist()], int(test.seen.sum())
+
+
+def tsne(row: Row) -> Figure | None:
+    """t-SNE of test clips: pooled input features on the left, the learnt joint space with class embeddings right."""
+    run = row.runs[0] if row.runs else None
+    test = run.scored("test") if run is not None else None
+    if run is None or test is None or len(test.labels) < 12:
+        return None
+    made = run.embeddings()
+    pick = np.linspace(0, len(test.labels) - 1, min(TSNE_MOST, len(test.labels))).astype(int)
+    inputs = _standardised(torch.cat([made["audio"], made["visual"]], dim=1)[pick].numpy())
+    panels: list[tuple[str, np.ndarray, np.ndarray | None]] = [("input features (time averages)", inputs, None)]
+    if "clip" in made:
+        panels.append(
+            ("learnt embeddings, class embeddings as stars", made["clip"][pick].numpy(), made["class"].numpy())
+        )
+    figure, axes = _figure(6.2 * len(panels), 5.6, ncols=len(panels))
+    labels, seen = test.labels[pick].numpy(), test.seen.numpy()
+    for axis, (title, clips, classes) in zip(np.atleast_1d(axes), panels, strict=True):
+        _scatter(axis, clips, classes, labels, seen, test.names)
+        axis.set_title(title, fontsize=10)
+        axis.set(xticks=[], yticks=[])
+    figure.suptitle(_titled(row, "t-SNE of test clips (discs: seen classes, triangles: unseen)"))
+    return figure
+
+
+def _scatter(
+    axis: Any, clips: np.ndarray, classes: np.ndarray | None, labels: np.ndarray, seen: np.ndarray, names: Sequence[str]
+) -> None:
+    from matplotlib import colormaps
+    from matplotlib.colors import to_rgba
+    from sklearn.manifold import TSNE
+
+    rows = clips
+    if classes is not None:  # directions carry the classes, lengths differ between clips and classes
+        rows = np.concatenate([_unit(clips), _unit(classes)])
+    perplexity = min(30.0, (len(rows) - 1) / 3)
+    flat = TSNE(perplexity=perplexity, init="pca", random_state=0).fit_transform(rows.astype(np.float32))
+    if len(seen) <= len(PALETTE):
+        colours = np.array([to_rgba(colour) for colour in PALETTE[: len(seen)]])
+    else:  # no palette tells this many apart; names stand beside the stars
+        colours = colormaps["turbo"](np.linspace(0.03, 0.97, len(seen)))
+    for mask, marker in ((seen[labels], "o"), (~seen[labels], "^")):
+        axis.scatter(
+            *flat[: len(labels)][mask].T, c=colours[labels[mask]], marker=marker, s=16, alpha=0.75, linewidths=0
+        )
+    if classes is not None:
+        stars = flat[len(labels) :]
+        axis.scatter(*stars.T, c=colours, marker="*", s=170, edgecolors="black", linewidths=0.8)
+        for spot, name in zip(stars, names if len(names) <= MOST_TICKS else (), strict=False):
+            axis.annotate(name, spot, xytext=(0, 8), textcoords="offset points", ha="center", fontsize=7)
+
+
+def _unit(rows: np.ndarray) -> np.ndarray:
+    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+
+
+def _standardised(rows: np.ndarray) -> np.ndarray:
+    return (rows - rows.mean(axis=0)) / np.maximum(rows.std(axis=0), 1e-6)
+
+
+def class_embeddings(row: Row) -> Figure | None:
+    """Class-embedding optimisation of stage 2: nearest-neighbour distance of every class before and after."""
+    outcomes = row.runs[0].info["optimise"]["test"] if row.runs else {}
+    if not outcomes:
+        return None
+    figure, axes = _figure(5.6 * len(outcomes), 5.0, ncols=len(outcomes))
+    for axis, (encoder, outcome) in zip(np.atleast_1d(axes), outcomes.items(), strict=True):
+        before, after = np.array(outcome["nearest_before"]), np.array(outcome["nearest_after"])
+        changed = np.array(outcome["neighbour_before"]) != np.array(outcome["neighbour_after"])
+        for mask, colour, label in ((~changed, SEEN, "same nearest class"), (changed, UNSEEN, "another one")):
+            axis.plot(before[mask], after[mask], "o", color=colour, label=f"{label} ({int(mask.sum())})", alpha=0.8)
+        limit = 1.08 * max(float(after.max()), float(before.max()), 1e-3)
+        axis.plot([0, limit], [0, limit], color="#999999", linewidth=1, linestyle="--")
+        axis.set(xlim=(0, limit), ylim=(0, limit), aspect="equal")
+        axis.set(xlabel="cosine distance to the nearest class before", ylabel="after")
+        axis.legend(frameon=False, loc="lower right")
+        axis.set_title(
+            f"{encoder}: mean {outcome['mean_before']:.3f} to {outcome['mean_after']:.3f}, "
+            f"rank correlation {outcome['correlation']:.3f}",
+            fontsize=10,
+        )
+    figure.suptitle(_titled(row, "class-embedding optimisation"))
+    return figure

@@ -1,0 +1,153 @@
+"""One self-contained HTML page and its Markdown twin, from finished Runs alone."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Callable, Sequence
+from datetime import date
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from avshot.report import figures
+from avshot.report.published import published
+from avshot.report.summary import METRICS, Row, summarise, table
+from avshot.run import Run, save_text
+from avshot.tables import markdown
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_STYLE = """
+:root { color-scheme: light; }
+body { font: 16px/1.5 system-ui, -apple-system, "Segoe UI", sans-serif; color: #1b1b1b; max-width: 68rem;
+       margin: 2.5rem auto; padding: 0 1.2rem; }
+h1 { font-size: 1.7rem; margin-bottom: .2rem; } h2 { margin-top: 2.6rem; border-bottom: 2px solid #0072B2; }
+h3 { margin-top: 1.8rem; } .lead { color: #555; margin-top: 0; }
+.scroll { overflow-x: auto; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; margin: .8rem 0; white-space: nowrap; }
+th, td { padding: .28rem .8rem; text-align: right; border-bottom: 1px solid #ddd; }
+th:first-child, td:first-child { text-align: left; } th { border-bottom: 2px solid #1b1b1b; }
+tr.reference td { color: #666; font-style: italic; } tr.best td { font-weight: 600; }
+img { max-width: 100%; height: auto; } figure { margin: 1.2rem 0; } .warn { background: #fff4e0; padding: .5rem .9rem;
+border-left: 4px solid #E69F00; } code { background: #f2f2f2; padding: 0 .25rem; } details { margin: .6rem 0; }
+"""
+_READ_ME = (
+    "S and U are mean per-class accuracies on seen and unseen classes when both are candidates, HM is their harmonic "
+    "mean, ZSL the accuracy on unseen classes when only those are candidates, AUSUC the area under S as a function of "
+    "U over all calibrations (0 to 100 here). Mean ± sample deviation over seeds. Epoch and calibration (beta, "
+    "subtracted from the scores of seen classes) were chosen on the folds named in the last column."
+)
+
+
+def write_page(runs: Sequence[Run], file: Path) -> None:
+    """Write `file` (HTML, nothing is fetched when it is opened) and the same content as Markdown beside it.
+
+    Args:
+        runs: Finished Runs, of one or several datasets.
+        file: Path of the HTML page; the Markdown file has the suffix `.md`, its figures lie in `<stem>-figures/`.
+    """
+    rows = summarise(runs)
+    folder = file.with_name(f"{file.stem}-figures")
+    folder.mkdir(parents=True, exist_ok=True)
+    html, text = [], [f"# avshot report\n\n{_READ_ME}\n"]
+    for name in dict.fromkeys(row.dataset for row in rows):
+        members = [row for row in rows if row.dataset == name]
+        html.append(f"<h2>{escape(name)}</h2>")
+        text.append(f"## {name}\n")
+        for warning in members[0].runs[0].info["data"]["warnings"]:
+            html.append(f'<p class="warn">{escape(warning)}</p>')
+            text.append(f"> {warning}\n")
+        _add_tables(members, name, html, text)
+        for title, figure in _figures(members):
+            path = folder / f"{_slug(name)}-{_slug(title)}.png"
+            html.append(_image(title, figure, path))
+            text.append(f"### {title}\n\n![{title}]({folder.name}/{path.name})\n")
+    head = f"<h1>avshot report</h1><p class='lead'>{date.today().isoformat()} · {_versions(runs)}</p><p>{_READ_ME}</p>"
+    body = f"<title>avshot report</title><style>{_STYLE}</style>{head}{''.join(html)}{_settings(rows)}"
+    meta = '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+    save_text(file, f'<!doctype html><html lang="en">{meta}{body}</html>\n')
+    save_text(file.with_suffix(".md"), "\n".join(text))
+
+
+def _add_tables(rows: list[Row], name: str, html: list[str], text: list[str]) -> None:
+    head, cells = table(rows)
+    html.append(_html_table(head, cells, [row.label == "chance" for row in rows]))
+    text.append(markdown(head, cells))
+    theirs = published(name)
+    if not theirs:
+        return
+    metrics = [m for m in METRICS if m != "AUSUC"]
+    ours = {row.label: row for row in rows}
+    columns = ["method", *(f"{m} {who}" for m in metrics for who in ("published", "ours")), "source", "selected on"]
+    lines = []
+    for row in theirs:
+        mine = ours.get(row["method"])
+        pairs = [value for m in metrics for value in (row[m], "-" if mine is None else mine.cell(m))]
+        lines.append([row["method"], *pairs, row["source"], row["selected_on"]])
+    html.append("<h3>Published numbers beside ours</h3>" + _html_table(columns, lines, [False] * len(lines)))
+    text.append("### Published numbers beside ours\n\n" + markdown(columns, lines))
+
+
+def _figures(rows: list[Row]) -> list[tuple[str, Figure]]:
+    """Figures over all rows, then the detailed ones for the best row and, where it is another, `ez_avgzl`."""
+    made: list[tuple[str, Figure | None]] = [
+        ("Seen against unseen", figures.seen_unseen(rows)),
+        ("Learning", figures.learning(rows)),
+    ]
+    detailed = [row for row in rows if row.runs][:1]
+    detailed += [row for row in rows if row.label == "ez_avgzl" and row not in detailed]
+    draw: tuple[tuple[str, Callable[[Row], Figure | None]], ...] = (
+        ("Accuracy per class", figures.per_class),
+        ("Confusion", figures.confusion),
+        ("Input and learnt embeddings", figures.tsne),
+        ("Class-embedding optimisation", figures.class_embeddings),
+    )
+    made += [(f"{title}: {row.label}", function(row)) for row in detailed for title, function in draw]
+    return [(title, figure) for title, figure in made if figure is not None]
+
+
+def _image(title: str, figure: Figure, path: Path) -> str:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    buffer = io.BytesIO()
+    FigureCanvasAgg(figure).print_png(buffer, metadata={"Software": None})
+    path.write_bytes(buffer.getvalue())
+    code = base64.b64encode(buffer.getvalue()).decode()
+    return f'<figure><h3>{escape(title)}</h3><img alt="{escape(title)}" src="data:image/png;base64,{code}"></figure>'
+
+
+def _html_table(head: Sequence[str], rows: Sequence[Sequence[str]], reference: Sequence[bool]) -> str:
+    def line(cells: Sequence[str], tag: str, kind: str = "") -> str:
+        return f"<tr{kind}>" + "".join(f"<{tag}>{escape(c)}</{tag}>" for c in cells) + "</tr>"
+
+    kinds = [' class="reference"' if is_reference else "" for is_reference in reference]
+    body = "".join(line(row, "td", kind) for row, kind in zip(rows, kinds, strict=True))
+    return f'<div class="scroll"><table><thead>{line(head, "th")}</thead><tbody>{body}</tbody></table></div>'
+
+
+def _settings(rows: Sequence[Row]) -> str:
+    """Everything each row was made with, folded away."""
+    import yaml
+
+    parts = ["<h2>Settings</h2>"]
+    for row in rows:
+        if row.runs:
+            first = row.runs[0]
+            content = yaml.safe_dump(
+                {"experiment": first.experiment.model_dump(mode="json"), "resolved": first.info["resolved"]}
+                | {"chosen": first.info["chosen"], "features": first.info["features"]},
+                sort_keys=False,
+            )
+            title = f"{row.dataset}: {row.label}, seeds {', '.join(str(r.experiment.seed) for r in row.runs)}"
+            parts.append(f"<details><summary>{escape(title)}</summary><pre>{escape(content)}</pre></details>")
+    return "".join(parts)
+
+
+def _versions(runs: Sequence[Run]) -> str:
+    return escape(", ".join(f"{name} {version}" for name, version in runs[0].info["versions"].items()))
+
+
+def _slug(text: str) -> str:
+    return "".join(c if c.isalnum() else "-" for c in text.lower()).strip("-")
