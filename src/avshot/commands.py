@@ -198,16 +198,12 @@ def print_methods() -> None:
     rows = []
     for name in list_methods():
         cls = get_method(name)
-        size = sum(
-            p.numel()
-            for p in create_method(name, Inputs(128, 4096, {f"t{i}": 300 for i in range(cls.needs.texts)})).parameters()
-        )
-        needs = ["steps" if cls.needs.temporal else "averages"] + (["negatives"] if cls.needs.negatives else [])
-        rows.append(
-            [name, cls.paper, " + ".join(needs), str(cls.needs.texts), f"{size / 1e6:.2f} M", str(len(cls.presets))]
-        )
-    head = ["method", "paper", "reads", "text encoders", "parameters (128/4096/300)", "presets"]
-    print_table("methods (parameters at the benchmarks' sizes: audio 128, visual 4096, text 300)", head, rows)
+        inputs = Inputs(128, 4096, {f"text{i}": 300 for i in range(cls.needs.texts)})
+        size = sum(p.numel() for p in create_method(name, inputs).parameters()) / 1e6
+        reads = ["steps" if cls.needs.temporal else "averages"] + (["negatives"] if cls.needs.negatives else [])
+        rows.append([name, " + ".join(reads), str(cls.needs.texts), f"{size:.2f} M", str(len(cls.presets)), cls.paper])
+    head = ["method", "reads", "texts", "parameters", "presets", "paper"]
+    print_table("methods (parameters at audio 128, visual 4096, text 300)", head, rows)
 
 
 def print_audit(root: Path, name: str, text: Path | None, descriptions: Path | None) -> None:

@@ -81,7 +81,7 @@ class Job:
         """Decode a clip once and describe it. Never raises: what went wrong becomes the status."""
         try:
             media = read(clip.path, start=clip.start, end=clip.end, **self.request())
-            return Described(media.status) if media.status.startswith("error") else self._describe(media)
+            return Described(media.status) if media.status.startswith("error") else self.describe_media(media)
         except Exception as error:  # one bad file must not stop the rest, whatever it does to a decoder or a model
             return Described(f"error: {type(error).__name__}: {error}")
 
@@ -98,9 +98,10 @@ class Job:
         steps = max(round(fps), 1) if self.visual is not None else 0
         frames = np.zeros((steps, height, width, 3), np.uint8)
         waveform = np.zeros(rate if self.audio is not None else 0, np.float32)
-        self._describe(Media(frames, (np.arange(steps) + 0.5) / fps, waveform, rate, "ok", 1.0))
+        self.describe_media(Media(frames, (np.arange(steps) + 0.5) / fps, waveform, rate, "ok", 1.0))
 
-    def _describe(self, media: Media) -> Described:
+    def describe_media(self, media: Media) -> Described:
+        """Describe a clip that is already decoded with `request()`. A broken extractor raises what it raises."""
         audio, audio_time = (None, None) if self.audio is None else self.audio(media)
         visual, visual_time = (None, None) if self.visual is None else self.visual(media)
         if audio is None or len(audio) == 0:

@@ -10,6 +10,7 @@ import dataclasses
 import hashlib
 import importlib
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, get_type_hints
@@ -110,6 +111,29 @@ def create_extractor(spec: str) -> Extractor:
     if wants_checkpoint:
         options["checkpoint"] = checkpoint
     return cls(**options)
+
+
+def extractor_of(spec: Mapping[str, Any]) -> Extractor:
+    """The extractor that wrote `spec` (`Extractor.spec()`, as stores and Runs keep it).
+
+    Raises:
+        ValueError: The spec is of no known extractor, or of a version whose output this avshot no longer makes.
+    """
+    name = spec.get("name")
+    if name not in EXTRACTORS:
+        raise ValueError(f"Features were made by {name!r}, which does not exist; extractors: {', '.join(EXTRACTORS)}.")
+    module, cls_name = EXTRACTORS[name]
+    cls = getattr(importlib.import_module(module), cls_name)
+    if spec.get("version") != cls.version:
+        raise ValueError(
+            f"Features were made by {name} version {spec.get('version')}; this avshot makes version {cls.version}. "
+            "Extract again and train again."
+        )
+    known = {f.name for f in dataclasses.fields(cls)}
+    made = cls(**{key: value for key, value in spec.items() if key in known})
+    if made.spec() != dict(spec):
+        raise ValueError(f"The weights of extractor {name} are not those the features were made with; restore them.")
+    return made
 
 
 def _options(cls: type, query: str) -> dict[str, Any]:
