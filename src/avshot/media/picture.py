@@ -138,7 +138,7 @@ class Picture:
             stop = wanted_before(min(until, end + SLACK) - start, fps)
             times = [(k + 0.5) / fps for k in range(self._taken, stop)]
             self._taken = max(self._taken, stop)
-            if last and not self._times and not times and self._held_time < end:
+            if last and not self._times and not times and self._held_time < end and until > start + SLACK:
                 times = [max(0.0, self._held_time - start)]  # a picture shorter than half a step still gives one frame
         if self._held is not None and times:
             self._keep(self._held, times)

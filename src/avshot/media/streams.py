@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-# Formats that state the length of their streams. Elsewhere (MPEG streams, mp3, raw AAC) the stated length is a guess
-# from the bit rate or from the last stamp found, and cannot prove that something is missing.
-_DECLARING = {"mov", "matroska", "webm", "avi", "wav", "flac", "flv", "asf"}
+# Formats that state the length of their streams. Elsewhere (MPEG streams, mp3, raw AAC, wav as FFmpeg reads it) the
+# length is worked out from the size of the file or the last stamp in it, and cannot prove that something is missing.
+_DECLARING = {"mov", "matroska", "webm", "avi", "flac", "flv", "asf"}
 _MISSING = 0.25  # seconds that may lack at the end before a file counts as truncated (last packets are often inexact)
 
 
@@ -49,10 +49,13 @@ class Streams:
 
 
 def open_file(path: str) -> Any:
-    """Open a local file with FFmpeg, quietly. Raises BadFileError or an `av.error.FFmpegError`."""
+    """Open a local file with FFmpeg. Raises BadFileError or an `av.error.FFmpegError`.
+
+    PyAV is silent unless its logging was switched on. Setting a level, even PANIC, would install a log callback that
+    takes the interpreter's lock in FFmpeg's own threads, and closing a threaded decoder then hangs.
+    """
     import av
 
-    av.logging.set_level(av.logging.PANIC)
     if os.path.isdir(path):
         raise BadFileError("the path is a folder; expected a video or sound file")
     if not os.path.exists(path):
@@ -91,9 +94,8 @@ def choose(container: Any, max_pixels: int) -> Streams:
     if video is not None:
         if video.width * video.height > max_pixels:
             raise BadFileError(f"its picture is {video.width}x{video.height}, more than limits.pixels = {max_pixels}")
-        # Extraction runs one process per core, so threads only pay where one picture is a lot of work.
-        video.thread_type = "AUTO"
-        video.codec_context.thread_count = 1 if video.width * video.height <= 640 * 480 else 2
+        # Extraction runs one process per core; and one thread cannot hang on closing (see `open_file`).
+        video.codec_context.thread_count = 1
     found = [stream for stream in (video, audio) if stream is not None]
     starts = [float(stream.start_time * stream.time_base) for stream in found if stream.start_time is not None]
     return Streams(container, video, audio, max(0.0, min(starts, default=0.0)))

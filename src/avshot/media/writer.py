@@ -35,7 +35,6 @@ def write(
     import av
 
     _check(frames, fps, waveform, rate)
-    av.logging.set_level(av.logging.PANIC)
     path = os.path.abspath(os.fspath(path))
     beside = f"{path}.{os.getpid()}.tmp"
     try:
