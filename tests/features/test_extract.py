@@ -75,6 +75,14 @@ class Broken(Loudness):
         raise OSError("no such checkpoint: nowhere/nothing")
 
 
+@dataclass(frozen=True)
+class Deadly(Loudness):
+    """Kills the process before any clip is seen."""
+
+    def __call__(self, media):
+        os._exit(3)
+
+
 def video(path, colour=(128, 128, 128), *, sound=True, picture=True, seconds=0.6):
     tone = (0.3 * np.sin(np.arange(int(seconds * RATE)) * colour[0] * 0.01)).astype(np.float32)
     frames = np.full((int(seconds * 10), 16, 16, 3), colour, np.uint8) if picture else None
@@ -238,6 +246,12 @@ def test_no_clips_and_a_remote_store(clips):
 def test_an_extractor_that_cannot_work_stops_everything_and_marks_nothing(tmp_path, clips, workers):
     with pytest.raises(RuntimeError, match="no such checkpoint: nowhere/nothing"):
         extract(clips[:1], str(tmp_path), audio=Broken(), visual=None, workers=workers)
+    assert rows_written(tmp_path) == []
+
+
+def test_workers_that_die_at_once_stop_everything(tmp_path, clips):
+    with pytest.raises(RuntimeError, match=r"die while loading the extractors \(exit code 3\)"):
+        extract(clips[:1], str(tmp_path), audio=Deadly(), visual=None, workers=2)
     assert rows_written(tmp_path) == []
 
 

@@ -344,7 +344,30 @@ def test_pickles_small_and_reads_after(tmp_path):
     store.gather([0])
     data = pickle.dumps(store)
     assert len(data) < 4000
-    assert_equal(pickle.loads(data).gather([3, 1]), naive(added, ["d", "b"]))
+    copy = pickle.loads(data)
+    assert copy.damaged(deep=True) == {}
+    assert_equal(copy.gather([3, 1]), naive(added, ["d", "b"]))
+
+
+def test_ids_and_sources_of_any_characters(tmp_path):
+    odd = 'a b/"ü"\n\u2028\udc80'  # the last is how Python shows an undecodable byte of a file name
+    with StoreWriter(str(tmp_path), spec=SPEC) as writer:
+        writer.add(odd, audio=np.ones((1, 2)), audio_time=[0], source=odd)
+        writer.add("bad", status="error: x", source=odd)
+    store = FeatureStore(str(tmp_path))
+    assert store.ids == [odd]
+    assert store.failures() == [("bad", odd, "error: x")]
+
+
+def test_foreign_lines_and_a_broken_description_are_named(tmp_path):
+    fill(str(tmp_path), ["a"])
+    with (tmp_path / "manifest" / "0.jsonl").open("a") as file:
+        file.write('{"id": "b"}\n')
+    with pytest.raises(ValueError, match=r"0\.jsonl holds a line that is no clip.*delete that line"):
+        FeatureStore(str(tmp_path))
+    (tmp_path / "store.json").write_text("{")
+    with pytest.raises(ValueError, match=r"store\.json cannot be read"):
+        FeatureStore(str(tmp_path))
 
 
 def test_memory_stays_flat_as_the_store_grows(tmp_path):
@@ -379,7 +402,7 @@ def test_a_writer_holds_no_more_than_a_shard(tmp_path):
         writer.add(f"c{i}", audio=clip, audio_time=np.arange(100))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    writer.close()
+    writer.flush()
     assert peak < 2 << 20
     assert len(FeatureStore(str(tmp_path))) == 100
     assert len(shard_files(tmp_path)) == 10

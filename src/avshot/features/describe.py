@@ -156,4 +156,4 @@ class Recorder:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._writer.close()
+        self._writer.flush()

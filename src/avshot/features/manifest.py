@@ -10,6 +10,7 @@ from typing import Any
 from avshot.features.place import Place
 
 VERSION = 1
+_ROW = {"id", "status", "source", "shard", "audio", "visual", "time"}
 
 
 def fingerprint(spec: Mapping[str, Any]) -> str:
@@ -28,7 +29,10 @@ def read_about(place: Place) -> dict[str, Any] | None:
     """Contents of `store.json`, or None when there is none. Raises ValueError for a format newer than this avshot."""
     if not place.exists("store.json"):
         return None
-    about = json.loads(place.read("store.json"))
+    try:
+        about = json.loads(place.read("store.json"))
+    except ValueError as error:
+        raise ValueError(f"{place.path('store.json')} cannot be read ({error}); make the store again.") from error
     if about["version"] > VERSION:
         raise ValueError(f"{place.root} has format {about['version']}; this avshot reads up to {VERSION}: upgrade it.")
     return about
@@ -72,6 +76,8 @@ def newest_rows(place: Place) -> dict[str, dict[str, Any]]:
                 row = json.loads(line)
             except ValueError:
                 continue  # half a line, from a writer killed while appending: its clip was never confirmed
+            if not isinstance(row, dict) or _ROW - row.keys():
+                raise ValueError(f"{place.path(name)} holds a line that is no clip: {line[:60]!r}; delete that line.")
             rank = (row["shard"] is not None, float(row["time"]))
             if row["id"] not in newest or rank >= newest[row["id"]][0]:
                 newest[row["id"]] = (rank, row)

@@ -24,6 +24,7 @@ class Place:
         self._fs, path = fsspec.core.url_to_fs(self.root)
         self._path = path.rstrip("/")
         self.local = isinstance(self._fs, LocalFileSystem)
+        self._parts: dict[str, int] = {}  # next part of each remote file, to spare requests
 
     def path(self, name: str) -> str:
         """Full path of a file, for messages and for mapping."""
@@ -96,7 +97,18 @@ class Place:
                 os.unlink(temporary)
 
     def append(self, name: str, data: bytes) -> None:
-        """Add lines to a local file in one write; a half-written last line of a killed writer is closed off first."""
+        """Add lines to a file in one write; a half-written last line of a killed writer is closed off first.
+
+        Where files cannot grow (object stores) the lines become a new part beside it: `a.jsonl` -> `a.00000.jsonl`, ...
+        """
+        if not self.local:
+            stem, ending = os.path.splitext(name)
+            part = self._parts.get(name, 0)
+            while self.exists(f"{stem}.{part:05d}{ending}"):
+                part += 1
+            self.publish(f"{stem}.{part:05d}{ending}", [data])
+            self._parts[name] = part + 1
+            return
         os.makedirs(os.path.dirname(self.path(name)), exist_ok=True)
         with open(self.path(name), "a+b", buffering=0) as file:
             if file.seek(0, os.SEEK_END) > 0:

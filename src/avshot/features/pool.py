@@ -141,9 +141,12 @@ class Pool:
         self._queue.extendleft(worker.pending)
         code = worker.process.exitcode
         self._deaths += 1
-        if self._deaths > 2 * self._size + 2:
+        hopeless = not self._outcomes and not worker.ready  # later, one that dies while starting may only lack memory
+        if hopeless or self._deaths > 2 * self._size + 2:
+            when = "while loading the extractors" if hopeless else "one after the other"
             raise RuntimeError(
-                f"Worker processes keep dying (exit code {code}) and no clip gets done; run with workers=1 to see why."
+                f"Extraction stopped: worker processes die {when} (exit code {code}); use fewer workers if memory is "
+                "short, or workers=1 to see the error."
             )
         if worker.clip is None:
             return

@@ -127,18 +127,15 @@ class StoreWriter:
         now = time.time()
         for row in self._rows:
             row.update(shard=shard if row["audio"][1] + row["visual"][1] else None, time=now)
-        self._write_manifest("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in self._rows).encode())
+        lines = "".join(json.dumps(row) + "\n" for row in self._rows)
+        self._place.append(f"manifest/{self._worker}.jsonl", lines.encode())
         self._clear()
-
-    def close(self) -> None:
-        """Flush. A writer may be used again afterwards."""
-        self.flush()
 
     def __enter__(self) -> StoreWriter:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
+        self.flush()
 
     def _write_shard(self) -> str:
         while not self._place.claim(_shard_file(name := f"{self._worker}-{self._next:05d}")):
@@ -149,15 +146,6 @@ class StoreWriter:
         self._place.publish(_shard_file(name), chunks)
         self._next += 1
         return name
-
-    def _write_manifest(self, lines: bytes) -> None:
-        if self._place.local:
-            self._place.append(f"manifest/{self._worker}.jsonl", lines)
-            return
-        part = 0  # object stores cannot append: a part per flush, all of them read together
-        while self._place.exists(name := f"manifest/{self._worker}.{part:05d}.jsonl"):
-            part += 1
-        self._place.publish(name, [lines])
 
     def _clear(self) -> None:
         self._rows: list[dict[str, Any]] = []
@@ -258,6 +246,7 @@ class FeatureStore:
 
     def damaged(self, *, deep: bool = False) -> dict[str, list[str]]:
         """Shards that cannot be read: `{message: ids of the clips in it}`; reads headers, or every byte if `deep`."""
+        self._reconnect()
         found: dict[str, list[str]] = {}
         for number, name in enumerate(self._names):
             try:
@@ -294,14 +283,18 @@ class FeatureStore:
         )
 
     def _open(self, number: int) -> Shard:
-        if self._process != os.getpid():  # a forked worker must not share connections with its parent
-            self._place, self._shards, self._process = Place(self.root), OrderedDict(), os.getpid()
+        self._reconnect()
         if number not in self._shards:
             self._shards[number] = Shard(self._place, _shard_file(self._names[number]))
             if len(self._shards) > self._open_shards:
                 self._shards.popitem(last=False)
         self._shards.move_to_end(number)
         return self._shards[number]
+
+    def _reconnect(self) -> None:
+        """In another process than before: a forked worker must not share connections with its parent."""
+        if self._process != os.getpid():
+            self._place, self._shards, self._process = Place(self.root), OrderedDict(), os.getpid()
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_shards": OrderedDict(), "_place": None, "_process": -1}
