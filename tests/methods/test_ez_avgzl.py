@@ -116,6 +116,22 @@ def test_cross_attention_pair_by_pair():
                 assert float(sim[i, j]) == pytest.approx(float(part.readout.weight @ found), abs=1e-5)
 
 
+def test_centred_text_remembers_the_training_classes():
+    model = small(centre_text=True)
+    batch = some_batch()
+    text = batch.classes.text["w2v"] + 3.0
+    shifted = dataclasses.replace(batch, classes=batch.classes.with_text({"w2v": text}))
+    model.loss(shifted)
+    torch.testing.assert_close(model.centre.mean, text.mean(dim=0))
+    model.eval()
+    few = shifted.classes.select(["class 3", "class 1"])
+    with torch.no_grad():
+        every = model.score(batch.features, shifted.classes)
+        torch.testing.assert_close(model.score(batch.features, few), every[:, [3, 1]])
+        by_hand = F.normalize(text - text.mean(dim=0), dim=1)
+        torch.testing.assert_close(every, model.similarity(model.fusion(batch.features), by_hand))
+
+
 def spread_over_classes(model: EzAvgzl) -> torch.Tensor:
     batch = some_batch()
     with torch.no_grad():

@@ -37,11 +37,11 @@ from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from avshot.method import Inputs, Method, Needs, Preset, Recipe, method, replace_fields
 from avshot.nn.fusion import FusionConfig, TemporalFusion
-from avshot.nn.similarity import MLP, Cosine, CrossAttention, Linear, Scale, Similarity
+from avshot.nn.similarity import MLP, CentredText, Cosine, CrossAttention, Linear, Scale, Similarity
 from avshot.types import Batch, Classes, Features
 
 SIMILARITIES = ("cosine", "linear", "linear_printed", "mlp", "cross_attention")
@@ -54,6 +54,7 @@ class Config(FusionConfig):
 
     similarity: str = "cross_attention"  # sim(x, w) of eq. 5: one of SIMILARITIES; paper Table 6
     negatives: str = "all"  # classes in the denominator of eq. 5: one of NEGATIVES; "batch" as printed
+    centre_text: bool = False  # subtract the mean of the training classes' embeddings first; ours, for raw embeddings
     similarity_hidden: int = 512  # hidden width of "mlp"; the paper states none
     similarity_dropout: float = 0.1  # in "mlp" and "cross_attention"; the paper states none
     keys: str = "tokens"  # what class queries look at: "tokens", or "clip", the single vector (degenerate, see above)
@@ -131,11 +132,12 @@ class EzAvgzl(Method):
         if config.negatives not in NEGATIVES:
             raise ValueError(f"negatives is {config.negatives!r}; expected one of {', '.join(NEGATIVES)}.")
         self.fusion = TemporalFusion(config, inputs.audio, inputs.visual)
+        self.centre = CentredText(inputs.text_dim) if config.centre_text else nn.Identity()
         self.similarity = _similarity(config, inputs.text_dim)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Eq. 5, mean over clips: minus log of the softmax of similarities at the clip's class."""
-        (text,) = batch.classes.text.values()
+        text = self._text(batch.classes)
         fused = self.fusion(batch.features)
         if self.config.negatives == "all":
             return {"contrastive": F.cross_entropy(self.similarity(fused, text), batch.labels)}
@@ -149,15 +151,17 @@ class EzAvgzl(Method):
 
     def score(self, features: Features, classes: Classes) -> Tensor:
         """Similarity of every clip to every class: `[clip, class]`."""
-        (text,) = classes.text.values()
-        return self.similarity(self.fusion(features), text)
+        return self.similarity(self.fusion(features), self._text(classes))
 
     def embeddings(self, features: Features, classes: Classes) -> tuple[Tensor, Tensor] | None:
         """Projected clips beside class embeddings for the cosine similarity; the others compare pairs, not points."""
         if not isinstance(self.similarity, Cosine):
             return None
+        return self.similarity.project(self.fusion(features).clip), self._text(classes)
+
+    def _text(self, classes: Classes) -> Tensor:
         (text,) = classes.text.values()
-        return self.similarity.project(self.fusion(features).clip), text
+        return self.centre(text)
 
 
 def _similarity(config: Config, text_dim: int) -> Similarity:
