@@ -97,6 +97,18 @@ def test_correlation_is_a_floor():
     assert outcome.correlation >= 0.97
 
 
+def test_few_classes_may_exchange_one_pair_of_neighbours_each():
+    from scipy.stats import spearmanr
+
+    from avshot.classes.optimise import _one_exchange
+
+    for others in (3, 4, 7):
+        exchanged = [1, 0, *range(2, others)]
+        assert _one_exchange(others + 1) == pytest.approx(spearmanr(range(others), exchanged).statistic)
+    _, outcome = optimise(related(4, seed=3), OptimiseConfig(growth=None, correlation=1.0))
+    assert 0.5 <= outcome.correlation < 1
+
+
 def test_descent_without_stops_converges_near_the_simplex():
     _, outcome = optimise(related(5), OptimiseConfig(semantic="none", growth=None, correlation=None, turn=2.0))
     assert outcome.stopped == "converged"

@@ -45,7 +45,7 @@ class OptimiseConfig:
     reduction: str = "mean"  # "mean" or "sum" (printed; with margin 1 the classes then collapse)
     semantic_weight: float = 1.0  # extra factor of the semantic loss; the number of classes keeps the order stiffly
     growth: float | None = 1.35  # stop at this growth of the mean nearest-neighbour distance; Table 8: 1.2 to 1.45
-    correlation: float | None = 0.9  # stop before the mean rank correlation falls below this: the order is being lost
+    correlation: float | None = 0.9  # stop before the mean rank correlation falls below: the order is being lost
     turn: float = 0.5  # degrees a vector turns in a first step; Adam's rate is its arc / sqrt(dim): 5e-4 at 300
     max_steps: int = 2000  # a bound on the time, not the rule
 
@@ -177,9 +177,20 @@ def _beyond(start: Tensor, now: Tensor, goal: float, config: OptimiseConfig) -> 
     """Which stop `now` is beyond, if any."""
     if _separation(now) > goal:
         return "growth"
-    if config.correlation is not None and rank_correlation(start, now) < config.correlation:
-        return "correlation"
+    if config.correlation is not None:
+        floor = min(config.correlation, _one_exchange(len(start)))
+        if rank_correlation(start, now) < floor - SAME:
+            return "correlation"
     return None
+
+
+def _one_exchange(count: int) -> float:
+    """Spearman's correlation after two neighbouring ranks of n = `count` - 1 change places: 1 - 6 (1 + 1) / (n^3 - n).
+
+    Below it no floor is asked for: with five classes or fewer one exchange per class would already count as a loss.
+    """
+    others = count - 1
+    return 1 - 12 / (others**3 - others) if others > 2 else -1.0
 
 
 def _part_of_step(last: Tensor, now: Tensor, allowed: Callable[[Tensor], bool]) -> Tensor:
