@@ -140,8 +140,7 @@ class StoreWriter:
     def _write_shard(self) -> str:
         while not self._place.claim(_shard_file(name := f"{self._worker}-{self._next:05d}")):
             self._next += 1
-        ids = [row["id"] for row in self._rows]
-        dims = {m: self._dims[m] or 0 for m in MODALITIES}
+        ids, dims = [row["id"] for row in self._rows], {m: self._dims[m] or 0 for m in MODALITIES}
         chunks = encode(ids, self._values, self._times, dims=dims, dtype=self._dtype)
         self._place.publish(_shard_file(name), chunks)
         self._next += 1
@@ -274,13 +273,9 @@ class FeatureStore:
             target = flat_index(here * longest, length[here])
             value[target] = source.read(modality, start[here], length[here])
             stamp[target] = source.read(f"{modality}_time", start[here], length[here])
-        shape = (len(rows), longest)
-        mask = np.arange(longest) < length[:, None]
-        return (
-            torch.from_numpy(value).reshape(*shape, dim),
-            torch.from_numpy(mask),
-            torch.from_numpy(stamp).reshape(shape),
-        )
+        shape, mask = (len(rows), longest), np.arange(longest) < length[:, None]
+        padded = torch.from_numpy(value).reshape(*shape, dim)
+        return padded, torch.from_numpy(mask), torch.from_numpy(stamp).reshape(shape)
 
     def _open(self, number: int) -> Shard:
         self._reconnect()
