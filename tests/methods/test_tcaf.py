@@ -227,10 +227,10 @@ def test_index_time_is_the_authors_inference():
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda s: s.pop("O_proj.fc.5.bias"), "project_output.fc.5.bias"),
-        (lambda s: s.pop("V_enc.fc.0.weight"), "visual_encoder.fc.0.weight"),
+        (lambda s: s.pop("O_proj.fc.5.bias"), "O_proj.fc.5.bias"),
+        (lambda s: s.pop("V_enc.fc.0.weight"), "V_enc.fc.0.weight"),
         (lambda s: s.update(surprise=torch.zeros(1)), "surprise"),
-        (lambda s: s.update({"D_o.fc.0.weight": torch.zeros(3, 4)}), r"decode_output.fc.0.weight \(3, 4\)"),
+        (lambda s: s.update({"D_o.fc.0.weight": torch.zeros(3, 4)}), r"D_o.fc.0.weight' has shape \(3, 4\)"),
     ],
 )
 def test_released_weights_that_do_not_fit_are_named(change, words):

@@ -100,7 +100,9 @@ class EzAvgzl(Method):
                 layers=2,
                 heads=4,
                 head_dim=32,
+                attention="full",  # with one modality missing, "cross" would leave tokens only the class token to look at
                 fourier_scale=1.0,
+                centre_text=True,
                 audio_scaling="standardise",
                 visual_scaling="standardise",
                 dropout_encoder=0.1,

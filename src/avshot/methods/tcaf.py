@@ -39,8 +39,9 @@ from torch import Tensor
 
 from avshot.method import Inputs, Method, Needs, Preset, Recipe, method, replace_fields
 from avshot.nn.fusion import FusionConfig, TemporalFusion
-from avshot.nn.fusion_weights import load_renamed, read_fusion
+from avshot.nn.fusion_weights import FUSION_NAMES, fusion_sizes, shape_of, without_copies
 from avshot.nn.mlp import EmbNet1, EmbNet2
+from avshot.official_weights import fill
 from avshot.types import Batch, Classes, Features
 
 
@@ -189,11 +190,11 @@ class Tcaf(Method):
         )
 
 
-_HEADS = {
-    "O_proj.": "project_output.",
-    "W_proj.": "project_text.",
-    "D_o.": "decode_output.",
-    "D_w.": "decode_text.",
+_OFFICIAL = FUSION_NAMES | {
+    "project_output": "O_proj",
+    "project_text": "W_proj",
+    "decode_output": "D_o",
+    "decode_text": "D_w",
 }
 
 
@@ -214,14 +215,10 @@ def from_official(state_dict: Mapping[str, Tensor], **overrides: Any) -> Tcaf:
     Raises:
         ValueError: A tensor is missing, unknown or of a wrong shape; the message names it.
     """
-    weights, sizes, inputs = read_fusion(state_dict, _HEADS, head_dim=overrides.pop("head_dim", 64))
-    for key in ("project_output.fc.0.weight", "project_output.fc.4.weight", "project_text.fc.0.weight"):
-        if key not in weights:
-            raise ValueError(f"The state dict holds no tensor for {key}; expected the layout of TCAF-GZSL.")
-    sizes["decoder_hidden"], sizes["dim_out"] = (
-        len(weights["project_output.fc.0.weight"]),
-        len(weights["project_output.fc.4.weight"]),
-    )
-    text = {"w2v": weights["project_text.fc.0.weight"].shape[1]}
-    config = replace_fields(Config(), {**sizes, **overrides})
-    return load_renamed(Tcaf(config, Inputs(*inputs, text)), weights)
+    weights = without_copies(state_dict)
+    sizes, (audio, visual) = fusion_sizes(weights, head_dim=overrides.pop("head_dim", 64))
+    out, text = shape_of(weights, "W_proj.fc.0.weight")
+    sizes |= {"dim_out": out, "decoder_hidden": shape_of(weights, "O_proj.fc.0.weight")[0]}
+    model = Tcaf(replace_fields(Config(), {**sizes, **overrides}), Inputs(audio, visual, {"w2v": text}))
+    fill(model, weights, _OFFICIAL)
+    return model.eval()
