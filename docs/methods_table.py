@@ -1,0 +1,48 @@
+"""Write the table of methods in the README, between its two markers, from the registry.
+
+python docs/methods_table.py
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+from avshot.method import get_method, list_methods
+from avshot.tables import markdown
+
+README = Path(__file__).resolve().parent.parent / "README.md"
+BEGIN, END = "<!-- methods: written by docs/methods_table.py -->", "<!-- /methods -->"
+
+
+def methods_table() -> str:
+    """The table as Markdown: one row for each method, from its file's first line, `needs`, presets and `paper`."""
+    rows = []
+    for name in list_methods():
+        cls = get_method(name)
+        first = str(sys.modules[cls.__module__].__doc__).split("\n\n")[0].strip().replace("\n", " ")
+        reads = ["steps" if cls.needs.temporal else "averages"] + (["negatives"] if cls.needs.negatives else [])
+        published = [preset for preset in cls.presets if preset != "default"]
+        link = f"[`{name}`](src/avshot/methods/{name}.py)"
+        rows.append([link, first.rstrip("."), " + ".join(reads), str(len(published)), _linked(cls.paper)])
+    return markdown(["method", "idea", "reads", "published presets", "paper"], rows)
+
+
+def _linked(paper: str) -> str:
+    """`Authors, title, venue, https://...` as one Markdown link; a paper without an address stays as it is."""
+    text, comma, address = paper.rpartition(", https://")
+    return f"[{text}](https://{address})" if comma else paper
+
+
+def update(text: str) -> str:
+    """`text` with a fresh table between the markers. Raises ValueError when a marker is missing."""
+    if text.count(BEGIN) != 1 or text.count(END) != 1:
+        raise ValueError(f"Expected the markers {BEGIN} and {END} once each in {README.name}.")
+    return re.sub(
+        f"{re.escape(BEGIN)}.*?{re.escape(END)}", lambda _: f"{BEGIN}\n{methods_table()}{END}", text, flags=re.S
+    )
+
+
+if __name__ == "__main__":
+    README.write_text(update(README.read_text(encoding="utf-8")), encoding="utf-8")
