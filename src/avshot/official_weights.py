@@ -104,17 +104,18 @@ def _some(keys: Any, most: int = 4) -> str:
 def _read(path: Path) -> Mapping[str, Any]:
     if not path.is_file():
         raise ValueError(f"There is no file {path}; pass the path of a .safetensors or .pt file, or a state dict.")
-    if path.suffix == ".safetensors":
-        from safetensors.torch import load_file
-
-        return load_file(path)
     import pickle
 
     import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
 
     try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        # Plain tensors only: a pickle from the web may otherwise run any code.
         return torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+    except (pickle.UnpicklingError, RuntimeError, EOFError, SafetensorError) as error:
         raise ValueError(
             f"{path} could not be read as plain tensors ({str(error).splitlines()[0]}); "
             f"save only its state dict, for example with safetensors.torch.save_file."

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -292,9 +293,13 @@ def test_released_weights_load_from_files(tmp_path):
 def test_files_that_hold_no_weights_are_refused(tmp_path):
     with pytest.raises(ValueError, match="no file"):
         load_official("avca", tmp_path / "nothing.pt")
-    (tmp_path / "text.pt").write_text("not a checkpoint")
+    for name in ("text.pt", "text.safetensors"):
+        (tmp_path / name).write_text("not a checkpoint")
+        with pytest.raises(ValueError, match="could not be read as plain tensors"):
+            load_official("avca", tmp_path / name)
+    torch.save({"model": {}, "when": Path("code")}, tmp_path / "objects.pt")
     with pytest.raises(ValueError, match="could not be read as plain tensors"):
-        load_official("avca", tmp_path / "text.pt")
+        load_official("avca", tmp_path / "objects.pt")
     torch.save({"epoch": 3}, tmp_path / "numbers.pt")
     with pytest.raises(ValueError, match="'epoch'"):
         load_official("avca", str(tmp_path / "numbers.pt"))

@@ -14,7 +14,9 @@ come from it. A missing modality enters as zeros, so the other one decides alone
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -34,6 +36,9 @@ class Config:
     distance: str = "euclidean"  # what ranks classes at test time: "euclidean" (authors) or "dot" (as trained)
 
 
+_Config = Config  # for annotations inside the class, whose attribute `Config` hides the name
+
+
 def _published(dropout: float, normalise: bool) -> Preset:
     return Preset(
         Config(dropout=dropout, normalise_inputs=normalise),
@@ -48,7 +53,7 @@ class Devise(Method):
 
     needs = Needs(texts=1, temporal=False)
     Config = Config
-    presets = {
+    presets: ClassVar[Mapping[str, Preset]] = {
         "default": Preset(
             Config(),
             Recipe(epochs=20, batches_per_epoch=50, batch_size=64, lr=1e-3, beta_grid="avca"),
@@ -63,7 +68,7 @@ class Devise(Method):
     }
     paper = "Frome et al., DeViSE: A Deep Visual-Semantic Embedding Model, NeurIPS 2013"
 
-    def __init__(self, config: Config, inputs: Inputs) -> None:
+    def __init__(self, config: _Config, inputs: Inputs) -> None:
         super().__init__(config, inputs)
         self.map = nn.Linear(inputs.visual + inputs.audio, inputs.text_dim, bias=False)
         self.dropout = nn.Dropout(config.dropout)
