@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from avshot.classes.optimise import OptimiseConfig, optimise, optimise_classes
-from avshot.classes.outcome import nearest, rank_correlation, report
+from avshot.classes.outcome import nearest, rank_correlation
+from avshot.classes.report import print_outcome, report
 from avshot.data.unpickle import restricted_load
 from avshot.types import Classes
 
@@ -245,7 +246,7 @@ def test_rank_correlation_is_scipys_with_ties():
     assert nearest(before[:1])[1].tolist() == [-1]
 
 
-def test_report_lists_the_wanted_classes():
+def test_report_lists_the_wanted_classes(capsys):
     _, outcome = optimise(related(4), OptimiseConfig(growth=1.05), names=["dog", "cat", "rain on a roof", "guitar"])
     text = report(outcome, ["guitar", "dog"])
     table = text.split("\n\n")[1].split("\n")
@@ -253,6 +254,8 @@ def test_report_lists_the_wanted_classes():
     assert [line.split()[0] for line in table[1:]] == ["guitar", "dog"]
     assert f"{outcome.nearest_before[3]:.3f}" in table[1]
     assert len(report(outcome, limit=2).split("\n\n")[1].split("\n")) == 3
+    print_outcome(outcome, ["guitar", "dog"])
+    assert capsys.readouterr().out == text + "\n"
     with pytest.raises(ValueError, match="No class 'cow'"):
         report(outcome, ["cow"])
 

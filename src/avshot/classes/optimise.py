@@ -22,7 +22,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from avshot.classes.outcome import SAME, Outcome, measure, nearest, rank_correlation, report, summary
+from avshot.classes.outcome import SAME, Outcome, measure, nearest, rank_correlation
+from avshot.classes.report import report, summary
 from avshot.losses import DISTANCES, REDUCTIONS, pairwise_distance, proximity_loss, ranking_loss, separation_loss
 from avshot.types import Classes
 
