@@ -145,16 +145,14 @@ class Features:
         return _masked_mean(self.audio, self.audio_mask), _masked_mean(self.visual, self.visual_mask)
 
     def only(self, modality: str) -> Features:
-        """Hide the other modality (its mask becomes all False). `modality`: "audio", "visual" or "both"."""
+        """Hide the other modality: one step of zeros under a False mask. `modality`: "audio", "visual" or "both"."""
         if modality == "both":
             return self
-        if modality == "audio":
-            hidden = torch.zeros_like(self.visual_mask)
-            return replace(self, visual=torch.zeros_like(self.visual), visual_mask=hidden)
-        if modality == "visual":
-            hidden = torch.zeros_like(self.audio_mask)
-            return replace(self, audio=torch.zeros_like(self.audio), audio_mask=hidden)
-        raise ValueError(f'modality is {modality!r}; expected "audio", "visual" or "both".')
+        if modality not in MODALITIES:
+            raise ValueError(f'modality is {modality!r}; expected "audio", "visual" or "both".')
+        hidden = "visual" if modality == "audio" else "audio"
+        names = (hidden, f"{hidden}_mask", f"{hidden}_time")
+        return replace(self, **{name: torch.zeros_like(getattr(self, name)[:, :1]) for name in names})
 
     def to(self, device: torch.device | str) -> Features:
         """Move every tensor to `device`."""
