@@ -1,8 +1,7 @@
 """Drawn pictures of the rendered world: a coloured shape that moves over a textured background.
 
-Shapes are signed distances (negative inside, in units of the shape's radius), so edges, outline and shadow are
-anti-aliased at any size. Every clip moves, turns and lights its shape differently; only the words of the class are
-kept. Nothing in the picture depends on the sound.
+Every clip moves, turns and lights its shape differently; only the words of the class are kept. Nothing in the picture
+depends on the sound.
 """
 
 from __future__ import annotations
@@ -11,6 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
+
+from avshot.data.world_shapes import SHAPES, Distance
 
 COLOURS: Mapping[str, tuple[float, float, float]] = {
     "red": (0.88, 0.12, 0.14),
@@ -21,70 +22,6 @@ COLOURS: Mapping[str, tuple[float, float, float]] = {
     "orange": (0.96, 0.50, 0.10),
     "pink": (0.96, 0.50, 0.70),
     "white": (0.96, 0.96, 0.94),
-}
-
-Distance = Callable[[np.ndarray, np.ndarray], np.ndarray]
-
-
-def circle(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Disc."""
-    return np.hypot(x, y) - 0.95
-
-
-def square(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Square with slightly rounded corners."""
-    return _box(x, y, 0.76, 0.76) - 0.08
-
-
-def star(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Five-pointed star."""
-    angle, radius = np.arctan2(x, -y), np.hypot(x, y)
-    slice_ = 2 * np.pi / 5
-    angle = np.abs((angle + slice_ / 2) % slice_ - slice_ / 2)
-    # The edge from a tip (1.1, 0) to a notch (0.46 at half a slice); distance to its line, positive outside.
-    tip, notch = 1.1, 0.46
-    px, py = radius * np.cos(angle), radius * np.sin(angle)
-    ex, ey = notch * np.cos(slice_ / 2) - tip, notch * np.sin(slice_ / 2)
-    return ((px - tip) * ey - py * ex) / np.hypot(ex, ey)
-
-
-def cross(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Plus sign."""
-    return np.minimum(_box(x, y, 0.95, 0.30), _box(x, y, 0.30, 0.95)) - 0.03
-
-
-def triangle(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Equilateral triangle."""
-    return np.maximum(0.866 * np.abs(x) - 0.5 * (y - 0.15), y - 0.15) - 0.52
-
-
-def heart(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Heart: a square on its corner with a disc on each upper side."""
-    half, down = 0.56, y - 0.12
-    side = np.abs(x)
-    corner = _box((side + down) / 2**0.5, (side - down) / 2**0.5, half, half)
-    return np.minimum(corner, np.hypot(side - half / 2**0.5, down + half / 2**0.5) - half)
-
-
-def moon(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Crescent."""
-    return np.maximum(np.hypot(x, y) - 0.95, 0.80 - np.hypot(x - 0.45, y))
-
-
-def ring(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Ring."""
-    return np.abs(np.hypot(x, y) - 0.70) - 0.25
-
-
-def _box(x: np.ndarray, y: np.ndarray, width: float, height: float) -> np.ndarray:
-    """Signed distance to a box of half sizes `width` and `height`."""
-    across, along = np.abs(x) - width, np.abs(y) - height
-    outside = np.hypot(np.maximum(across, 0), np.maximum(along, 0))
-    return outside + np.minimum(np.maximum(across, along), 0)
-
-
-SHAPES: Mapping[str, Distance] = {
-    shape.__name__: shape for shape in (circle, square, star, cross, triangle, heart, moon, ring)
 }
 
 
@@ -230,7 +167,8 @@ def _background(rng: np.random.Generator, count: int, size: tuple[int, int], dif
     """Two muted colours blended by smooth noise, slowly panned: `[frame, height, width, 3]` float32."""
     height, width = size
     margin = height // 8
-    field = sum(_smooth_noise(rng, (height + margin, width + margin), cells) / cells**0.5 for cells in (3, 6, 24))
+    scales = [_smooth_noise(rng, (height + margin, width + margin), cells) / cells**0.5 for cells in (3, 6, 24)]
+    field = np.sum(scales, axis=0)
     field = (field - field.min()) / max(float(np.ptp(field)), 1e-9)
     base = rng.uniform(0.2, 0.7)
     ends = base + rng.uniform(-0.12, 0.12, size=(2, 1)) + rng.uniform(-0.10, 0.10, size=(2, 3))
