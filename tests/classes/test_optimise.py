@@ -31,7 +31,7 @@ def related(count, dim=16, seed=0):
 
 
 @pytest.fixture(scope="module")
-def vggsound(request):
+def vggsound():
     """The 138 stage-1 training classes of VGGSound-GZSL and their released vectors."""
     import os
     from pathlib import Path

@@ -120,11 +120,8 @@ def test_damaged_npy_is_named(tmp_path):
 
 
 @pytest.mark.parametrize(("file", "count"), [("ucf", 101), ("activity", 200), ("vggsound", 309)])
-def test_released_class_vectors(file, count):
-    root = os.environ.get("AVSHOT_DATA")
-    if root is None:
-        pytest.skip("AVSHOT_DATA is not set")
-    vectors = restricted_load(Path(root) / "text" / f"word_embeddings_{file}_normed.npy")
+def test_released_class_vectors(real_data, file, count):
+    vectors = restricted_load(real_data / "text" / f"word_embeddings_{file}_normed.npy")
     assert len(vectors) == count
     assert all(v.shape == (300,) and v.dtype == np.float32 for v in vectors.values())
     assert np.allclose([np.linalg.norm(v) for v in vectors.values()], 1, atol=1e-5)
