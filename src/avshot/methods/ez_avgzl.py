@@ -54,7 +54,9 @@ class Config(FusionConfig):
 
     similarity: str = "cross_attention"  # sim(x, w) of eq. 5: one of SIMILARITIES; paper Table 6
     negatives: str = "all"  # classes in the denominator of eq. 5: one of NEGATIVES; "batch" as printed
-    centre_text: bool = False  # subtract the mean of the training classes' embeddings first; ours, for raw embeddings
+    # Subtract the mean of the training classes' embeddings first; ours. On GRID sound with raw wordllama vectors (one
+    # seed) validation HM was 0.85 with it (best of 15 epochs) and 0.63 without (best of 10, reached at the fourth).
+    centre_text: bool = False
     similarity_hidden: int = 512  # hidden width of "mlp"; the paper states none
     similarity_dropout: float = 0.1  # in "mlp" and "cross_attention"; the paper states none
     keys: str = "tokens"  # what class queries look at: "tokens", or "clip", the single vector (degenerate, see above)
@@ -100,7 +102,7 @@ class EzAvgzl(Method):
                 layers=2,
                 heads=4,
                 head_dim=32,
-                attention="full",  # with one modality missing, "cross" would leave tokens only the class token to look at
+                attention="full",  # under "cross" tokens of a clip with one modality see nothing but the class token
                 fourier_scale=1.0,
                 centre_text=True,
                 audio_scaling="standardise",
