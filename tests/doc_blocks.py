@@ -1,7 +1,7 @@
 """Run the Python code blocks of a Markdown page, top to bottom, as one program, and compare what it prints.
 
-A block whose first line is a comment with a file name (`# plain.py`) is written to that file instead of being run. A
-comment line `# => text` is what the program prints at that point; `...` in it stands for anything.
+A block whose first line is a comment with a file name (`# plain.py`) is written to that file instead of being run. In a
+block with comment lines `# => text`, these are what the block prints; `...` in one stands for anything.
 """
 
 import re
@@ -12,6 +12,7 @@ from pathlib import Path
 FENCE = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r"# ([\w/.-]+\.py)\n")
 EXPECTED = re.compile(r"^ *# => (.*)$", re.MULTILINE)
+MARK = "--- end of block ---"
 
 
 def code_blocks(page: Path) -> list[str]:
@@ -35,11 +36,26 @@ def matches(expected: str, found: str) -> bool:
     return re.fullmatch(pattern, found) is not None
 
 
-def run_page(page: Path, folder: Path, before: str = "") -> None:
-    """Run the page's program in `folder`, after the statements `before`; raises AssertionError where it differs."""
-    program = "\n".join([before, *write_files(page, folder)])
+def run_page(page: Path, folder: Path, before: str = "") -> list[str]:
+    """Run the page's program in `folder` after the statements `before`; return the output of each block.
+
+    Raises AssertionError when it fails.
+    """
+    blocks = write_files(page, folder)
+    program = before + "".join(f"\n{block}\nprint({MARK!r})\n" for block in blocks)
     done = subprocess.run([sys.executable, "-c", program], cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, f"{page.name}:\n{done.stderr}"
-    expected, found = EXPECTED.findall(program), done.stdout.splitlines()
-    wrong = [f"{e!r}, printed {f!r}" for e, f in zip(expected, found, strict=False) if not matches(e, f)]
-    assert not wrong and len(expected) == len(found), f"{page.name}: {wrong or (expected, found)}"
+    return done.stdout.split(f"{MARK}\n")[:-1]
+
+
+def differences(page: Path, printed: list[str]) -> list[str]:
+    """Where the output of the blocks that run is not what the page says."""
+    blocks = [block for block in code_blocks(page) if FILE.match(block) is None]
+    wrong = []
+    for block, output in zip(blocks, printed, strict=True):
+        expected, found = EXPECTED.findall(block), output.splitlines()
+        if expected and (
+            len(expected) != len(found) or not all(matches(e, f) for e, f in zip(expected, found, strict=True))
+        ):
+            wrong.append(f"{page.name} says {expected}, printed {found}")
+    return wrong
