@@ -56,7 +56,7 @@ class Config(FusionConfig):
     negatives: str = "all"  # classes in the denominator of eq. 5: one of NEGATIVES; "batch" as printed
     # Subtract the mean of the training classes' embeddings first; ours. On GRID sound with raw wordllama vectors (one
     # seed) validation HM was 0.85 with it (best of 15 epochs) and 0.63 without (best of 10, reached at the fourth).
-    centre_text: bool = False
+    centre_text: bool = False  # False as published, True for own data
     similarity_hidden: int = 512  # hidden width of "mlp"; the paper states none
     similarity_dropout: float = 0.1  # in "mlp" and "cross_attention"; the paper states none
     keys: str = "tokens"  # what class queries look at: "tokens", or "clip", the single vector (degenerate, see above)
