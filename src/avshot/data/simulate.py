@@ -186,8 +186,11 @@ def _vectors(
         if len(given) < count:
             raise ValueError(f"Got vectors of {len(given)} classes; this benchmark has {count}. Pass that many.")
         names = tuple(given)[:count]
-        table = np.stack([np.asarray(given[name], dtype=np.float64) for name in names])
+        rows = [np.asarray(given[name], dtype=np.float64) for name in names]
+        if len({row.shape for row in rows}) != 1 or rows[0].ndim != 1:
+            raise ValueError(f"Class vectors have shapes {sorted({row.shape for row in rows})}; expected one [dim].")
+        table = np.stack(rows)
     length = np.linalg.norm(table, axis=1, keepdims=True)
-    if table.ndim != 2 or not (length > 0).all():
-        raise ValueError("Class vectors must be rows of one width, none of them zero.")
+    if not (length > 0).all():
+        raise ValueError("A class vector is zero (or not a number); expected vectors with a direction.")
     return names, (table / length).astype(np.float32)

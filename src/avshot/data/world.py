@@ -116,7 +116,7 @@ def render_world(
     Raises:
         ValueError: Settings out of range, a name without known words, or a folder that holds a world of another look.
     """
-    look = Look(difficulty=difficulty, seed=seed, seconds=seconds)
+    look, size = Look(difficulty=difficulty, seed=seed, seconds=seconds), _workers(workers)
     if clips_per_class < 5:
         raise ValueError(f"clips_per_class is {clips_per_class}; expected at least 5.")
     for name in classes.names:
@@ -126,7 +126,7 @@ def render_world(
     _claim(root, look)
     jobs = [(name, number) for name in classes.names for number in range(clips_per_class)]
     todo = [job for job in jobs if not (root / "clips" / clip_name(*job)).exists()]
-    for done, _ in enumerate(_rendered(root, todo, look, _workers(workers)), start=len(jobs) - len(todo) + 1):
+    for done, _ in enumerate(_rendered(root, todo, look, size), start=len(jobs) - len(todo) + 1):
         if progress is not None:
             progress(done, len(jobs))
     return _declare(root, classes, jobs, seed)
