@@ -165,7 +165,8 @@ def test_empty_selection_keeps_the_widths():
 
 
 def test_from_a_text():
-    data = load_dataset("simulated:ucf-main?scale=0.1&temporal=true&seed=3&noise=2.5")
+    spec = "simulated:ucf-main?scale=0.1&temporal=true&seed=3&noise=2.5"
+    data = load_dataset(spec)
     assert data.name == "simulated-ucf-main"
     assert data.features.spec["simulated"] == {
         "signal": 1.0,
@@ -174,10 +175,8 @@ def test_from_a_text():
         "temporal": True,
         "seed": 3,
     }
-    assert (
-        data.fingerprint() == load_dataset("simulated:ucf-main?scale=0.1&temporal=true&seed=3&noise=2.5").fingerprint()
-    )
-    assert data.fingerprint() != load_dataset("simulated:ucf-main?scale=0.1&seed=3&noise=2.5").fingerprint()
+    assert data.fingerprint() == load_dataset(spec).fingerprint()
+    assert data.fingerprint() != load_dataset(spec.replace("temporal=true&", "")).fingerprint()
 
 
 @pytest.mark.parametrize(
