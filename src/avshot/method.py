@@ -13,11 +13,14 @@ import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar, get_type_hints
 
 from torch import Tensor, nn
 
+from avshot.metrics import BETA_GRIDS
 from avshot.types import Batch, Classes, Features
+
+SCHEDULES = ("constant", "plateau", "cosine")
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,16 @@ class Recipe:
     clip_norm: float | None = None
     beta_grid: str = "avca"
     optimise_classes: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batches_per_epoch", "batch_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; expected at least 1.")
+        if not self.lr > 0 or self.weight_decay < 0:
+            raise ValueError(f"lr is {self.lr} and weight_decay {self.weight_decay}; expected > 0 and >= 0.")
+        for name, known in (("schedule", SCHEDULES), ("beta_grid", tuple(BETA_GRIDS))):
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name} {getattr(self, name)!r} does not exist; use one of {', '.join(known)}.")
 
 
 @dataclass(frozen=True)
@@ -230,10 +243,24 @@ T = TypeVar("T")
 
 
 def replace_fields(settings: T, changes: Mapping[str, Any]) -> T:
-    """`dataclasses.replace` whose error names the valid fields; lists become tuples where the default is one."""
-    known = {f.name: getattr(settings, f.name) for f in dataclasses.fields(settings)}  # type: ignore[arg-type]
-    for key in changes:
-        if key not in known:
-            raise ValueError(f"{type(settings).__qualname__} has no field {key!r}; fields: {', '.join(known)}.")
-    fixed = {k: tuple(v) if isinstance(known[k], tuple) and isinstance(v, list) else v for k, v in changes.items()}
+    """`dataclasses.replace` for values that a person typed.
+
+    Values become the field's type where that loses nothing: 1 a float, a list a tuple.
+
+    Raises:
+        ValueError: No such field (the message names the valid ones), or a value that does not suit it.
+    """
+    from pydantic import TypeAdapter, ValidationError  # here, so that methods load nothing heavy but torch
+
+    hints, kind = get_type_hints(type(settings)), type(settings).__qualname__
+    fixed = {}
+    for key, value in changes.items():
+        if key not in hints:
+            known = ", ".join(f.name for f in dataclasses.fields(settings))  # type: ignore[arg-type]
+            raise ValueError(f"{kind} has no field {key!r}; fields: {known}.")
+        try:
+            fixed[key] = TypeAdapter(hints[key]).validate_python(value)
+        except ValidationError as error:
+            wrong = error.errors()[0]["msg"].lower()
+            raise ValueError(f"{kind}.{key} is {value!r}: {wrong}; it is {getattr(settings, key)!r} now.") from None
     return dataclasses.replace(settings, **fixed)  # type: ignore[type-var]

@@ -227,8 +227,6 @@ def _set_rate(optimiser: torch.optim.Optimizer, recipe: Recipe, epoch: int, step
     if recipe.schedule == "cosine":
         done = (epoch * recipe.batches_per_epoch + step + 1) / (recipe.epochs * recipe.batches_per_epoch)
         rate = recipe.lr * min(1.0, done / WARM_UP) * 0.5 * (1 + math.cos(math.pi * max(0.0, done - WARM_UP)))
-    elif recipe.schedule not in ("constant", "plateau"):
-        raise ValueError(f'Schedule {recipe.schedule!r} does not exist; use "constant", "plateau" or "cosine".')
     for group in optimiser.param_groups:
         group["lr"] = rate
 
