@@ -29,6 +29,7 @@ from torch import Tensor, nn
 from avshot.method import Inputs, Method, Needs, Preset, Recipe, method
 from avshot.nn.augment import drop_modality
 from avshot.nn.mlp import InputScaling
+from avshot.nn.pool import pool
 from avshot.types import Batch, Classes, Features
 
 
@@ -39,7 +40,8 @@ class Config:
     hidden: int = 96  # units per direction; enough for a few dozen classes, trains in minutes on a processor
     layers: int = 1  # stacked recurrent layers
     scaling: str = "standardise"  # of the inputs, see `avshot.nn.mlp.InputScaling`
-    pooling: str = "mean"  # over time: "mean", "max", or "last" (final state of both directions)
+    pooling: str = "mean"  # over time: "mean", "logsumexp", "max", or "last" (final state of both directions)
+    pooling_sharpness: float = 5.0  # of "logsumexp", see avshot.nn.pool
     fusion: str = "mean"  # of the modalities' embeddings: "mean", or "gate" (learnt confidence of each)
     dropout: float = 0.3  # on the pooled states
     noise: float = 0.1  # standard deviation of Gaussian noise on normalised inputs, training only
@@ -51,7 +53,7 @@ class Config:
 
 
 _Config = Config  # for annotations inside the class, whose attribute `Config` hides the name
-_CHOICES = {"pooling": ("mean", "max", "last"), "fusion": ("mean", "gate")}
+_CHOICES = {"pooling": ("mean", "logsumexp", "max", "last"), "fusion": ("mean", "gate")}
 
 
 class _Layer(nn.Module):
@@ -120,10 +122,10 @@ class _Reader(nn.Module):
             ahead, behind = states.chunk(2, dim=2)
             final = (length - 1)[:, None, None].expand(-1, 1, ahead.shape[2])
             return torch.cat([ahead.gather(1, final)[:, 0], behind[:, 0]], dim=1)
-        real = (torch.arange(states.shape[1], device=states.device) < length[:, None])[..., None]
+        real = torch.arange(states.shape[1], device=states.device) < length[:, None]
         if self.config.pooling == "max":
-            return states.masked_fill(~real, float("-inf")).amax(dim=1)
-        return states.masked_fill(~real, 0.0).sum(dim=1) / length[:, None]
+            return states.masked_fill(~real[..., None], float("-inf")).amax(dim=1)
+        return pool(states, real, self.config.pooling, self.config.pooling_sharpness)
 
 
 def _to_front(value: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from avshot.nn.attention import PATTERNS, TransformerLayer, pattern_mask
 from avshot.nn.augment import add_noise, crop_window, drop_modality, drop_steps
 from avshot.nn.mlp import EmbNet2, InputScaling
+from avshot.nn.pool import POOLINGS, pool
 from avshot.nn.position import PositionBlock
 from avshot.types import Features
 
@@ -34,7 +35,11 @@ class FusionConfig:
     use_time: bool = True  # False: no time in the position (thesis Table B.1)
     attention: str = "cross"  # "cross", "self" or "full" (thesis Table 3.3)
     self_layers: int = 0  # this many first layers look within their modality instead (AV-Diff's hybrid attention)
-    class_token: bool = True  # False: the mean over output tokens represents the clip (thesis Table 3.3)
+    class_token: bool = True  # False: pooled output tokens represent the clip (thesis Table 3.3)
+    pooling: str = (
+        "mean"  # of tokens when there is no class token: "mean" (thesis), "logsumexp" (ours, brief events)
+    )
+    pooling_sharpness: float = 3.0  # of "logsumexp", see avshot.nn.pool
     shared_norm: bool = True  # one LayerNorm serves attention and feed-forward (authors); False: one each
     dropout_encoder: float = 0.3  # thesis drop_enc
     dropout_position: float = 0.2  # thesis drop_prob,pos
@@ -57,8 +62,8 @@ class Fused:
     Attributes:
         tokens: `[clip, token, dim]` output tokens, in the order class token (when there is one), audio, visual.
         mask: `[clip, token]` bool, True = real. The class token always is.
-        clip: `[clip, dim]` the output class token, or the masked mean of the tokens without one (zeros for a clip that
-            has neither modality).
+        clip: `[clip, dim]` the output class token, or the pooled tokens without one (zeros for a clip that has
+            neither modality).
         modality: `[token]` long: 0 class token, 1 audio, 2 visual.
     """
 
@@ -126,8 +131,19 @@ class TemporalFusion(nn.Module):
             kinds = [0, *kinds]
         modality = torch.tensor(kinds, device=tokens.device)
         tokens = self._transform(tokens, mask, modality)
-        clip = tokens[:, 0] if self.class_token is not None else _masked_mean(tokens, mask)
+        clip = tokens[:, 0] if self.class_token is not None else self._pool(tokens, mask, modality)
         return Fused(tokens, mask, clip, modality)
+
+    def _pool(self, tokens: Tensor, mask: Tensor, modality: Tensor) -> Tensor:
+        """Mean over all tokens, or the mean over the modalities that are there of each one's "logsumexp"."""
+        if self.config.pooling == "mean":
+            return pool(tokens, mask, "mean")
+        parts, there = [], []
+        for kind in (1, 2):
+            of_kind = mask[:, modality == kind]
+            parts.append(pool(tokens[:, modality == kind], of_kind, self.config.pooling, self.config.pooling_sharpness))
+            there.append(of_kind.any(dim=1, keepdim=True))
+        return (parts[0] + parts[1]) / (there[0].to(tokens.dtype) + there[1].to(tokens.dtype)).clamp(min=1)
 
     def _prepare(self, features: Features) -> Features:
         config = self.config
@@ -156,14 +172,11 @@ class TemporalFusion(nn.Module):
         return tokens
 
 
-def _masked_mean(tokens: Tensor, mask: Tensor) -> Tensor:
-    total = torch.where(mask[..., None], tokens, torch.zeros_like(tokens)).sum(dim=1)
-    return total / mask.sum(dim=1, keepdim=True).clamp(min=1)
-
-
 def _check(config: FusionConfig) -> None:
     if config.attention not in PATTERNS:
         raise ValueError(f"attention is {config.attention!r}; expected one of {', '.join(PATTERNS)}.")
+    if config.pooling not in POOLINGS:
+        raise ValueError(f"pooling is {config.pooling!r}; expected one of {', '.join(POOLINGS)}.")
     if config.position_dim % 2 != 0:
         raise ValueError(f"position_dim is {config.position_dim}; expected an even number (sines and cosines).")
     if not 0 <= config.self_layers <= config.layers:
