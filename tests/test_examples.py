@@ -1,0 +1,69 @@
+"""Every script in examples/ runs, is short, and ends by showing what the reader will see."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+LONGEST = 40  # lines
+
+# What each prints, in this order.
+SHOWN = {
+    "class_embedding_optimisation": ["ranking", "order kept", "With the ranking loss", "hail falling"],
+    "official_benchmark": ["'test_unseen': 6}", "devise", "chance", "nothing about a method"],
+    "own_videos": ["30 videos of 5 classes", "blue sliding whistling", "it says the same: True"],
+    "zero_shot_table": ["method", "devise", "chance", "report.html"],
+}
+
+
+def run_example(name: str, folder: Path, *arguments: str) -> str:
+    """Output of the script, run in `folder` with its temporary files below it, on one thread."""
+    settings = {"TMPDIR": str(folder), "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES / f"{name}.py"), *arguments],
+        cwd=folder,
+        env=os.environ | settings,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def assert_in_order(parts: list[str], text: str) -> None:
+    at = 0
+    for part in parts:
+        at = text.find(part, at)
+        assert at >= 0, f"{part!r} is missing or comes too early in:\n{text}"
+
+
+def test_every_example_is_run_here():
+    assert {path.stem for path in EXAMPLES.glob("*.py")} == set(SHOWN)
+
+
+@pytest.mark.parametrize("name", sorted(SHOWN))
+def test_it_is_short_and_says_how_to_run_it(name):
+    lines = (EXAMPLES / f"{name}.py").read_text(encoding="utf-8").splitlines()
+    assert len(lines) <= LONGEST
+    assert f"Run: python examples/{name}.py" in "\n".join(lines[:6])
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "class_embedding_optimisation",
+        "official_benchmark",
+        "own_videos",
+        pytest.param("zero_shot_table", marks=pytest.mark.slow),
+    ],
+)
+def test_it_runs_and_shows_its_result(name, tmp_path):
+    assert_in_order(SHOWN[name], run_example(name, tmp_path))
+
+
+def test_the_released_lists_are_audited(real_data, tmp_path):
+    text = run_example("official_benchmark", tmp_path, str(real_data / "splits"))
+    assert_in_order(["UCF-GZSL", "555 / 555", "'test_unseen': 6} classes, as released"], text)
