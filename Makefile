@@ -1,6 +1,6 @@
 # The two commands of the README. Both make what they need: a virtual environment, and avshot installed in it.
 #   make demo      render videos, learn from them, recognise a class without a single training clip
-#   make test      install with the tools of the developers and run the tests
+#   make test      install with the tools of the developers and run the tests (make slow: those that take long, too)
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -8,13 +8,16 @@ VENV ?= .venv
 JOBS ?= 2
 DEMO ?= demo
 
-.PHONY: demo test check clean
+.PHONY: demo test slow check clean
 
 demo: $(VENV)/.installed
 	$(VENV)/bin/avshot demo $(DEMO)
 
 test: $(VENV)/.installed-dev
-	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n $(JOBS) -q
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n $(JOBS) -q -m "not slow"
+
+slow: $(VENV)/.installed-dev
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n $(JOBS) -q -m slow
 
 check: $(VENV)/.installed-dev
 	$(VENV)/bin/ruff check .
