@@ -253,7 +253,7 @@ def test_world_is_declared_resumes_and_does_not_depend_on_workers(tmp_path):
     seen: list[tuple[int, int]] = []
     settings = {"classes": SMALL, "clips_per_class": 8, "seconds": 0.5}
     toml = render_world(tmp_path / "a", workers=2, progress=lambda done, of: seen.append((done, of)), **settings)
-    assert seen == [(i, 32) for i in range(1, 33)]
+    assert seen == [(i, 32) for i in range(33)]
     data = load_dataset(str(toml))
     assert {fold: len(rows) for fold, rows in data.folds.items()} == {
         "train": 12,
@@ -273,7 +273,7 @@ def test_world_is_declared_resumes_and_does_not_depend_on_workers(tmp_path):
     files[5].unlink()
     done: list[int] = []
     render_world(tmp_path / "a", workers=1, progress=lambda n, of: done.append(n), **settings)
-    assert done == [32]
+    assert done == [31, 32]
     for path in sorted((tmp_path / "a" / "clips").iterdir()):
         stamp, content = before[path.name]
         assert path.read_bytes() == content  # one process or two: the same bytes
@@ -294,6 +294,8 @@ def test_bad_orders_are_refused_before_any_work(tmp_path):
         render_world(tmp_path / "x", clips_per_class=4)
     with pytest.raises(ValueError, match="no word that can be rendered"):
         render_world(tmp_path / "x", classes=Roster(("dog barking",), (), ()))
+    with pytest.raises(ValueError, match="would share files"):
+        render_world(tmp_path / "x", classes=Roster(("red thing drumming", "Red thing, drumming"), (), ()))
     with pytest.raises(ValueError, match="workers is 0"):
         render_world(tmp_path / "x", classes=SMALL, workers=0)
     assert not (tmp_path / "x").exists()

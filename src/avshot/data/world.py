@@ -7,8 +7,11 @@ is a new combination of words that several seen classes use: its name says what 
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
+import re
 import sys
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -108,7 +111,7 @@ def render_world(
         seed: Another seed gives other clips of the same classes.
         seconds: Length of a clip.
         workers: Processes; None = one per core.
-        progress: Called with clips done and clips in all.
+        progress: Called with clips done, those kept included, and clips in all.
 
     Returns:
         Path of `world.toml`, for `avshot.data.dataset.load_dataset`.
@@ -121,14 +124,18 @@ def render_world(
         raise ValueError(f"clips_per_class is {clips_per_class}; expected at least 5.")
     for name in classes.names:
         words_of(name)
+    if len({_slug(name) for name in classes.names}) != len(classes.names):
+        raise ValueError("Two class names differ only in signs or capitals and would share files; rename one.")
     root = Path(folder)
     (root / "clips").mkdir(parents=True, exist_ok=True)
     _claim(root, look)
     jobs = [(name, number) for name in classes.names for number in range(clips_per_class)]
     todo = [job for job in jobs if not (root / "clips" / clip_name(*job)).exists()]
-    for done, _ in enumerate(_rendered(root, todo, look, size), start=len(jobs) - len(todo) + 1):
-        if progress is not None:
-            progress(done, len(jobs))
+    report = progress or (lambda done, total: None)
+    kept = len(jobs) - len(todo)
+    report(kept, len(jobs))
+    for done, _ in enumerate(_rendered(root, todo, look, size), start=kept + 1):
+        report(done, len(jobs))
     return _declare(root, classes, jobs, seed)
 
 
@@ -150,7 +157,7 @@ def clip_name(label: str, number: int) -> str:
 
 
 def _slug(label: str) -> str:
-    return "-".join(label.lower().split())
+    return "-".join(re.findall(r"[a-z0-9]+", label.lower()))
 
 
 def _claim(root: Path, look: Look) -> None:
@@ -219,7 +226,9 @@ def _declare(root: Path, classes: Roster, jobs: Sequence[tuple[str, int]], seed:
     from avshot.data.manifest import declare
     from avshot.data.split import SplitRule
 
-    rows = [f"clips/{clip_name(name, number)},{name}" for name, number in jobs]
-    _replace(root / "labels.csv", "\n".join(["filename,label", *rows]) + "\n")
+    table = io.StringIO()
+    rows = [(f"clips/{clip_name(name, number)}", name) for name, number in jobs]
+    csv.writer(table, lineterminator="\n").writerows([("filename", "label"), *rows])
+    _replace(root / "labels.csv", table.getvalue())
     rule = SplitRule(unseen_val=classes.val_unseen, unseen_test=classes.test_unseen, seed=seed)
     return declare(root / "labels.csv", root / "world.toml", rule=rule, overwrite=True).path
