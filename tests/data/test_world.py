@@ -43,7 +43,7 @@ def sound(word: str | None, number: int = 0, difficulty: float = 0.0) -> np.ndar
 
 
 def test_words_of_a_name():
-    assert words_of("Red star  bouncing drumming") == {
+    assert words_of("Red star, bouncing;  drumming") == {
         "colour": "red",
         "shape": "star",
         "motion": "bouncing",

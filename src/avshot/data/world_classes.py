@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -26,7 +27,7 @@ def words_of(name: str) -> dict[str, str]:
         ValueError: Two words of one kind, or no word of the vocabulary at all.
     """
     found: dict[str, str] = {}
-    for word in name.lower().split():
+    for word in re.findall(r"[a-z]+", name.lower()):
         kinds = [kind for kind, words in VOCABULARY.items() if word in words]
         if not kinds:
             continue
