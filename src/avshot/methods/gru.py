@@ -49,7 +49,7 @@ class Config:
     modality_dropout: float = 0.2  # chance that a training clip loses one of its two modalities
     unit_length: bool = True  # clip and class embeddings to unit length before the dot product
     scale: float = 10.0  # start of the learnt factor on the dot product (inverse temperature)
-    smoothing: float = 0.0  # label smoothing of the cross-entropy
+    smoothing: float = 0.1  # label smoothing: without it seen classes grow so sure that unseen ones need a huge beta
 
 
 _Config = Config  # for annotations inside the class, whose attribute `Config` hides the name
@@ -151,7 +151,7 @@ class GRU(Method):
         "default": Preset(
             Config(),
             Recipe(
-                epochs=30,
+                epochs=20,
                 batches_per_epoch=20,
                 batch_size=64,
                 lr=2e-3,
@@ -160,7 +160,7 @@ class GRU(Method):
                 clip_norm=1.0,
                 beta_grid="exact",
             ),
-            "ours, for small own datasets",
+            "ours, for small own datasets; chosen on validation folds of spoken commands, sound alone",
         ),
     }
     paper = "none: a reference model of this project, see the file's first lines"
