@@ -56,6 +56,7 @@ class Config(FusionConfig):
     negatives: str = "all"  # classes in the denominator of eq. 5: one of NEGATIVES; "batch" as printed
     # Subtract the mean of the training classes' embeddings first; ours. On GRID sound with raw wordllama vectors (one
     # seed) validation HM was 0.85 with it (best of 15 epochs) and 0.63 without (best of 10, reached at the fourth).
+    smoothing: float = 0.0  # label smoothing, only with negatives="all"; ours, keeps the scale of scores, hence beta
     centre_text: bool = False  # False as published, True for own data
     similarity_hidden: int = 512  # hidden width of "mlp"; the paper states none
     similarity_dropout: float = 0.1  # in "mlp" and "cross_attention"; the paper states none
@@ -135,6 +136,8 @@ class EzAvgzl(Method):
         super().__init__(config, inputs)
         if config.negatives not in NEGATIVES:
             raise ValueError(f"negatives is {config.negatives!r}; expected one of {', '.join(NEGATIVES)}.")
+        if config.smoothing != 0 and config.negatives != "all":
+            raise ValueError(f'smoothing is {config.smoothing} with negatives={config.negatives!r}; it needs "all".')
         self.fusion = TemporalFusion(config, inputs.audio, inputs.visual)
         self.centre = CentredText(inputs.text_dim) if config.centre_text else nn.Identity()
         self.similarity = _similarity(config, inputs.text_dim)
@@ -144,7 +147,8 @@ class EzAvgzl(Method):
         text = self._text(batch.classes)
         fused = self.fusion(batch.features)
         if self.config.negatives == "all":
-            return {"contrastive": F.cross_entropy(self.similarity(fused, text), batch.labels)}
+            logits = self.similarity(fused, text)
+            return {"contrastive": F.cross_entropy(logits, batch.labels, label_smoothing=self.config.smoothing)}
         present, place, count = batch.labels.unique(return_inverse=True, return_counts=True)
         logits = self.similarity(fused, text[present])
         if self.config.negatives == "batch_unique":
