@@ -42,49 +42,62 @@ def test_mel_matrix_and_frames_equal_librosa():
 
 def test_stacked_frames_and_step_centres():
     wave = chirp()
-    frames, _ = LogMel(stack=1, hop=0.01, normalise="none")(sound(wave))
-    steps, times = LogMel(stack=4, hop=0.04, normalise="none")(sound(wave))
-    assert frames.shape == (101, 64)
-    assert steps.shape == (26, 256)
-    torch.testing.assert_close(steps[:25].reshape(100, 64), frames[:100])
+    frames, _ = LogMel(stack=1, hop=0.01, spacing=0.01, normalise="none")(sound(wave))
+    steps, times = LogMel(stack=4, hop=0.04, spacing=0.01, normalise="none")(sound(wave))
+    assert frames.shape == (101, 40)
+    assert steps.shape == (26, 160)
+    torch.testing.assert_close(steps[:25].reshape(100, 40), frames[:100])
     torch.testing.assert_close(steps[25], frames[100].repeat(4))  # the last step repeats the last frame
     torch.testing.assert_close(times, torch.arange(26) * 0.04 + 0.015)
+
+
+def test_overlapping_steps_are_centred_on_their_hop():
+    wave = chirp()
+    frames, _ = LogMel(stack=1, hop=0.02, normalise="none")(sound(wave))
+    steps, times = LogMel(normalise="none")(sound(wave))  # 12 frames every 2
+    assert len(frames) == 51
+    assert steps.shape == (26, 12 * 40)
+    for step in (0, 10, 25):
+        index = [min(max(2 * step - 5 + i, 0), 50) for i in range(12)]
+        torch.testing.assert_close(steps[step].reshape(12, 40), frames[index])
+    torch.testing.assert_close(times, torch.arange(26) * 0.04 + 0.01)
 
 
 def test_step_time_points_at_the_sound():
     wave = np.zeros(RATE)
     wave[int(0.62 * RATE) : int(0.64 * RATE)] = 0.5
-    steps, times = LogMel(normalise="none")(sound(wave))
+    steps, times = LogMel(stack=2, normalise="none")(sound(wave))
     loudest = steps.mean(dim=1).argmax()
     assert abs(times[loudest] - 0.63) <= 0.02
 
 
 def test_silence_short_and_missing_sound():
     silent, _ = LogMel()(sound(np.zeros(RATE)))
-    assert silent.shape == (26, 256)
+    assert silent.shape == (26, 480)
     torch.testing.assert_close(silent, torch.zeros_like(silent), atol=1e-3, rtol=0)
     for samples in (1, 100, 399):
         short, times = LogMel()(sound(chirp()[:samples]))
-        assert short.shape == (1, 256)
-        assert times.tolist() == pytest.approx([0.015])
+        assert short.shape == (1, 480)
+        assert times.tolist() == pytest.approx([0.01])
         assert torch.isfinite(short).all()
     none, times = LogMel()(sound(np.zeros(0)))
-    assert none.shape == (0, 256)
+    assert none.shape == (0, 480)
     assert times.shape == (0,)
 
 
 def test_normalisation_removes_what_it_says():
     wave = chirp()
     by_clip = LogMel(normalise="clip")(sound(wave))[0]
-    assert by_clip.mean().item() == pytest.approx(0, abs=0.05)  # 101 frames fill 104 places, hence not exact
-    assert by_clip.std().item() == pytest.approx(1, abs=0.05)
+    one = LogMel(normalise="clip", stack=1, hop=0.02)(sound(wave))[0]
+    assert one.mean().item() == pytest.approx(0, abs=1e-4)
+    assert one.std(correction=0).item() == pytest.approx(1, abs=1e-4)
     quiet = LogMel(normalise="clip")(sound(wave * 0.5))[0]
     assert (quiet - by_clip).abs().max() < 0.05  # only what lies near the floor moves
     raw_change = LogMel(normalise="none")(sound(wave * 0.5))[0] - LogMel(normalise="none")(sound(wave))[0]
     assert raw_change.mean().item() == pytest.approx(2 * np.log(0.5), abs=0.01)
-    by_channel = LogMel(normalise="channel", stack=1, hop=0.01)(sound(wave))[0]
-    torch.testing.assert_close(by_channel.mean(dim=0), torch.zeros(64), atol=1e-5, rtol=0)
-    torch.testing.assert_close(by_channel.std(dim=0, correction=0), torch.ones(64), atol=1e-4, rtol=0)
+    by_channel = LogMel(normalise="channel", stack=1, hop=0.02)(sound(wave))[0]
+    torch.testing.assert_close(by_channel.mean(dim=0), torch.zeros(40), atol=1e-5, rtol=0)
+    torch.testing.assert_close(by_channel.std(dim=0, correction=0), torch.ones(40), atol=1e-4, rtol=0)
 
 
 def test_spec_round_trip_and_pickle():
@@ -102,7 +115,7 @@ def test_spec_round_trip_and_pickle():
     ("spec", "message"),
     [
         ("logmell", "Did you mean 'logmel'"),
-        ("logmel?bands=3", "option 'bands=3' is unknown; options: rate, hop"),
+        ("logmel?bands=3", "option 'bands=3' is unknown; options: rate, hop, spacing"),
         ("logmel?mels=many", "expected a value of type int"),
         ("logmel?mels", "incomplete or repeated"),
         ("logmel?mels=3&mels=4", "incomplete or repeated"),
@@ -111,6 +124,7 @@ def test_spec_round_trip_and_pickle():
         ("logmel?normalise=mean", "expected one of none, clip, channel"),
         ("logmel?high=9000", "expected 0 <= low < high <= 8000"),
         ("logmel?stack=0", "above 0"),
+        ("logmel?hop=0.03", "expected hop = a multiple of spacing"),
         ("clip:folder?frames=-1", 'expected "middle" or a rate'),
     ],
 )

@@ -1,7 +1,8 @@
-"""Audio descriptor without weights: log-mel spectrogram, several 10-ms frames side by side in each time step.
+"""Audio descriptor without weights: log-mel spectrogram, several short frames side by side in each time step.
 
-Written on `torch.stft` with our own mel matrix; agrees with librosa to 1e-4 (tests/features/test_logmel.py). A step of
-40 ms would blur the sounds of speech, so each step holds `stack` frames of `hop / stack` seconds next to each other.
+Written on `torch.stft` with our own mel matrix; agrees with librosa to 1e-4 (tests/features/test_logmel.py). A step
+that averaged over its duration would blur the sounds of speech; instead it holds `stack` frames next to each other,
+and may reach into its neighbours so that it hears a syllable and not a splinter of it.
 """
 
 from __future__ import annotations
@@ -28,8 +29,9 @@ class LogMel(Extractor):
 
     Attributes:
         rate: Sampling rate in Hz the waveform is decoded to.
-        hop: Seconds per time step.
-        stack: Spectrogram frames per step, spaced `hop / stack` seconds.
+        hop: Seconds between time steps.
+        spacing: Seconds between spectrogram frames; `hop` is a multiple of it.
+        stack: Frames each step holds; when they last longer than `hop`, steps overlap.
         window: Length of the Hann window in seconds.
         mels: Mel bands per frame.
         low: Lower edge of the lowest band in Hz.
@@ -43,9 +45,10 @@ class LogMel(Extractor):
 
     rate: int = 16000
     hop: float = 0.04
-    stack: int = 4
+    spacing: float = 0.02
+    stack: int = 12
     window: float = 0.025
-    mels: int = 64
+    mels: int = 40
     low: float = 50.0
     high: float = 7600.0
     normalise: str = "clip"
@@ -53,8 +56,10 @@ class LogMel(Extractor):
     def __post_init__(self) -> None:
         if self.normalise not in NORMALISATIONS:
             raise ValueError(f"normalise is {self.normalise!r}; expected one of {', '.join(NORMALISATIONS)}.")
-        if self.stack < 1 or self.mels < 1 or self.window <= 0 or self._frame_hop < 1:
-            raise ValueError(f"{self} needs stack, mels and window above 0 and hop / stack of at least one sample.")
+        if min(self.stack, self.mels) < 1 or self.window <= 0 or self._frame_hop < 1:
+            raise ValueError(f"{self} needs stack, mels and window above 0 and spacing of at least one sample.")
+        if self._stride < 1 or abs(self._stride * self.spacing - self.hop) > 1e-6:
+            raise ValueError(f"hop is {self.hop} s and spacing {self.spacing} s; expected hop = a multiple of spacing.")
         if not 0 <= self.low < self.high <= self.rate / 2:
             raise ValueError(f"Mel range is {self.low}-{self.high} Hz; expected 0 <= low < high <= {self.rate / 2} Hz.")
 
@@ -65,7 +70,11 @@ class LogMel(Extractor):
 
     @property
     def _frame_hop(self) -> int:
-        return round(self.hop * self.rate / self.stack)
+        return round(self.spacing * self.rate)
+
+    @property
+    def _stride(self) -> int:
+        return round(self.hop / self.spacing)
 
     def request(self) -> dict[str, Any]:
         """The sampling rate."""
@@ -95,12 +104,12 @@ class LogMel(Extractor):
         return 2 ** math.ceil(math.log2(self.window * self.rate))
 
     def _steps(self, frames: Tensor) -> tuple[Tensor, Tensor]:
-        # The last step is filled with copies of the last frame, so that no sound is cut off.
-        missing = -len(frames) % self.stack
-        whole = torch.cat([frames, frames[-1:].expand(missing, -1)]).reshape(-1, self.dim)
-        seconds = self._frame_hop / self.rate
-        centre = torch.arange(len(whole)) * (self.stack * seconds) + (self.stack - 1) / 2 * seconds
-        return whole.contiguous(), centre
+        """Gather `stack` frames around every `stride`-th; beyond both ends the first and the last frame repeat."""
+        stride, before = self._stride, (self.stack - self._stride) // 2
+        first = torch.arange(math.ceil(len(frames) / stride)) * stride - before
+        index = (first[:, None] + torch.arange(self.stack)).clamp(0, len(frames) - 1)
+        centre = (first + (self.stack - 1) / 2) * (self._frame_hop / self.rate)
+        return frames[index].flatten(1), centre
 
 
 def log_mel(waveform: Tensor, *, rate: int, window: int, hop: int, matrix: Tensor) -> Tensor:
