@@ -5,6 +5,9 @@ A `ValueError` is a sentence for the user: it is printed without a traceback, an
 
 from __future__ import annotations
 
+import csv
+import math
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,13 +23,31 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 
+_STOPPED = 130  # what typer makes of Ctrl-C
+
 Store = Annotated[str | None, typer.Option(help="Folder of the feature store; default: beside the dataset.")]
 Seeds = Annotated[str, typer.Option(help="Seeds, comma-separated.")]
 Jobs = Annotated[int, typer.Option(min=1, help="Trainings at a time, each on one thread when above 1.")]
 
 
 def _list(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]
+    """Comma-separated parts; one that holds a comma itself is put in double quotes."""
+    rows = list(csv.reader([text], skipinitialspace=True))
+    return [part.strip() for row in rows for part in row if part.strip()]
+
+
+def _seeds(text: str) -> list[int]:
+    parts = _list(text)
+    if not parts or not all(part.isascii() and part.isdigit() for part in parts):
+        raise ValueError(f"Got --seeds {text!r}; expected whole numbers from 0 on, for example 0,1,2.")
+    return [int(part) for part in parts]
+
+
+def _some(option: str, text: str) -> list[str]:
+    parts = _list(text)
+    if not parts:
+        raise ValueError(f"Got nothing for {option}; name at least one.")
+    return parts
 
 
 @app.callback(invoke_without_command=True)
@@ -42,13 +63,13 @@ def _root(version: Annotated[bool, typer.Option("--version", help="Print the ver
 def demo(
     out: Annotated[Path, typer.Argument(help="Folder to work in.")] = Path("demo"),
     seeds: Seeds = "0",
-    clips: Annotated[int, typer.Option(help="Clips per class.")] = 20,
+    clips: Annotated[int, typer.Option(min=5, help="Clips per class.")] = 20,
     difficulty: Annotated[float, typer.Option(min=0, max=1, help="0 = clean, 1 = hard.")] = 0.3,
 ) -> None:
     """The whole line on rendered videos: render, extract, train, test, report, predict an unseen class."""
     from avshot.demo import run_demo
 
-    run_demo(out, seeds=[int(s) for s in _list(seeds)], clips=clips, difficulty=difficulty)
+    run_demo(out, seeds=_seeds(seeds), clips=clips, difficulty=difficulty)
 
 
 @app.command()
@@ -98,7 +119,7 @@ def extract(
     store: Store = None,
     audio: Annotated[str, typer.Option(help='Audio extractor, "" for none.')] = "logmel",
     visual: Annotated[str, typer.Option(help='Visual extractor, "" for none.')] = "pixels",
-    workers: Annotated[int | None, typer.Option(help="Processes; default: one per core.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; default: one per core.")] = None,
 ) -> None:
     """Turn videos into stored features. Runs again where it was stopped; one bad file never stops the rest."""
     from avshot.commands import extract_source
@@ -134,7 +155,7 @@ def train(
         dict(
             dataset=dataset,
             preset=preset,
-            text=tuple(_list(text)),
+            text=tuple(_some("--text", text)),
             prompts=prompts,
             descriptions=descriptions,
             optimise_classes=optimise_classes,
@@ -142,7 +163,7 @@ def train(
             device=device,
             **parse_changes(changes or []),
         ),
-        {"method": _list(method), "modality": _list(modality), "seed": [int(s) for s in _list(seeds)]},
+        {"method": _some("--method", method), "modality": _some("--modality", modality), "seed": _seeds(seeds)},
         out,
         jobs=jobs,
     )
@@ -163,8 +184,11 @@ def report(
 def predict(
     run: Annotated[Path, typer.Argument(help="A Run folder.")],
     videos: Annotated[list[Path], typer.Argument(help="Video files.")],
-    classes: Annotated[str | None, typer.Option(help="Candidate classes in free text, comma-separated.")] = None,
-    top: Annotated[int, typer.Option(help="How many classes to show.")] = 5,
+    classes: Annotated[
+        str | None,
+        typer.Option(help='Candidate classes in free text, comma-separated; quote one with a comma: "a, b".'),
+    ] = None,
+    top: Annotated[int, typer.Option(min=1, help="How many classes to show.")] = 5,
     json: Annotated[bool, typer.Option("--json", help="One JSON object per line.")] = False,
     device: Annotated[str, typer.Option(help="torch device.")] = "cpu",
 ) -> None:
@@ -211,10 +235,16 @@ def optimise_classes_command(
 
 
 def _amount(text: str) -> int | float:
+    text = text.strip()
+    if text.isascii() and text.isdigit():
+        return int(text)
     try:
-        return int(text) if text.strip().isdigit() else float(text)
+        amount = float(text)
     except ValueError:
-        raise ValueError(f"Got the amount {text!r}; expected a count such as 8 or a fraction such as 0.2.") from None
+        amount = math.nan
+    if not math.isfinite(amount):  # float() also reads "nan" and "infinity"
+        raise ValueError(f"Got the amount {text!r}; expected a count such as 8 or a fraction such as 0.2.")
+    return amount
 
 
 def _labels(text: str) -> tuple[str, ...] | int | float:
@@ -229,15 +259,25 @@ def _say(text: str) -> None:
 
 
 def main(arguments: list[str] | None = None) -> Any:
-    """Entry point: run the command line; a ValueError or missing file ends in one sentence and exit code 2."""
+    """Entry point: run the command line.
+
+    Exit codes: 0 done; 1 some of several inputs failed; 2 wrong use, said in one sentence on standard error; 130
+    stopped by Ctrl-C. A sentence comes without a traceback unless `AVSHOT_TRACEBACK` is set.
+    """
     try:
         return app(args=arguments)
-    except (ValueError, FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError) as error:
+    except BrokenPipeError:  # the reader of a pipe, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing is left to flush at exit
+        sys.exit(1)
+    except (ValueError, OSError) as error:
+        if os.environ.get("AVSHOT_TRACEBACK"):
+            raise
         _say(f"avshot: {error}")
         sys.exit(2)
-    except KeyboardInterrupt:
-        _say("avshot: stopped; run the same command again to go on where it was.")
-        sys.exit(130)
+    except SystemExit as stop:
+        if stop.code == _STOPPED:
+            _say("avshot: stopped; run the same command again to go on where it was.")
+        raise
 
 
 if __name__ == "__main__":

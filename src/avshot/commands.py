@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from avshot.progress import show_progress
 from avshot.tables import print_table
 
-VIDEO_SUFFIXES = {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".wmv", ".flv", ".ts", ".ogv"}
+if TYPE_CHECKING:
+    from avshot.types import Clip
+
+LONGEST_FOLDER = 100  # characters; file systems end at 255 bytes
 
 
 def _say(text: str) -> None:
@@ -40,11 +45,16 @@ def parse_changes(changes: Sequence[str]) -> dict[str, dict[str, Any]]:
 
 
 def parse_value(text: str) -> Any:
-    """A value as YAML reads it, except that 1e-4 is a number."""
+    """A value as YAML reads it, except that 1e-4 is a number and None is nothing."""
+    text = text.strip()
+    if re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+", text):
+        return float(text)
     try:
-        return float(text) if "e" in text.lower() and text.lower() not in ("true", "false") else yaml.safe_load(text)
-    except ValueError:
-        return yaml.safe_load(text)
+        return None if text == "None" else yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise ValueError(
+            f"Got the value {text!r}; expected a number, a word, true, false, null or [a, list]."
+        ) from None
 
 
 def extract_source(
@@ -54,83 +64,78 @@ def extract_source(
     from avshot.data.dataset import load_dataset
     from avshot.data.manifest import features_path, load_manifest
     from avshot.features.extract import extract
-    from avshot.types import Clip
 
     if not source.exists():
         raise ValueError(f"{source} does not exist; pass a dataset .toml, a folder of videos, or a video.")
-    if source.suffix == ".toml":
-        clips, store = load_manifest(source, features=False).clips, store or features_path(source)
-    else:
-        files = (
-            sorted(f for f in source.rglob("*") if f.suffix.lower() in VIDEO_SUFFIXES) if source.is_dir() else [source]
-        )
-        if not files:
-            raise ValueError(f"{source} holds no videos ({', '.join(sorted(VIDEO_SUFFIXES))}); pass another folder.")
-        clips = tuple(Clip(str(f.relative_to(source)) if source.is_dir() else f.name, str(f)) for f in files)
-        store = store or f"{str(source).rstrip('/')}.features"
-    with show_progress("extracting") as bar:
-        found = extract(clips, store, audio=audio, visual=visual, workers=workers, progress=bar)
+    declared = source.suffix == ".toml"
+    clips = load_manifest(source, features=False).clips if declared else _files(source)
+    usual = features_path(source) if declared else f"{str(source).rstrip('/')}.features"
+    store = store or usual
+    try:
+        with show_progress("extracting") as bar:
+            found = extract(clips, store, audio=audio, visual=visual, workers=workers, progress=bar)
+    except RuntimeError as error:  # an extractor that does not work at all, or a store that cannot be written
+        raise ValueError(str(error)) from error
     counts = f"{found.done} new, {found.kept} already there, {len(found.failed)} failed, {len(found.partial)} partial"
     _say(f"{store}: {counts}")
     if found.failed or found.partial:
         rows = [[id, status, path] for id, path, status in (*found.failed, *found.partial)]
         print_table("not as usual", ["clip", "why", "file"], rows)
-    if source.suffix == ".toml":
+    if declared and Path(store).resolve() != Path(usual).resolve():
+        _say(f'note: to train on these features, write  features = "{store}"  at the top of {source}')
+    elif declared:
         for warning in load_dataset(str(source)).warnings():
             _say(f"note: {warning}")
     return len(found.failed)
 
 
-def train_grid(base: dict[str, Any], axes: dict[str, list[Any]], out: Path, *, jobs: int = 1) -> None:
-    """`avshot train`: every combination of `axes` on top of `base`, then the table and the report."""
-    from avshot.run import find_runs, parse_experiment
+def _files(source: Path) -> tuple[Clip, ...]:
+    """A video, or all videos below a folder, as clips named by their path in it."""
+    from avshot.data.listing import MEDIA_SUFFIXES
+    from avshot.types import Clip
 
-    experiments = []
+    if not source.is_dir():
+        return (Clip(source.name, str(source)),)
+    files = [f for f in sorted(source.rglob("*")) if f.suffix.lower() in MEDIA_SUFFIXES and not f.name.startswith(".")]
+    if not files:
+        raise ValueError(f"{source} holds no videos ({', '.join(sorted(MEDIA_SUFFIXES))}); pass another folder.")
+    return tuple(Clip(f.relative_to(source).as_posix(), str(f)) for f in files)
+
+
+def train_grid(base: dict[str, Any], axes: dict[str, list[Any]], out: Path, *, jobs: int = 1) -> None:
+    """`avshot train`: every combination of `axes` on top of `base`, then the table and the report.
+
+    A training that fails does not stop the others; the finished ones are reported before its error is raised.
+    """
+    from avshot.data.dataset import load_dataset
+    from avshot.grid import raise_first, train_all
+    from avshot.run import describe, find_runs, parse_experiment
+
+    experiments: dict[Path, Any] = {}  # one of each: "devise,devise" asks for the same Run twice
     for values in itertools.product(*axes.values()):
         experiment = parse_experiment(base | dict(zip(axes, values, strict=True)))
-        experiment.resolved_config(), experiment.resolved_recipe(), experiment.resolved_optimise()
-        experiments.append((experiment, out / experiment.label() / f"seed-{experiment.seed}"))
-    _run_all(experiments, jobs)
-    write_report(out, None, runs=find_runs(out))
+        describe(experiment)  # an unknown method, preset or field ends here, before any training
+        experiments[run_folder(out, experiment)] = experiment
+    dataset = load_dataset(base["dataset"])
+    if dataset.features is None:
+        raise ValueError(
+            f"Dataset {dataset.name!r} has no features; make them with `avshot extract {base['dataset']}`."
+        )
+    for warning in dataset.warnings():
+        _say(f"note: {warning}")
+    failed = train_all(experiments, dataset, jobs)
+    runs = find_runs(out)
+    if runs:
+        write_report(out, None, runs=runs)
+    raise_first(failed, len(experiments))
 
 
-def _run_all(experiments: list[tuple[Any, Path]], jobs: int) -> None:
-    if jobs == 1 or len(experiments) == 1:
-        for experiment, folder in experiments:
-            _run_one(experiment, folder, quiet=False)
-        return
-    import multiprocessing
-    from concurrent.futures import ProcessPoolExecutor, as_completed
-
-    context = multiprocessing.get_context("spawn")
-    with (
-        show_progress("training") as bar,
-        ProcessPoolExecutor(jobs, mp_context=context, initializer=_one_thread) as pool,
-    ):
-        waiting = [pool.submit(_run_one, experiment, folder, quiet=True) for experiment, folder in experiments]
-        for done, future in enumerate(as_completed(waiting), 1):
-            future.result()
-            bar(done, len(experiments))
-
-
-def _one_thread() -> None:
-    import torch
-
-    torch.set_num_threads(1)
-
-
-def _run_one(experiment: Any, folder: Path, *, quiet: bool) -> None:
-    from avshot.protocol import run
-
-    if quiet:
-        run(experiment, folder)
-        return
-    with show_progress(f"{experiment.label()} seed {experiment.seed}") as bar:
-
-        def tell(stage: str, done: int, total: int, numbers: dict[str, float]) -> None:
-            bar(done, total, f"{stage} " + " ".join(f"{k} {v:.3f}" for k, v in numbers.items()))
-
-        run(experiment, folder, progress=tell)
+def run_folder(out: Path, experiment: Any) -> Path:
+    """Where `avshot train` puts a Run: `out/<label>/seed-<seed>`."""
+    label = experiment.label()
+    if len(label) > LONGEST_FOLDER:
+        label = f"{label[:LONGEST_FOLDER]}-{hashlib.sha256(label.encode()).hexdigest()[:8]}"
+    return out / label / f"seed-{experiment.seed}"
 
 
 def write_report(root: Path, out: Path | None, *, runs: list[Any] | None = None) -> Path:
@@ -139,6 +144,8 @@ def write_report(root: Path, out: Path | None, *, runs: list[Any] | None = None)
     from avshot.report.summary import summarise, table
     from avshot.run import find_runs
 
+    if not root.is_dir():
+        raise ValueError(f"{root} is not a folder; pass one with Runs in or below it.")
     runs = find_runs(root) if runs is None else runs
     if not runs:
         raise ValueError(f"No finished Run in or below {root}; make one with `avshot train`.")
@@ -167,7 +174,10 @@ def predict_videos(
             found = predictor.predict(str(video), names, top=top)
         except ValueError as error:
             failed += 1
-            print(json.dumps({"video": str(video), "error": str(error)}) if as_json else f"{video}: {error}")
+            if as_json:
+                print(json.dumps({"video": str(video), "error": str(error)}))
+            else:
+                _say(f"avshot: {error}")
             continue
         if as_json:
             print(json.dumps(found.to_dict()))
@@ -216,16 +226,22 @@ def print_audit(root: Path, name: str, text: Path | None, descriptions: Path | N
 def print_optimisation(names: Path, text: str, plot: Path | None, changes: Sequence[str]) -> None:
     """`avshot optimise-classes`."""
     from avshot.classes.embed import embed_classes
-    from avshot.classes.optimise import OptimiseConfig, optimise_classes
-    from avshot.classes.report import print_outcome
+    from avshot.classes.optimise import OptimiseConfig, optimise_classes, report
+    from avshot.classes.plot import plot_outcome
     from avshot.method import replace_fields
 
     lines = [line.strip() for line in names.read_text(encoding="utf-8").splitlines() if line.strip()]
-    settings = replace_fields(OptimiseConfig(), {k: parse_value(v) for k, _, v in (c.partition("=") for c in changes)})
+    if not lines:
+        raise ValueError(f"{names} holds no class names; expected one per line.")
+    wanted = {}
+    for change in changes:
+        key, equals, value = change.partition("=")
+        if not equals:
+            raise ValueError(f"Got --set {change!r}; expected NAME=VALUE, for example alpha=0.3.")
+        wanted[key.strip()] = parse_value(value)
+    settings = replace_fields(OptimiseConfig(), wanted)
     _, outcomes = optimise_classes(embed_classes(lines, (text,)), settings)
-    for outcome in outcomes.values():
-        print_outcome(outcome)
+    for outcome in outcomes.values():  # one text encoder, one outcome
+        print(report(outcome))
         if plot is not None:
-            from avshot.classes.plot import plot_outcome
-
             plot_outcome(outcome, plot)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from torch import Tensor
 
 FEWEST = 8  # clips below which nothing is called usual
+LEAST = 0.1  # least deviation of a feature, as a fraction of the root mean square deviation of all
+SLACK = 1.25  # one of n + 1 like clips is farther out than the other n, and features outnumber clips: allow for it
 
 
 def distance_to_usual(pooled: Tensor, usual: dict[str, Tensor], modality: str) -> Tensor:
@@ -23,8 +25,8 @@ def what_is_usual(audio: Tensor, visual: Tensor, has_audio: Tensor, has_visual: 
         has_visual: `[clip]` bool.
 
     Returns:
-        Per modality with at least `FEWEST` clips: mean and deviation `[dim]`, and the largest distance of a training
-        clip (`limit`, a scalar).
+        Per modality with at least `FEWEST` clips: mean and deviation `[dim]`, and `limit`, a scalar: `SLACK` times the
+        largest distance of a training clip.
     """
     usual: dict[str, Tensor] = {}
     for name, pooled, real in (("audio", audio, has_audio), ("visual", visual, has_visual)):
@@ -32,6 +34,9 @@ def what_is_usual(audio: Tensor, visual: Tensor, has_audio: Tensor, has_visual: 
             continue
         rows = pooled[real]
         usual[f"{name}/mean"] = rows.mean(dim=0)
-        usual[f"{name}/deviation"] = rows.std(dim=0).clamp(min=1e-3)
-        usual[f"{name}/limit"] = distance_to_usual(rows, usual, name).max()
+        deviation = rows.std(dim=0)
+        # A feature that hardly varied here may vary elsewhere without the clip being strange.
+        least = max(LEAST * float(deviation.square().mean().sqrt()), 1e-6)
+        usual[f"{name}/deviation"] = deviation.clamp(min=least)
+        usual[f"{name}/limit"] = SLACK * distance_to_usual(rows, usual, name).max()
     return usual

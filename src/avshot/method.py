@@ -79,6 +79,9 @@ class Recipe:
         clip_norm: Largest gradient norm, or None.
         beta_grid: Name of the calibration grid (see `avshot.metrics.BETA_GRIDS`), in units of the method's score.
         optimise_classes: Run class-embedding optimisation on the candidate names before training.
+        views: What the trained method may be shown when it scores: "both", "audio", "visual". With several, the
+            validation clips choose one along with epoch and calibration, so that a weak modality which was learnt by
+            heart does no harm. Only for methods trained to do with either (modality dropout). Published: "both".
     """
 
     epochs: int = 50
@@ -91,6 +94,7 @@ class Recipe:
     clip_norm: float | None = None
     beta_grid: str = "avca"
     optimise_classes: bool = False
+    views: tuple[str, ...] = ("both",)
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batches_per_epoch", "batch_size"):
@@ -250,17 +254,22 @@ def replace_fields(settings: T, changes: Mapping[str, Any]) -> T:
     Raises:
         ValueError: No such field (the message names the valid ones), or a value that does not suit it.
     """
-    from pydantic import TypeAdapter, ValidationError  # here, so that methods load nothing heavy but torch
-
     hints, kind = get_type_hints(type(settings)), type(settings).__qualname__
     fixed = {}
     for key, value in changes.items():
         if key not in hints:
             known = ", ".join(f.name for f in dataclasses.fields(settings))  # type: ignore[arg-type]
             raise ValueError(f"{kind} has no field {key!r}; fields: {known}.")
-        try:
-            fixed[key] = TypeAdapter(hints[key]).validate_python(value)
-        except ValidationError as error:
-            wrong = error.errors()[0]["msg"].lower()
-            raise ValueError(f"{kind}.{key} is {value!r}: {wrong}; it is {getattr(settings, key)!r} now.") from None
+        now = getattr(settings, key)
+        fixed[key] = value if type(value) is type(now) else _converted(value, hints[key], f"{kind}.{key}", now)
     return dataclasses.replace(settings, **fixed)  # type: ignore[type-var]
+
+
+def _converted(value: Any, hint: Any, field: str, now: Any) -> Any:
+    from pydantic import TypeAdapter, ValidationError  # here, so that methods load nothing heavy but torch
+
+    try:
+        return TypeAdapter(hint).validate_python(value)
+    except ValidationError as error:
+        wrong = error.errors()[0]["msg"].lower()
+        raise ValueError(f"{field} is {value!r}: {wrong}; it is {now!r} now.") from None

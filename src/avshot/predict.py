@@ -5,21 +5,30 @@ A finished Run is enough: it names the extractors and text encoders, holds weigh
 
 from __future__ import annotations
 
-import itertools
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from avshot.classes.phrase import join_key, phrases, read_descriptions
+from avshot.evidence import Moment, log_odds, modality_shares, moments
 from avshot.familiar import distance_to_usual
 from avshot.method import Method
 from avshot.run import Run
-from avshot.types import Classes, Clip, Features
+from avshot.types import MODALITIES, Classes, Clip, Features
 
-MOMENTS = 8  # windows of a clip that are hidden one after the other
+if TYPE_CHECKING:
+    from avshot.features.describe import Job
+
+__all__ = ["Guess", "Moment", "Prediction", "Predictor"]
+
+_WORDS = {"audio": "sound", "visual": "picture"}
 
 
 @dataclass(frozen=True)
@@ -32,15 +41,6 @@ class Guess:
 
 
 @dataclass(frozen=True)
-class Moment:
-    """A window in seconds and its share of the decision (shares of a clip add up to 1, or are all 0)."""
-
-    start: float
-    end: float
-    share: float
-
-
-@dataclass(frozen=True)
 class Prediction:
     """What a Run says about one video.
 
@@ -49,9 +49,9 @@ class Prediction:
         status: "ok", or what was wrong with the file: "no_audio", "no_visual", "truncated".
         duration: Seconds.
         ranking: Classes, most probable first; probabilities add up to 1 over all candidates.
-        modality: Share of the decision that rested on "audio" and on "visual": how much the log-probability of the
-            first class falls when that modality is hidden. Both 0 when hiding either does not lower it.
-        moments: Windows of the clip with their share of the decision, in time order.
+        modality: Share of the decision that rested on "audio" and on "visual" (see `avshot.evidence`): they add up to
+            1, or are 0 when neither speaks for the first class.
+        moments: Windows of the file in seconds with their share of the decision, in time order.
         notes: What a reader should know: a missing modality, a truncated file, a clip unlike the training clips.
     """
 
@@ -74,7 +74,7 @@ class Prediction:
 
 
 class Predictor:
-    """A Run opened for prediction; loads the model once.
+    """A Run opened for prediction; loads the model, the extractors and the class embeddings once.
 
     Args:
         run: A finished Run.
@@ -84,36 +84,56 @@ class Predictor:
     def __init__(self, run: Run, device: str = "cpu") -> None:
         self.run, self.device = run, device
         self.model: Method = run.method(device)
+        self._known = run.classes()
+        self._named: tuple[tuple[str, ...], Classes] | None = None
 
     def classes(self, names: Sequence[str] | None = None) -> Classes:
-        """Candidate classes `names`, in that order; None takes the Run's own.
+        """Candidate classes `names`, in that order and spelling; None takes the Run's own.
 
-        A name of the Run keeps the embedding it was trained with (case and surrounding spaces do not matter). Others
-        are embedded by the Run's text encoder; where the Run optimised its class embeddings, new names are optimised
-        jointly with the Run's names, and only the rows of the new names are taken from that.
+        A class of the Run keeps the embedding it was trained with, however its name is written (case, spaces and
+        punctuation do not matter). Others are embedded by the Run's text encoder; where the Run optimised its class
+        embeddings, new names are optimised jointly with the Run's, and only the rows of the new names are taken.
 
         Raises:
-            ValueError: No names, a name given twice, or a text encoder that is not at hand.
+            ValueError: No names, a name given twice, or a class that this Run cannot embed.
         """
-        known = self.run.classes()
         if names is None:
-            return known
-        by_key = {name.strip().lower(): name for name in known.names}
-        wanted = [by_key.get(name.strip().lower(), name.strip()) for name in names]
+            return self._known
+        if isinstance(names, str):
+            raise ValueError(f"Got the text {names!r} as class names; pass a list of names.")
+        wanted = tuple(" ".join(name.split()) for name in names)
+        if self._named is None or self._named[0] != wanted:
+            self._named = (wanted, self._embedded(wanted))
+        return self._named[1]
+
+    def _embedded(self, wanted: tuple[str, ...]) -> Classes:
         if not wanted or not all(wanted):
             raise ValueError('Got an empty class name; name the candidate classes, for example "dog barking, rain".')
-        new = [name for name in wanted if name not in set(known.names)]
-        return (self._with(known, new) if new else known).select(wanted)
+        spelt = self._spellings()
+        meant = [name if name in self._known.names else spelt.get(join_key(name), name) for name in wanted]
+        twice = [name for name, other in zip(wanted, meant, strict=True) if meant.count(other) > 1]
+        if twice:
+            raise ValueError(f"Class {twice[0]!r} is named {len(twice)} times ({', '.join(twice)}); name it once.")
+        new = [name for name in meant if name not in self._known.names]
+        picked = (self._with(new) if new else self._known).select(meant)
+        return Classes(wanted, picked.text, picked.seen)
 
-    def _with(self, known: Classes, new: Sequence[str]) -> Classes:
+    def _spellings(self) -> dict[str, str]:
+        """`{join_key of a name or of its words: class of the Run}`, where only one class is meant."""
+        words = self.run.info["data"].get("phrases", {})
+        pairs = {(join_key(text), name) for name in self._known.names for text in (name, words.get(name, name))}
+        count = Counter(key for key, _ in pairs)
+        return {key: name for key, name in pairs if key and count[key] == 1}
+
+    def _with(self, new: Sequence[str]) -> Classes:
         from avshot.classes.embed import embed_classes
         from avshot.classes.optimise import optimise_classes
-        from avshot.classes.phrase import phrases
 
-        experiment = self.run.experiment
-        texts = phrases(new, prompts=experiment.prompts, descriptions=experiment.descriptions)
-        embedded = embed_classes(new, experiment.text, phrases=texts)
-        if set(embedded.text) != set(known.text):
+        experiment, known = self.run.experiment, self._known
+        if not self.model.needs.open_vocabulary:
+            raise ValueError(f"Method {experiment.method!r} knows only its own {len(known)} classes, not {new[0]!r}.")
+        embedded = embed_classes(new, experiment.text, phrases=self._texts(new))
+        if embedded.dims != known.dims:
             raise ValueError(
                 f"This Run uses the class vectors {', '.join(known.text)}, which came with its dataset, so it cannot "
                 f"embed {new[0]!r}; choose among its {len(known)} classes or train with a text encoder."
@@ -128,33 +148,58 @@ class Predictor:
         text = {k: torch.cat([known.text[k], embedded.text[k]]) for k in known.text}
         return Classes(names, text, torch.cat([known.seen, torch.zeros(len(new), dtype=torch.bool)]))
 
+    def _texts(self, new: Sequence[str]) -> dict[str, list[str]]:
+        """Texts of new names: the Run's prompts, and its descriptions of those it has (free text has none)."""
+        experiment = self.run.experiment
+        texts = phrases(new, prompts=experiment.prompts)
+        if experiment.descriptions is not None and Path(experiment.descriptions).exists():
+            described = read_descriptions(experiment.descriptions)
+            texts = {name: words + described.get(join_key(name), []) for name, words in texts.items()}
+        return texts
+
+    @cached_property
+    def _job(self) -> Job:
+        """The Run's extractors."""
+        from avshot.features.describe import Job
+        from avshot.features.extractor import extractor_of
+
+        spec = self.run.info["features"]
+        if not any(isinstance(spec.get(m), dict) and "version" in spec[m] for m in MODALITIES):
+            raise ValueError(
+                f"The Run in {self.run.path} was trained on ready-made features ({spec or 'unnamed'}), so it cannot "
+                "describe a raw video; train on a dataset made by `avshot dataset` and `avshot extract`."
+            )
+        audio, visual = (None if spec.get(m) is None else extractor_of(spec[m]) for m in MODALITIES)
+        return Job(audio, visual, store="")
+
+    @cached_property
+    def _usual(self) -> dict[str, Tensor]:
+        file = self.run.path / "familiar.safetensors"
+        return load_file(file) if file.exists() else {}
+
     def features(self, clip: Clip) -> tuple[Features, str, float]:
         """Decode and describe one clip with the Run's extractors: `(features of 1 clip, status, seconds)`.
 
         Raises:
             ValueError: The file cannot be read at all, or the Run was trained on features without extractors.
         """
-        from avshot.features.describe import Job
-        from avshot.features.extractor import extractor_of
         from avshot.media import read
 
-        spec = self.run.info["features"]
-        if not any(isinstance(spec.get(m), dict) and "version" in spec[m] for m in ("audio", "visual")):
-            raise ValueError(
-                f"The Run in {self.run.path} was trained on ready-made features ({spec or 'unnamed'}), so it cannot "
-                "describe a raw video; train on a dataset made by `avshot dataset` and `avshot extract`."
-            )
-        audio, visual = (None if spec.get(m) is None else extractor_of(spec[m]) for m in ("audio", "visual"))
-        job = Job(audio, visual, store="")
-        media = read(clip.path, start=clip.start, end=clip.end, **job.request())
-        described = job.describe_media(media)
-        if described.status.startswith("error"):
-            raise ValueError(f"{clip.path} cannot be used: {described.status.removeprefix('error: ')}")
-        dims = (self.run.inputs.audio, self.run.inputs.visual)
+        media = read(clip.path, start=clip.start, end=clip.end, **self._job.request())
+        status = media.status
+        if not status.startswith("error"):
+            described = self._job.describe_media(media)
+            status = described.status
+        if status.startswith("error"):
+            raise ValueError(f"{clip.path} cannot be used: {status.removeprefix('error: ').rstrip('.')}.")
         features = Features.from_sequences(
-            [described.audio], [described.visual], [described.audio_time], [described.visual_time], dims=dims
+            [described.audio],
+            [described.visual],
+            [described.audio_time],
+            [described.visual_time],
+            dims=(self.run.inputs.audio, self.run.inputs.visual),
         )
-        return features.only(self.run.experiment.modality), described.status, media.duration
+        return features.only(self.run.experiment.modality), status, media.duration
 
     def predict(self, video: str | Clip, classes: Sequence[str] | None = None, *, top: int | None = None) -> Prediction:
         """Rank classes for one video.
@@ -162,104 +207,77 @@ class Predictor:
         Args:
             video: A file, or a `Clip` with a time span.
             classes: Candidate names in free text; None takes the Run's own.
-            top: How many classes to keep in the ranking; None keeps all.
+            top: How many classes to keep in the ranking, at least 1; None keeps all.
 
         Raises:
             ValueError: The file cannot be read, holds neither sound nor picture, or the class names are not usable.
         """
-        clip = Clip(id=video, path=video) if isinstance(video, str) else video
+        if top is not None and top < 1:
+            raise ValueError(f"top is {top}; expected at least 1, or None for all classes.")
+        clip = video if isinstance(video, Clip) else Clip(id=str(video), path=str(video))
         candidates = self.classes(classes)
         features, status, duration = self.features(clip)
-        if not bool(features.has_audio[0] | features.has_visual[0]):
-            raise ValueError(f"{clip.path} has nothing this Run can use (modality: {self.run.experiment.modality}).")
+        self._check_usable(clip, features)
         strange = self._strangeness(features)
-        log_p = self._log_probabilities(features, candidates, max([1.0, *strange.values()]))
-        order = log_p[0].argsort(descending=True, stable=True)
-        guesses = [
-            Guess(candidates.names[i], float(log_p[0, i].exp()), bool(candidates.seen[i])) for i in order.tolist()
-        ]
-        winner = int(order[0])
+        p = self._log_probabilities(features, candidates, heat=max([1.0, *strange.values()]))[0].exp()
+        order = p.argsort(descending=True, stable=True).tolist()
+        guesses = [Guess(candidates.names[i], float(p[i]), bool(candidates.seen[i])) for i in order]
+
+        def evidence(views: Features) -> Tensor:
+            return log_odds(self._log_probabilities(views, candidates), order[0])
+
         return Prediction(
             video=clip.path,
             status=status,
             duration=duration,
             ranking=tuple(guesses[:top]),
-            modality=self._modality(features, candidates, winner),
-            moments=self._moments(features, candidates, winner, duration),
-            notes=_notes(features, status, strange, self.run.experiment.modality),
+            modality=modality_shares(features, evidence, self._usual),
+            moments=moments(features, evidence, self._usual, start=clip.start or 0.0, duration=duration),
+            notes=tuple(self._notes(features, status, strange, len(candidates))),
         )
+
+    def _check_usable(self, clip: Clip, features: Features) -> None:
+        present = {"audio": bool(features.has_audio[0]), "visual": bool(features.has_visual[0])}
+        missing = [_WORDS[name] for name in self._read() if not present[name]]
+        if not any(present.values()) or (missing and not self.model.needs.missing_modality):
+            raise ValueError(f"{clip.path} has no {' and no '.join(missing)}, which this Run needs.")
+
+    def _read(self) -> list[str]:
+        """Modalities that the model was trained to read."""
+        modality, spec = self.run.experiment.modality, self.run.info["features"]
+        return [m for m in MODALITIES if modality in ("both", m) and spec.get(m) is not None]
 
     @torch.inference_mode()
     def _log_probabilities(self, features: Features, classes: Classes, heat: float = 1.0) -> Tensor:
-        scores = self.model.score(features.to(self.device), classes.to(self.device)).cpu()
-        lowered = scores - self.run.beta * classes.seen.to(scores.dtype)
+        """`[clip, class]` in double precision: the evidence of a confident model lies in the tail."""
+        scores = self.model.score(features.to(self.device), classes.to(self.device)).cpu().double()
+        lowered = scores - self.run.beta * classes.seen.double()
         return torch.log_softmax(lowered / (self.run.temperature * heat), dim=1)
 
     def _strangeness(self, features: Features) -> dict[str, float]:
         """How far each modality of the clip lies from the training clips, in units of the farthest usual one."""
-        file = self.run.path / "familiar.safetensors"
-        if not file.exists():
-            return {}
-        usual = load_file(file)
-        pooled = dict(zip(("audio", "visual"), features.pooled(), strict=True))
+        pooled = dict(zip(MODALITIES, features.pooled(), strict=True))
         present = {"audio": bool(features.has_audio[0]), "visual": bool(features.has_visual[0])}
         return {
-            name: float(distance_to_usual(pooled[name], usual, name)[0] / usual[f"{name}/limit"])
-            for name in pooled
-            if present[name] and f"{name}/limit" in usual
+            name: float(distance_to_usual(pooled[name], self._usual, name)[0] / self._usual[f"{name}/limit"])
+            for name in MODALITIES
+            if present[name] and f"{name}/limit" in self._usual
         }
 
-    def _modality(self, features: Features, classes: Classes, winner: int) -> dict[str, float]:
-        present = {"audio": bool(features.has_audio[0]), "visual": bool(features.has_visual[0])}
-        if not all(present.values()):
-            return {name: float(there) for name, there in present.items()}
-        if not self.model.needs.missing_modality:
-            return {}
-        views = Features.cat([features, features.only("visual"), features.only("audio")])
-        whole, without_audio, without_visual = self._log_probabilities(views, classes)[:, winner].tolist()
-        falls = [max(0.0, whole - without_audio), max(0.0, whole - without_visual)]
-        total = sum(falls)
-        return dict(zip(("audio", "visual"), [f / total if total > 0 else 0.0 for f in falls], strict=True))
-
-    def _moments(self, features: Features, classes: Classes, winner: int, duration: float) -> tuple[Moment, ...]:
-        edges = torch.linspace(0, max(duration, 1e-3), MOMENTS + 1).tolist()
-        windows = list(itertools.pairwise(edges))
-        views = [_without(features, start, end) for start, end in windows]
-        kept = [bool(v.has_audio[0] | v.has_visual[0]) for v in views]
-        if not all(kept):  # everything lies in one window: averaged features, or a single frame
-            return (Moment(0.0, duration, 1.0),)
-        log_p = self._log_probabilities(Features.cat([features, *views]), classes)[:, winner]
-        falls = (log_p[0] - log_p[1:]).clamp(min=0)
-        shares = (falls / falls.sum()).tolist() if float(falls.sum()) > 0 else [0.0] * MOMENTS
-        return tuple(Moment(a, b, share) for (a, b), share in zip(windows, shares, strict=True))
-
-
-def _without(features: Features, start: float, end: float) -> Features:
-    """Hide the steps whose centre lies in [start, end) seconds, in both modalities."""
-
-    def keep(mask: Tensor, time: Tensor) -> Tensor:
-        return mask & ~((time >= start) & (time < end))
-
-    return replace(
-        features,
-        audio_mask=keep(features.audio_mask, features.audio_time),
-        visual_mask=keep(features.visual_mask, features.visual_time),
-    )
-
-
-def _notes(features: Features, status: str, strange: dict[str, float], modality: str) -> tuple[str, ...]:
-    notes = []
-    if modality == "both" and not bool(features.has_audio[0]):
-        notes.append("There is no sound; the picture alone decided.")
-    if modality == "both" and not bool(features.has_visual[0]):
-        notes.append("There is no picture; the sound alone decided.")
-    if status == "truncated":
-        notes.append("The file ends early; only the part that is there was used.")
-    words = {"audio": "sound", "visual": "picture"}
-    for name, factor in strange.items():
-        if factor > 1:
-            notes.append(
-                f"The {words[name]} is {factor:.1f} times as unusual as the strangest training clip; "
-                "take the ranking as a guess (its probabilities were flattened by that factor)."
-            )
-    return tuple(notes)
+    def _notes(self, features: Features, status: str, strange: dict[str, float], n_classes: int) -> list[str]:
+        read, notes = self._read(), []
+        if "audio" in read and not bool(features.has_audio[0]):
+            notes.append("There is no sound; the picture alone decided.")
+        if "visual" in read and not bool(features.has_visual[0]):
+            notes.append("There is no picture; the sound alone decided.")
+        if status == "truncated":
+            notes.append("The file ends early; only the part that is there was used.")
+        if n_classes == 1:
+            notes.append("Only one class was named, so its probability is 1 whatever the video holds.")
+        notes += [
+            f"The {_WORDS[name]} is {factor:.1f} times as unusual as the strangest training clip; take the ranking as "
+            "a guess (its probabilities were flattened by that factor)."
+            for name, factor in strange.items()
+            if factor > 1
+        ]
+        return notes

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+import warnings
+import weakref
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from avshot.data.dataset import Dataset
+from avshot.classes.phrase import join_key
+from avshot.data.dataset import Dataset, FeatureSource
+from avshot.features.extractor import Extractor, create_extractor, extractor_of
 from avshot.predict import Prediction, Predictor
-from avshot.run import Experiment, Run, load_run
-from avshot.types import Clip
+from avshot.run import Run, describe, load_run, parse_experiment
+from avshot.types import MODALITIES, Clip
 
+_DATASET = "videos passed to Recognizer.fit"
+FEW_VIDEOS = 16  # below this, starting worker processes takes longer than describing the videos
 FEW_CLASSES = 5  # below this, no class is held out to choose the calibration
 FEW_CLIPS = 5  # below this, no clip of a class is held out to choose the number of epochs
 
@@ -23,14 +33,13 @@ class Recognizer:
 
     Args:
         method: Method name.
-        preset: Preset of the method.
-        audio: Audio extractor, or None to ignore the sound.
-        visual: Visual extractor, or None to ignore the picture.
-        text: Text encoders.
-        seed: Decides weights, draws and which clips and classes are held out to choose epochs and calibration.
+        audio: Audio extractor or its spec text, or None to ignore the sound.
+        visual: Visual extractor or its spec text, or None to ignore the picture.
         device: torch device.
-        folder: Where features and Run are kept, so that a second `fit` on the same videos skips extraction; None
+        folder: Where features and Runs are kept, so that a second `fit` on the same videos skips extraction; None
             takes a temporary folder.
+        experiment: Further fields of `avshot.run.Experiment`: `preset`, `text`, `seed` (decides weights, draws and
+            which clips and classes are held out to choose epochs and calibration), `recipe={"epochs": 20}`, ...
 
     Example:
         >>> from avshot import Recognizer
@@ -43,18 +52,16 @@ class Recognizer:
         self,
         method: str = "ez_avgzl",
         *,
-        preset: str = "default",
-        audio: str | None = "logmel",
-        visual: str | None = "pixels",
-        text: Sequence[str] = ("wordllama",),
-        seed: int = 0,
+        audio: str | Extractor | None = "logmel",
+        visual: str | Extractor | None = "pixels",
         device: str = "cpu",
         folder: str | Path | None = None,
+        **experiment: Any,
     ) -> None:
-        self.method, self.preset, self.audio, self.visual = method, preset, audio, visual
-        self.text, self.seed, self.device = tuple(text), seed, device
-        self._temporary = tempfile.TemporaryDirectory(prefix="avshot-") if folder is None else None
-        self.folder = Path(self._temporary.name if self._temporary else folder)  # type: ignore[arg-type]
+        self.audio, self.visual, self.device = audio, visual, device
+        self.experiment = parse_experiment({"dataset": _DATASET, "method": method, "device": device} | experiment)
+        describe(self.experiment)  # an unknown method, preset or field is reported now, not after the extraction
+        self._folder = None if folder is None else Path(folder)
         self._predictor: Predictor | None = None
 
     def fit(
@@ -69,43 +76,47 @@ class Recognizer:
 
         With at least five classes, a fifth of them is held out once to choose epochs and calibration for unseen
         classes, and a fifth of the clips of the others; with fewer, only clips are held out. The final model then
-        trains on everything.
+        trains on everything. Videos without usable features are left out with a warning.
 
         Args:
             videos: Video files.
             labels: One class name for each.
             classes: Further candidate classes without clips.
-            progress: Called with (stage, epochs done, epochs in all, numbers).
+            progress: Called with (stage, done, in all, numbers); the stages are "extract", "stage1" and "stage2",
+                counted in videos and epochs.
 
         Returns:
             self.
 
         Raises:
-            ValueError: Lengths differ, fewer than two classes, or no video could be read.
+            ValueError: Lengths differ, a video is given twice, or fewer than two classes have a usable video.
         """
         from avshot.features.extract import extract
         from avshot.features.store import FeatureStore
         from avshot.protocol import run
 
-        if len(videos) != len(labels):
-            raise ValueError(f"Got {len(videos)} videos but {len(labels)} labels; give one label for each video.")
-        if len(set(labels)) < 2:
-            raise ValueError(f"Got {len(set(labels))} class; a recogniser needs videos of at least two.")
-        clips = [Clip(str(Path(v).resolve()), str(v), label) for v, label in zip(videos, labels, strict=True)]
-        store = str(self.folder / "features")
-        extract(clips, store, audio=self.audio, visual=self.visual)
-        dataset = _dataset(clips, tuple(classes), FeatureStore(store), self.seed)
-        experiment = Experiment(
-            dataset="videos passed to Recognizer.fit",
-            method=self.method,
-            preset=self.preset,
-            text=self.text,
-            seed=self.seed,
-            device=self.device,
-        )
-        target = self.folder / f"run-{dataset.fingerprint()}-{self.method}-{self.seed}"
-        self._predictor = Predictor(run(experiment, target, dataset=dataset, progress=progress), self.device)
+        def tell(done: int, total: int) -> None:
+            if progress is not None:
+                progress("extract", done, total, {})
+
+        clips = _clips(videos, labels)
+        store = str(self.folder / f"features-{_digest([_spec(self.audio), _spec(self.visual)])}")
+        workers = 1 if len(clips) < FEW_VIDEOS else None
+        found = extract(clips, store, audio=self.audio, visual=self.visual, workers=workers, progress=tell)
+        usable = _usable(clips, found.failed)
+        dataset = _dataset(usable, tuple(classes), FeatureStore(store), self.experiment.seed)
+        key = _digest([dataset.fingerprint(), self.experiment.model_dump(mode="json")])
+        made = run(self.experiment, self.folder / f"run-{key}", dataset=dataset, progress=progress)
+        self._predictor = Predictor(made, self.device)
         return self
+
+    @property
+    def folder(self) -> Path:
+        """Where features and Runs are kept; a temporary folder is made on first use and removed with the recogniser."""
+        if self._folder is None:
+            self._folder = Path(tempfile.mkdtemp(prefix="avshot-"))
+            weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+        return self._folder
 
     @property
     def run(self) -> Run:
@@ -128,17 +139,15 @@ class Recognizer:
 
     @classmethod
     def load(cls, folder: str | Path, *, device: str = "cpu") -> Recognizer:
-        """Open a Run folder made by `save` or by `avshot train`."""
+        """Open a Run folder made by `save` or by `avshot train`.
+
+        The videos it was trained on are not needed. A `fit` afterwards trains anew, with the Run's settings.
+        """
         run = load_run(folder)
-        experiment = run.experiment
-        recognizer = cls(
-            experiment.method,
-            preset=experiment.preset,
-            text=experiment.text,
-            seed=experiment.seed,
-            device=device,
-            folder=folder,
-        )
+        spec, settings = run.info["features"], run.experiment.model_dump(exclude={"dataset", "device"})
+        if _made(spec):
+            settings |= {m: None if spec.get(m) is None else extractor_of(spec[m]) for m in MODALITIES}
+        recognizer = cls(device=device, **settings)
         recognizer._predictor = Predictor(run, device)
         return recognizer
 
@@ -148,7 +157,58 @@ class Recognizer:
         return self._predictor
 
 
-def _dataset(clips: list[Clip], extra: tuple[str, ...], features: object, seed: int) -> Dataset:
+def _made(spec: Mapping[str, Any]) -> bool:
+    """The features of a Run were made by extractors, not ready-made."""
+    return any(isinstance(spec.get(m), dict) and "version" in spec[m] for m in MODALITIES)
+
+
+def _spec(extractor: str | Extractor | None) -> Any:
+    extractor = create_extractor(extractor) if isinstance(extractor, str) else extractor
+    return None if extractor is None else extractor.spec()
+
+
+def _digest(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def _clips(videos: Sequence[str | Path], labels: Sequence[str]) -> list[Clip]:
+    """One clip per video. Its id holds size and time of change, so that a replaced file is described again."""
+    if len(videos) != len(labels):
+        raise ValueError(f"Got {len(videos)} videos but {len(labels)} labels; give one label for each video.")
+    paths = [Path(video).resolve() for video in videos]
+    twice = [str(path) for path, count in Counter(paths).items() if count > 1]
+    if twice:
+        raise ValueError(f"{len(twice)} videos are given more than once, for example {twice[0]}; give each once.")
+    clips = []
+    for path, label in zip(paths, labels, strict=True):
+        if not isinstance(label, str) or not label.strip():
+            raise ValueError(f"The label of {path} is {label!r}; expected a class name in words.")
+        about = path.stat() if path.exists() else None
+        version = "" if about is None else f" ({about.st_size} bytes, {about.st_mtime_ns})"
+        clips.append(Clip(f"{path}{version}", str(path), " ".join(label.split())))
+    return clips
+
+
+def _usable(clips: list[Clip], failed: Sequence[tuple[str, str, str]]) -> list[Clip]:
+    """Clips that have features; warns of the others. Raises ValueError when fewer than two classes are left."""
+    reasons = {id: status.removeprefix("error: ") for id, _, status in failed}
+    usable = [clip for clip in clips if clip.id not in reasons]
+    first = next((f"{clip.path}: {reasons[clip.id]}" for clip in clips if clip.id in reasons), "")
+    left_out = f"{len(reasons)} of {len(clips)} videos cannot be used, the first {first}" if reasons else ""
+    classes = {clip.label for clip in usable}
+    if len(classes) < 2:
+        raise ValueError(
+            f"Got usable videos of {len(classes)} class{'es' * (len(classes) != 1)}; a recogniser needs at least two. "
+            + left_out
+        )
+    if left_out:
+        lost = sorted({str(clip.label) for clip in clips} - {str(label) for label in classes})
+        gone = f" No video is left of: {', '.join(lost)}." if lost else ""
+        warnings.warn(f"{left_out}{gone}", stacklevel=3)
+    return usable
+
+
+def _dataset(clips: list[Clip], extra: tuple[str, ...], features: FeatureSource, seed: int) -> Dataset:
     """All labelled clips as one dataset without test clips: folds train, val_seen, val_unseen."""
     rng = np.random.default_rng(seed)
     seen = sorted({clip.label for clip in clips if clip.label is not None})
@@ -164,13 +224,15 @@ def _dataset(clips: list[Clip], extra: tuple[str, ...], features: object, seed: 
         count = max(1, len(rows) // 5) if len(rows) >= FEW_CLIPS else 0
         folds["val_seen"] += rows[:count]
         folds["train"] += rows[count:]
-    names = tuple(seen + [name for name in dict.fromkeys(extra) if name not in set(seen)])
+    known = {join_key(name) for name in seen}
+    further = {join_key(name): " ".join(name.split()) for name in extra if join_key(name) not in known}
+    names = (*seen, *further.values())
     return Dataset(
         "own videos",
         tuple(clips),
         names,
         {fold: np.array(sorted(rows), dtype=np.int64) for fold, rows in folds.items()}
         | {"test_unseen": np.array([], int)},
-        features,  # type: ignore[arg-type]
+        features,
         candidates={"test_unseen": names[len(seen) :]},
     )

@@ -9,18 +9,21 @@ from collections.abc import Iterable, Sequence
 def print_table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print an aligned table: columns of numbers to the right, text to the left, missing cells as "-"."""
     from rich.box import SIMPLE_HEAD
+    from rich.cells import cell_len
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(title=Text(title), title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False)
+    console = Console()
     for i, name in enumerate(head):
-        table.add_column(name, justify="right" if _is_numeric(row[i] for row in rows) else "left", no_wrap=True)
+        numeric = _is_numeric(row[i] for row in rows)  # on a narrow terminal words wrap and numbers stay whole
+        table.add_column(Text(name), justify="right" if numeric else "left", no_wrap=numeric, overflow="fold")
     for row in rows:
         table.add_row(*(Text(str(cell)) for cell in row))
-    console = Console()
     if not console.is_terminal:  # a log or a pipe: never wrap
-        console = Console(width=max(120, sum(max(len(str(r[i])) for r in [head, *rows]) + 3 for i in range(len(head)))))
+        needed = (max(cell_len(str(row[i])) for row in [head, *rows]) + 3 for i in range(len(head)))
+        console = Console(width=max(120, sum(needed)))
     console.print(table)
 
 
@@ -32,7 +35,7 @@ def _is_numeric(cells: Iterable[object]) -> bool:
 
 def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """The same table as Markdown, padded so that it reads as plain text too."""
-    cells = [[str(c).replace("|", "\\|") for c in row] for row in [head, *rows]]
+    cells = [[_cell(c) for c in row] for row in [head, *rows]]
     width = [max(len(row[i]) for row in cells) for i in range(len(head))]
 
     def line(row: Sequence[str]) -> str:
@@ -41,3 +44,8 @@ def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
     rule = "|" + "|".join(["-" * (width[0] + 2), *("-" * (w + 1) + ":" for w in width[1:])]) + "|"
     return "\n".join([line(cells[0]), rule, *(line(row) for row in cells[1:])]) + "\n"
+
+
+def _cell(content: object) -> str:
+    text = " ".join(str(content).split())
+    return text.replace("|", "\\|").replace("<", "&lt;")

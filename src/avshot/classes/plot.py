@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from avshot.classes.outcome import Outcome
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 BEFORE, AFTER = "#0072B2", "#D55E00"  # blue and vermilion of Okabe and Ito: told apart by the colour-blind
 _LABELLED = 40  # classes that can be named one by one
@@ -14,11 +17,21 @@ _LONGEST = 32  # characters of a name
 
 
 def plot_outcome(outcome: Outcome | Mapping[str, Any], path: str | os.PathLike[str], *, title: str = "") -> None:
-    """Draw nearest-neighbour distances before and after, class by class, and the way there, step by step.
+    """Write `draw_outcome` to a file.
 
     Args:
         outcome: An `Outcome`, or its `to_dict()` as a Run stores it.
         path: Picture file; its ending chooses the format (png, svg, pdf).
+        title: What was optimised, for example the dataset and stage; shown above the summary.
+    """
+    draw_outcome(outcome, title=title).savefig(path)
+
+
+def draw_outcome(outcome: Outcome | Mapping[str, Any], *, title: str = "") -> Figure:
+    """Draw nearest-neighbour distances before and after, class by class, and the way there, step by step.
+
+    Args:
+        outcome: An `Outcome`, or its `to_dict()` as a Run stores it.
         title: What was optimised, for example the dataset and stage; shown above the summary.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -34,7 +47,7 @@ def plot_outcome(outcome: Outcome | Mapping[str, Any], path: str | os.PathLike[s
     _draw_history(figure.add_subplot(grid[0, 1]), data, "nearest", data["mean_before"], BEFORE)
     _draw_history(figure.add_subplot(grid[1, 1]), data, "correlation", 1.0, AFTER)
     figure.suptitle(f"{title}\n{_caption(data)}" if title else _caption(data), fontsize=11)
-    figure.savefig(path)
+    return figure
 
 
 def _caption(data: Mapping[str, Any]) -> str:
@@ -91,4 +104,5 @@ def _draw_history(axes: Any, data: Mapping[str, Any], key: str, start: float, co
 
 
 def _short(name: str) -> str:
-    return name if len(name) <= _LONGEST else name[: _LONGEST - 1] + "…"
+    short = name if len(name) <= _LONGEST else name[: _LONGEST - 1] + "…"
+    return short.replace("$", r"\$")  # a name is no formula

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from avshot.classes.plot import draw_outcome
 from avshot.metrics import exact_curve, predict_calibrated
 from avshot.report.summary import Row
 from avshot.run import Run, Scored
@@ -21,13 +22,15 @@ PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 STYLES = ("-", "--", "-.", ":")
 SEEN, UNSEEN = PALETTE[0], PALETTE[1]
 MOST_TICKS = 40  # class names that stay legible on one axis
+MOST_ROWS = 80  # classes that get a row of their own in a list
+LONGEST = 36  # characters of a name in a figure
 TSNE_MOST = 1500  # clips
 
 
 def _figure(width: float, height: float, **grid: Any) -> tuple[Figure, Any]:
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = Figure(figsize=(width, height), dpi=120, layout="constrained")
     axes = figure.subplots(**grid)
     for axis in np.atleast_1d(axes).flat:
         axis.spines[["top", "right"]].set_visible(False)
@@ -40,7 +43,13 @@ def _look(i: int) -> dict[str, Any]:
 
 def _titled(row: Row, text: str) -> str:
     """The text under the row's label; a long label is broken over lines."""
-    return "\n".join([*wrap(row.label, 60), text])
+    return "\n".join([*wrap(shown(row.label, 180), 60), text])
+
+
+def shown(name: str, longest: int = LONGEST) -> str:
+    """A name as matplotlib is to draw it: on one line, not too long, and `$` no formula."""
+    flat = " ".join(name.split())
+    return (flat if len(flat) <= longest else flat[: longest - 1] + "…").replace("$", r"\$")
 
 
 def _legend_below(figure: Figure) -> None:
@@ -58,7 +67,12 @@ def seen_unseen(rows: Sequence[Row]) -> Figure | None:
             continue
         curve = exact_curve(scored.scores, scored.labels, scored.seen)
         area = row.runs[0].metrics["AUSUC"]
-        axis.plot(100 * curve.unseen, 100 * curve.seen, label=f"{row.label} (area {area:.3f})", **_look(drawn))
+        axis.plot(
+            100 * curve.unseen,
+            100 * curve.seen,
+            label=f"{shown(row.label, 70)} (area {100 * area:.1f})",
+            **_look(drawn),
+        )
         metrics = row.runs[0].metrics
         axis.plot(100 * metrics["U"], 100 * metrics["S"], "o", color=_look(drawn)["color"], markersize=7)
         drawn += 1
@@ -79,13 +93,14 @@ def learning(rows: Sequence[Row]) -> Figure | None:
         scores = row.runs[0].history()["stage1"]["scores"] if row.runs else []
         if not scores:
             continue
-        axis.plot(range(1, len(scores) + 1), 100 * np.array(scores), label=row.label, **_look(drawn))
+        axis.plot(range(1, len(scores) + 1), 100 * np.array(scores), label=shown(row.label, 80), **_look(drawn))
         best = int(np.argmax(scores))
         axis.plot(best + 1, 100 * scores[best], "o", color=_look(drawn)["color"])
         drawn += 1
     if drawn == 0:
         return None
-    axis.set(xlabel="epoch of stage 1", ylabel="harmonic mean on validation (%)", ylim=(0, 102))
+    axis.set(xlabel="epoch of stage 1", ylabel="score on validation: harmonic mean at its best beta (%)", ylim=(0, 102))
+    axis.xaxis.get_major_locator().set_params(integer=True)
     axis.set_title("Validation score per epoch; the dot is the epoch that stage 2 repeats", fontsize=11)
     _legend_below(figure)
     return figure
@@ -102,18 +117,30 @@ def per_class(row: Row) -> Figure | None:
     names = [name for name, keep in zip(test.names, known, strict=True) if keep]
     seen = test.seen.numpy()[known]
     order = sorted(range(len(names)), key=lambda i: (not seen[i], mean[i]))
-    figure, axis = _figure(7.5, max(2.5, 0.24 * min(len(names), 80) + 1.2))
-    position = np.arange(len(order))
-    axis.barh(position, mean[order], color=[SEEN if seen[i] else UNSEEN for i in order], height=0.75)
-    axis.set_yticks(position, [names[i] for i in order], fontsize=8 if len(names) <= MOST_TICKS else 5)
-    axis.set(xlabel="accuracy (%)", xlim=(0, 100), ylim=(-0.7, len(order) - 0.3))
-    axis.set_title(
-        _titled(row, f"accuracy per class (mean of {len(row.runs)} seed{'s' * (len(row.runs) > 1)})"), fontsize=11
-    )
-    for colour, label in ((UNSEEN, "unseen"), (SEEN, "seen")):
-        axis.barh([-9], [0], color=colour, label=label)
-    axis.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    colours = [SEEN if seen[i] else UNSEEN for i in order]
+    title = _titled(row, f"accuracy per class (mean of {len(row.runs)} seed{'s' * (len(row.runs) > 1)})")
+    place, drawn = np.arange(len(order)), mean[order]
+    if len(order) > MOST_ROWS:  # too many to name: the shape of the distribution is what can be read
+        figure, axis = _figure(10.0, 4.6)
+        axis.bar(place, drawn, color=colours, width=1.0)
+        axis.set(xlabel="class, by accuracy within seen and unseen", ylabel="accuracy (%)", ylim=(0, 100), xticks=[])
+        axis.set_xlim(-0.5, len(order) - 0.5)
+    else:
+        figure, axis = _figure(8.5, 0.24 * len(order) + 1.6)
+        axis.barh(place, drawn, color=colours, height=0.75)
+        axis.set_yticks(place, [shown(names[i]) for i in order], fontsize=8)
+        axis.set(xlabel="accuracy (%)", xlim=(0, 100), ylim=(-0.7, len(order) - 0.3))
+    axis.set_title(title, fontsize=11)
+    _seen_legend(axis, seen)
     return figure
+
+
+def _seen_legend(axis: Any, seen: np.ndarray) -> None:
+    from matplotlib.patches import Patch
+
+    kinds = ((UNSEEN, "unseen", ~seen), (SEEN, "seen", seen))
+    handles = [Patch(color=colour, label=label) for colour, label, which in kinds if which.any()]
+    axis.legend(handles=handles, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
 
 
 def confusion(row: Row) -> Figure | None:
@@ -127,9 +154,9 @@ def confusion(row: Row) -> Figure | None:
     figure, axis = _figure(size + 1.0, size)
     image = axis.imshow(matrix, cmap="cividis", vmin=0, vmax=1, aspect="equal", interpolation="nearest")
     if len(names) <= MOST_TICKS:
-        axis.set_xticks(range(len(names)), names, rotation=90, fontsize=8)
-        axis.set_yticks(range(len(names)), names, fontsize=8)
-    for edge in (axis.axhline, axis.axvline):
+        axis.set_xticks(range(len(names)), [shown(name) for name in names], rotation=90, fontsize=8)
+        axis.set_yticks(range(len(names)), [shown(name) for name in names], fontsize=8)
+    for edge in (axis.axhline, axis.axvline) if n_seen < len(names) else ():
         edge(n_seen - 0.5, color="white", linewidth=1.5)
     axis.set(xlabel="predicted class", ylabel="true class")
     axis.set_title(_titled(row, "confusion (white lines: unseen classes follow)"), fontsize=11)
@@ -194,7 +221,7 @@ def _scatter(
         stars = flat[len(labels) :]
         axis.scatter(*stars.T, c=colours, marker="*", s=170, edgecolors="black", linewidths=0.8)
         for spot, name in zip(stars, names if len(names) <= MOST_TICKS else (), strict=False):
-            axis.annotate(name, spot, xytext=(0, 8), textcoords="offset points", ha="center", fontsize=7)
+            axis.annotate(shown(name), spot, xytext=(0, 8), textcoords="offset points", ha="center", fontsize=7)
 
 
 def _unit(rows: np.ndarray) -> np.ndarray:
@@ -205,26 +232,7 @@ def _standardised(rows: np.ndarray) -> np.ndarray:
     return (rows - rows.mean(axis=0)) / np.maximum(rows.std(axis=0), 1e-6)
 
 
-def class_embeddings(row: Row) -> Figure | None:
-    """Class-embedding optimisation of stage 2: nearest-neighbour distance of every class before and after."""
+def class_embeddings(row: Row) -> list[Figure]:
+    """Class-embedding optimisation of stage 2, one figure per text encoder; none where it did not run."""
     outcomes = row.runs[0].info["optimise"]["test"] if row.runs else {}
-    if not outcomes:
-        return None
-    figure, axes = _figure(5.6 * len(outcomes), 5.0, ncols=len(outcomes))
-    for axis, (encoder, outcome) in zip(np.atleast_1d(axes), outcomes.items(), strict=True):
-        before, after = np.array(outcome["nearest_before"]), np.array(outcome["nearest_after"])
-        changed = np.array(outcome["neighbour_before"]) != np.array(outcome["neighbour_after"])
-        for mask, colour, label in ((~changed, SEEN, "same nearest class"), (changed, UNSEEN, "another one")):
-            axis.plot(before[mask], after[mask], "o", color=colour, label=f"{label} ({int(mask.sum())})", alpha=0.8)
-        limit = 1.08 * max(float(after.max()), float(before.max()), 1e-3)
-        axis.plot([0, limit], [0, limit], color="#999999", linewidth=1, linestyle="--")
-        axis.set(xlim=(0, limit), ylim=(0, limit), aspect="equal")
-        axis.set(xlabel="cosine distance to the nearest class before", ylabel="after")
-        axis.legend(frameon=False, loc="lower right")
-        axis.set_title(
-            f"{encoder}: mean {outcome['mean_before']:.3f} to {outcome['mean_after']:.3f}, "
-            f"rank correlation {outcome['correlation']:.3f}",
-            fontsize=10,
-        )
-    figure.suptitle(_titled(row, "class-embedding optimisation"))
-    return figure
+    return [draw_outcome(outcome, title=_titled(row, f"text: {encoder}")) for encoder, outcome in outcomes.items()]

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import base64
 import io
+import re
+import warnings
 from collections.abc import Callable, Sequence
 from datetime import date
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import torch
 
 from avshot.report import figures
 from avshot.report.published import published
@@ -33,6 +37,7 @@ tr.reference td { color: #666; font-style: italic; } tr.best td { font-weight: 6
 img { max-width: 100%; height: auto; } figure { margin: 1.2rem 0; } .warn { background: #fff4e0; padding: .5rem .9rem;
 border-left: 4px solid #E69F00; } code { background: #f2f2f2; padding: 0 .25rem; } details { margin: .6rem 0; }
 """
+_PICTURE = "[0-9][0-9][0-9]-*.png"
 _READ_ME = (
     "S and U are mean per-class accuracies on seen and unseen classes when both are candidates, HM is their harmonic "
     "mean, ZSL the accuracy on unseen classes when only those are candidates, AUSUC the area under S as a function of "
@@ -45,25 +50,33 @@ def write_page(runs: Sequence[Run], file: Path) -> None:
     """Write `file` (HTML, nothing is fetched when it is opened) and the same content as Markdown beside it.
 
     Args:
-        runs: Finished Runs, of one or several datasets.
+        runs: Finished Runs, at least one, of one or several datasets.
         file: Path of the HTML page; the Markdown file has the suffix `.md`, its figures lie in `<stem>-figures/`.
+
+    Raises:
+        ValueError: No Runs, or a path that ends in `.md`.
     """
+    if not runs or file.suffix == ".md":
+        raise ValueError(f"Got {len(runs)} Runs and the page {file}; expected at least one Run and a path like x.html.")
     rows = summarise(runs)
     folder = file.with_name(f"{file.stem}-figures")
     folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.glob(_PICTURE):  # of an earlier report
+        old.unlink()
     html, text = [], [f"# avshot report\n\n{_READ_ME}\n"]
     for name in dict.fromkeys(row.dataset for row in rows):
         members = [row for row in rows if row.dataset == name]
         html.append(f"<h2>{escape(name)}</h2>")
-        text.append(f"## {name}\n")
+        text.append(f"## {_plain(name)}\n")
         for warning in members[0].runs[0].info["data"]["warnings"]:
             html.append(f'<p class="warn">{escape(warning)}</p>')
-            text.append(f"> {warning}\n")
-        _add_tables(members, name, html, text)
+            text.append(f"> {_plain(warning)}\n")
+        _add_tables(members, html, text)
         for title, figure in _figures(members):
-            path = folder / f"{_slug(name)}-{_slug(title)}.png"
+            path = folder / f"{len(list(folder.glob(_PICTURE))):03d}-{_slug(title)}.png"
             html.append(_image(title, figure, path))
-            text.append(f"### {title}\n\n![{title}]({folder.name}/{path.name})\n")
+            text.append(f"### {_plain(title)}\n\n![{_plain(title)}](<{folder.name}/{path.name}>)\n")
+        html += [_class_table(row) for row in _detailed(members)]
     head = f"<h1>avshot report</h1><p class='lead'>{date.today().isoformat()} · {_versions(runs)}</p><p>{_READ_ME}</p>"
     body = f"<title>avshot report</title><style>{_STYLE}</style>{head}{''.join(html)}{_settings(rows)}"
     meta = '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
@@ -71,21 +84,22 @@ def write_page(runs: Sequence[Run], file: Path) -> None:
     save_text(file.with_suffix(".md"), "\n".join(text))
 
 
-def _add_tables(rows: list[Row], name: str, html: list[str], text: list[str]) -> None:
+def _add_tables(rows: list[Row], html: list[str], text: list[str]) -> None:
     head, cells = table(rows)
     html.append(_html_table(head, cells, [row.label == "chance" for row in rows]))
     text.append(markdown(head, cells))
-    theirs = published(name)
+    theirs = published(rows[0].runs[0].info["data"]["name"])
     if not theirs:
         return
     metrics = [m for m in METRICS if m != "AUSUC"]
-    ours = {row.label: row for row in rows}
-    columns = ["method", *(f"{m} {who}" for m in metrics for who in ("published", "ours")), "source", "selected on"]
+    ours = {row.runs[0].experiment.method: row for row in reversed(rows) if row.runs}  # the best row of each method
+    columns = ["published", *(f"{m} {who}" for m in metrics for who in ("published", "ours")), "our row", "source"]
     lines = []
     for row in theirs:
-        mine = ours.get(row["method"])
+        mine = ours.get(row["method"].split()[0])  # "ez_avgzl ranking loss" is a variant of ez_avgzl
         pairs = [value for m in metrics for value in (row[m], "-" if mine is None else mine.cell(m))]
-        lines.append([row["method"], *pairs, row["source"], row["selected_on"]])
+        about = "-" if mine is None else f"{mine.label}, selected on {mine.selected_on}"
+        lines.append([row["method"], *pairs, about, f"{row['source']}, selected on {row['selected_on']}"])
     html.append("<h3>Published numbers beside ours</h3>" + _html_table(columns, lines, [False] * len(lines)))
     text.append("### Published numbers beside ours\n\n" + markdown(columns, lines))
 
@@ -96,23 +110,46 @@ def _figures(rows: list[Row]) -> list[tuple[str, Figure]]:
         ("Seen against unseen", figures.seen_unseen(rows)),
         ("Learning", figures.learning(rows)),
     ]
-    detailed = [row for row in rows if row.runs][:1]
-    detailed += [row for row in rows if row.label == "ez_avgzl" and row not in detailed]
     draw: tuple[tuple[str, Callable[[Row], Figure | None]], ...] = (
         ("Accuracy per class", figures.per_class),
         ("Confusion", figures.confusion),
         ("Input and learnt embeddings", figures.tsne),
-        ("Class-embedding optimisation", figures.class_embeddings),
     )
-    made += [(f"{title}: {row.label}", function(row)) for row in detailed for title, function in draw]
+    for row in _detailed(rows):
+        made += [(f"{title}: {row.label}", function(row)) for title, function in draw]
+        made += [(f"Class-embedding optimisation: {row.label}", figure) for figure in figures.class_embeddings(row)]
     return [(title, figure) for title, figure in made if figure is not None]
+
+
+def _detailed(rows: list[Row]) -> list[Row]:
+    """The best row and, where it is another, the best of `ez_avgzl`."""
+    best = [row for row in rows if row.runs][:1]
+    own = [row for row in rows if row.runs and row.runs[0].experiment.method == "ez_avgzl"][:1]
+    return best + [row for row in own if row not in best]
+
+
+def _class_table(row: Row) -> str:
+    """Accuracy of every class, folded away: figures name only so many."""
+    test = row.runs[0].scored("test")
+    if test is None:
+        return ""
+    clips = torch.bincount(test.labels, minlength=len(test.names)).tolist()
+    lines = []
+    for i, name in enumerate(test.names):
+        found = [100 * run.metrics["per_class"][i] for run in row.runs if run.metrics["per_class"][i] is not None]
+        value = f"{sum(found) / len(found):.1f}" if found else "-"
+        lines.append([name, "seen" if test.seen[i] else "unseen", value, str(clips[i])])
+    content = _html_table(["class", "kind", "accuracy (%)", "test clips"], lines, [False] * len(lines))
+    return f"<details><summary>Accuracy per class as a table: {escape(row.label)}</summary>{content}</details>"
 
 
 def _image(title: str, figure: Figure, path: Path) -> str:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     buffer = io.BytesIO()
-    FigureCanvasAgg(figure).print_png(buffer, metadata={"Software": None})
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # names in scripts that the built-in font lacks
+        FigureCanvasAgg(figure).print_png(buffer, metadata={"Software": None})
     path.write_bytes(buffer.getvalue())
     code = base64.b64encode(buffer.getvalue()).decode()
     return f'<figure><h3>{escape(title)}</h3><img alt="{escape(title)}" src="data:image/png;base64,{code}"></figure>'
@@ -150,4 +187,10 @@ def _versions(runs: Sequence[Run]) -> str:
 
 
 def _slug(text: str) -> str:
-    return "".join(c if c.isalnum() else "-" for c in text.lower()).strip("-")
+    """For a file name: short enough for every file system."""
+    return "".join(c if c.isascii() and c.isalnum() else "-" for c in text.lower())[:60].strip("-")
+
+
+def _plain(text: str) -> str:
+    """Text that Markdown shows as it is."""
+    return re.sub(r"([\\`*_\[\]<>|])", r"\\\1", " ".join(text.split()))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,7 +19,7 @@ class Row:
     """One row of a results table.
 
     Attributes:
-        dataset: Name of the dataset.
+        dataset: Name of the dataset; where several datasets share a name, with the start of the fingerprint.
         label: What was run, or "chance".
         values: `{metric: one value per seed}` as fractions; a metric that was not measured is absent.
         beta: Calibration of each seed.
@@ -43,22 +45,42 @@ class Row:
 
 
 def summarise(runs: Sequence[Run]) -> list[Row]:
-    """Group Runs by dataset and label; the best mean HM comes first, a chance row last within each dataset.
+    """Group Runs that differ only in their seed; the best mean HM comes first, a chance row last within each dataset.
 
-    Runs on different data (other fingerprint) are never averaged, even under one name.
+    Runs on different data (other fingerprint) are never averaged, even under one name, nor are Runs with other
+    settings, even under one label. Of copies of one Run the first counts.
     """
-    groups: dict[tuple[str, str, str], list[Run]] = {}
+    groups: dict[tuple[str, str], dict[str, dict[int, Run]]] = {}
     for run in runs:
         data = run.info["data"]
-        groups.setdefault((data["name"], data["fingerprint"], run.experiment.label()), []).append(run)
-    datasets: dict[tuple[str, str], list[Row]] = {}
-    for (name, fingerprint, label), members in groups.items():
-        datasets.setdefault((name, fingerprint), []).append(_row(name, label, members))
+        of_data = groups.setdefault((data["name"], data["fingerprint"]), {})
+        of_data.setdefault(_settings(run), {}).setdefault(run.experiment.seed, run)
+    named = Counter(name for name, _ in groups)
     rows = []
-    for (name, _), members_rows in sorted(datasets.items()):
-        rows += sorted(members_rows, key=lambda r: -float(np.mean(r.values.get("HM", [-1.0]))))
-        rows.append(chance(name, members_rows[0].runs[0]))
+    for (name, fingerprint), by_settings in sorted(groups.items()):
+        title = name if named[name] == 1 else f"{name} (data {fingerprint[:8]})"
+        members = [list(by_seed.values()) for by_seed in by_settings.values()]
+        labels = Counter(found[0].experiment.label() for found in members)
+        found_rows = [_row(title, _label(found[0], labels), found) for found in members]
+        rows += sorted(found_rows, key=lambda r: -float(np.mean(r.values.get("HM", r.values.get("ZSL", [-1.0])))))
+        rows.append(chance(title, found_rows[0].runs[0]))
     return rows
+
+
+def _settings(run: Run) -> str:
+    """Everything that was asked for but the seed and where things are."""
+    return json.dumps(run.experiment.model_dump(mode="json", exclude={"seed", "dataset", "device"}), sort_keys=True)
+
+
+def _label(run: Run, labels: Counter[str]) -> str:
+    """The experiment's label, with what tells it from others of that label."""
+    experiment = run.experiment
+    label = experiment.label()
+    if labels[label] == 1:
+        return label
+    about = [f"text={'+'.join(experiment.text)}", f"prompts={experiment.prompts}"]
+    about += [] if experiment.descriptions is None else [f"descriptions={experiment.descriptions}"]
+    return f"{label} ({', '.join(about)})"
 
 
 def _row(name: str, label: str, runs: list[Run]) -> Row:

@@ -1,0 +1,88 @@
+"""Many trainings, one after the other or several at a time."""
+
+from __future__ import annotations
+
+import multiprocessing
+import sys
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+
+from avshot.data.dataset import Dataset
+from avshot.progress import show_progress
+from avshot.protocol import run
+from avshot.run import Experiment
+
+
+def train_all(experiments: dict[Path, Experiment], dataset: Dataset, jobs: int) -> dict[Path, Exception]:
+    """Train each experiment into its folder; returns what went wrong, by folder. A failure stops no other training.
+
+    Args:
+        experiments: `{Run folder: experiment}`.
+        dataset: The dataset of all of them, for the trainings in this process.
+        jobs: Processes, each on one thread; 1 trains in this process, with as many threads as torch likes.
+    """
+    failed: dict[Path, Exception] = {}
+    if jobs == 1 or len(experiments) == 1:
+        for folder, experiment in experiments.items():
+            try:
+                _run_one(experiment, folder, dataset)
+            except Exception as error:  # kept and raised at the end
+                failed[folder] = error
+                if len(experiments) > 1:
+                    print(f"{folder}: {error}", file=sys.stderr, flush=True)
+        return failed
+    context = multiprocessing.get_context("spawn")
+    with (
+        show_progress("training") as bar,
+        ProcessPoolExecutor(min(jobs, len(experiments)), mp_context=context, initializer=_one_thread) as pool,
+    ):
+        waiting = {pool.submit(_run_quietly, e, folder): folder for folder, e in experiments.items()}
+        try:
+            for done, future in enumerate(as_completed(waiting), 1):
+                problem = future.exception()
+                if problem is not None:
+                    failed[waiting[future]] = problem if isinstance(problem, Exception) else RuntimeError(repr(problem))
+                    print(f"{waiting[future]}: {problem}", file=sys.stderr, flush=True)
+                bar(done, len(experiments))
+        except KeyboardInterrupt:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return failed
+
+
+def raise_first(failed: dict[Path, Exception], total: int) -> None:
+    """Raise what `train_all` returned: an unexpected error as it is, sentences for the user as one sentence."""
+    if not failed:
+        return
+    unexpected = [error for error in failed.values() if not isinstance(error, ValueError | OSError)]
+    first = unexpected[0] if unexpected else next(iter(failed.values()))
+    if isinstance(first, BrokenProcessPool):
+        raise ValueError(
+            f"A training process was killed, perhaps for want of memory; {len(failed)} of {total} trainings are not "
+            "finished. Run the same command again with fewer --jobs to go on."
+        )
+    if unexpected or total == 1:
+        raise first
+    where = ", ".join(map(str, failed))
+    raise ValueError(f"{len(failed)} of {total} trainings failed ({where}); the first: {first}")
+
+
+def _one_thread() -> None:
+    import torch
+
+    torch.set_num_threads(1)
+
+
+def _run_quietly(experiment: Experiment, folder: Path) -> None:
+    """In a worker process: the dataset is opened there, and nothing but an error travels back."""
+    run(experiment, folder)
+
+
+def _run_one(experiment: Experiment, folder: Path, dataset: Dataset) -> None:
+    with show_progress(f"{experiment.label()} seed {experiment.seed}") as bar:
+
+        def tell(stage: str, done: int, total: int, numbers: dict[str, float]) -> None:
+            bar(done, total, f"{stage} " + " ".join(f"{k} {v:.3f}" for k, v in numbers.items()))
+
+        run(experiment, folder, dataset=dataset, progress=tell)
