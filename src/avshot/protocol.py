@@ -23,7 +23,7 @@ from avshot.classes.optimise import optimise_classes
 from avshot.classes.phrase import phrases
 from avshot.data.dataset import Dataset, load_dataset
 from avshot.familiar import what_is_usual
-from avshot.method import Inputs, Method, get_method
+from avshot.method import Inputs, Method, Recipe, get_method
 from avshot.metrics import choose_beta, fit_temperature, gzsl_metrics
 from avshot.model_card import model_card
 from avshot.run import FORMAT, Experiment, Run, describe, load_run, save_json, save_tensors, save_text, versions
@@ -127,13 +127,16 @@ def _build(experiment: Experiment, dataset: Dataset, clips: np.ndarray, classes:
 
 
 @torch.inference_mode()
-def score_clips(model: Method, source: ClipSource, classes: Classes) -> Tensor:
-    """Scores `[clip, class]` of all clips of `source` on the CPU, in eval mode, a batch at a time."""
+def score_clips(model: Method, source: ClipSource, classes: Classes, view: str = "both") -> Tensor:
+    """Scores `[clip, class]` of all clips of `source` on the CPU, in eval mode, a batch at a time.
+
+    `view` is the modality to go by where a clip has it (see `Recipe.views`).
+    """
     device = next(model.parameters()).device
     classes, was_training = classes.to(device), model.training
     model.eval()
     parts = [
-        model.score(source.features(slice(i, i + SCORING_BATCH)).to(device), classes).cpu()
+        model.score(source.features(slice(i, i + SCORING_BATCH)).prefer(view).to(device), classes).cpu()
         for i in range(0, len(source), SCORING_BATCH)
     ]
     model.train(was_training)
@@ -147,15 +150,19 @@ class _Judge:
     are absent. The file makes a resume exact: it holds the best so far even when the process dies.
     """
 
-    def __init__(self, source: ClipSource, classes: Classes, grid: str, file: Path) -> None:
-        self.source, self.classes, self.grid, self.file = source, classes, grid, file
+    def __init__(self, source: ClipSource, classes: Classes, recipe: Recipe, file: Path) -> None:
+        self.source, self.classes, self.grid, self.file = source, classes, recipe.beta_grid, file
+        self.views = recipe.views if source.modality == "both" else ("both",)
         seen = classes.seen[source.labels]
         self.both = bool(seen.any()) and not bool(seen.all())
         self.best = float(load_file(file)["best"]) if file.exists() else -1.0
 
     def __call__(self, model: Method) -> Judgement:
-        scores = score_clips(model, self.source, self.classes)
-        judgement = self._verdict(scores)
+        found = []
+        for view in self.views:
+            scores = score_clips(model, self.source, self.classes, view)
+            found.append((self._verdict(scores, view), scores))
+        judgement, scores = max(found, key=lambda pair: pair[0].score)
         if judgement.score > self.best:
             self.best = judgement.score
             weights = {f"weights/{k}": v for k, v in model.state_dict().items()}
@@ -163,13 +170,13 @@ class _Judge:
             save_tensors(self.file, {"scores": scores, "best": best} | weights)
         return judgement
 
-    def _verdict(self, scores: Tensor) -> Judgement:
+    def _verdict(self, scores: Tensor, view: str) -> Judgement:
         labels, seen = self.source.labels, self.classes.seen
         if self.both:
             beta, hm = choose_beta(scores, labels, seen, self.grid)
-            return Judgement(hm, beta)
+            return Judgement(hm, beta, view)
         metrics = gzsl_metrics(scores, labels, seen, 0.0)
-        return Judgement(metrics["S"] if metrics["U"] is None else metrics["U"], 0.0)
+        return Judgement(metrics["S"] if metrics["U"] is None else metrics["U"], 0.0, view)
 
 
 def _train(
@@ -201,7 +208,7 @@ def _select(
     classes, _, outcomes = _candidates(experiment, stage, raw)
     source = ClipSource(dataset, stage.judge, classes, experiment.modality)
     if not done.exists():
-        judge = _Judge(source, classes, experiment.resolved_recipe().beta_grid, best) if len(source) else None
+        judge = _Judge(source, classes, experiment.resolved_recipe(), best) if len(source) else None
         _, history = _train(experiment, dataset, stage, classes, folder, judge=judge, progress=progress)
         save_json(done, {"chosen": _choice(history, stage, source, classes, best), "history": asdict(history)})
     record = json.loads(done.read_text())
@@ -212,12 +219,14 @@ def _select(
 def _choice(history: History, stage: Stage, source: ClipSource, classes: Classes, best: Path) -> dict[str, Any]:
     """What the judged clips chose; without judged clips the recipe's epochs, beta 0 and temperature 1."""
     if not history.scores:
-        return {"epochs": len(history.losses), "drops": [], "beta": 0.0, "temperature": 1.0, "by": [], "score": None}
+        untested: dict[str, Any] = {"beta": 0.0, "view": "both", "temperature": 1.0, "by": [], "score": None}
+        return {"epochs": len(history.losses), "drops": []} | untested
     beta = history.betas[history.best]
     return {
         "epochs": history.best + 1,
         "drops": history.drops,
         "beta": beta,
+        "view": history.views[history.best],
         "temperature": fit_temperature(load_file(best)["scores"], source.labels, classes.seen, beta),
         "by": list(stage.judged_on),
         "score": history.scores[history.best],
@@ -238,7 +247,7 @@ def _retrain(
     source = ClipSource(dataset, stage.judge, classes, experiment.modality)
     best = folder / "oracle.safetensors"
     if experiment.select == "oracle" and len(source):
-        judge = _Judge(source, classes, experiment.resolved_recipe().beta_grid, best)
+        judge = _Judge(source, classes, experiment.resolved_recipe(), best)
         model, history = _train(experiment, dataset, stage, classes, folder, judge=judge, progress=progress)
         weights = {k.removeprefix("weights/"): v for k, v in load_file(best).items() if k.startswith("weights/")}
         model.load_state_dict(weights)
@@ -254,7 +263,7 @@ def _retrain(
             drops=chosen["drops"],
             progress=progress,
         )
-    scores = score_clips(model, source, classes) if len(source) else None
+    scores = score_clips(model, source, classes, chosen["view"]) if len(source) else None
     return model, plain, _Part(source, classes, scores, asdict(history), outcomes)
 
 
@@ -282,7 +291,7 @@ def _write(
     metrics: dict[str, Any] = {}
     if test.scores is not None:
         metrics = gzsl_metrics(test.scores, test.source.labels, classes.seen, chosen["beta"])
-        save_tensors(folder / "embeddings.safetensors", _embeddings(model, test))
+        save_tensors(folder / "embeddings.safetensors", _embeddings(model, test, chosen["view"]))
     save_json(folder / "metrics.json", metrics)
     save_json(folder / "history.json", {"stage1": parts["val"].history, "stage2": test.history})
     info = {
@@ -319,13 +328,13 @@ def _familiar(dataset: Dataset, stage: Stage, modality: str) -> dict[str, Tensor
 
 
 @torch.inference_mode()
-def _embeddings(model: Method, part: _Part) -> dict[str, Tensor]:
+def _embeddings(model: Method, part: _Part, view: str) -> dict[str, Tensor]:
     """Pooled inputs of the judged clips, and clip and class embeddings where the method has a joint space."""
     device, rows = next(model.parameters()).device, []
     classes = part.classes.to(device)
     for i in range(0, len(part.source), SCORING_BATCH):
         features = part.source.features(slice(i, i + SCORING_BATCH))
-        joint = model.embeddings(features.to(device), classes)
+        joint = model.embeddings(features.prefer(view).to(device), classes)
         row = dict(zip(("audio", "visual"), features.pooled(), strict=True))
         rows.append(row if joint is None else row | {"clip": joint[0].cpu(), "class": joint[1].cpu()})
     tensors = {key: torch.cat([row[key] for row in rows]) for key in rows[0] if key != "class"}

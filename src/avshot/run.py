@@ -161,6 +161,11 @@ class Run:
         return float(self.info["chosen"]["temperature"])
 
     @property
+    def view(self) -> str:
+        """The modality that scores go by where a clip has it: "both", "audio" or "visual" (chosen on validation)."""
+        return str(self.info["chosen"]["view"])
+
+    @property
     def inputs(self) -> Inputs:
         """Sizes the method was built for."""
         return Inputs(**self.info["inputs"])

@@ -58,10 +58,11 @@ class ClipSource:
 
 @dataclass(frozen=True)
 class Judgement:
-    """What a judge says after an epoch: a score to maximise and the calibration that goes with it."""
+    """What a judge says after an epoch: a score to maximise, and the calibration and view that go with it."""
 
     score: float
     beta: float
+    view: str = "both"
 
 
 @dataclass
@@ -72,6 +73,7 @@ class History:
         losses: Per epoch, the mean of each loss term.
         scores: Per epoch, the judge's score (empty without a judge).
         betas: Per epoch, the judge's calibration.
+        views: Per epoch, the modalities the judge trusts (see `Recipe.views`).
         drops: Epochs after which the learning rate was cut.
         best: Epoch with the best score (the first on ties), 0-based; the last epoch without a judge.
     """
@@ -79,6 +81,7 @@ class History:
     losses: list[dict[str, float]] = field(default_factory=list)
     scores: list[float] = field(default_factory=list)
     betas: list[float] = field(default_factory=list)
+    views: list[str] = field(default_factory=list)
     drops: list[int] = field(default_factory=list)
 
     @property
@@ -196,6 +199,7 @@ def _judge(method: Method, judge: Judge, history: History, recipe: Recipe, epoch
         judgement = judge(method)
     history.scores.append(judgement.score)
     history.betas.append(judgement.beta)
+    history.views.append(judgement.view)
     if recipe.schedule != "plateau":
         return
     since = max([history.best, *history.drops])

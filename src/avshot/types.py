@@ -154,6 +154,17 @@ class Features:
         names = (hidden, f"{hidden}_mask", f"{hidden}_time")
         return replace(self, **{name: torch.zeros_like(getattr(self, name)[:, :1]) for name in names})
 
+    def prefer(self, view: str) -> Features:
+        """Like `only`, but a clip that lacks the modality `view` keeps the other one. "both" changes nothing."""
+        if view == "both":
+            return self
+        alone = self.only(view)
+        has = getattr(self, f"has_{view}")
+        if bool(has.all()):
+            return alone
+        hidden = "visual" if view == "audio" else "audio"
+        return replace(self, **{f"{hidden}_mask": getattr(self, f"{hidden}_mask") & ~has[:, None]})
+
     def to(self, device: torch.device | str) -> Features:
         """Move every tensor to `device`."""
         return Features(*(getattr(self, name).to(device) for name in _FIELDS))

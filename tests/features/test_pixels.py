@@ -33,7 +33,7 @@ def test_shapes_times_and_determinism():
     assert vectors.shape == (10, extractor.dim) == (10, sum(BLOCKS.values()))
     torch.testing.assert_close(times, torch.arange(10) / 25)
     assert torch.equal(vectors, extractor(film(moving_square((255, 0, 0))))[0])
-    assert extractor.request() == {"fps": 25.0, "size": (48, 64)}
+    assert extractor.request() == {"fps": 12.5, "size": (48, 64)}
 
 
 def test_blocks_equal_a_naive_computation():

@@ -1,0 +1,1 @@
+"""Frozen encoders, the store of what they make, and extraction over many clips."""

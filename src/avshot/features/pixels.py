@@ -48,7 +48,7 @@ class Pixels(Extractor):
     name: ClassVar[str] = "pixels"
     modality: ClassVar[str] = "visual"
 
-    hop: float = 0.04
+    hop: float = 0.08
     stack: int = 1
     height: int = 48
     width: int = 64

@@ -46,7 +46,7 @@ class Config:
     dropout: float = 0.3  # on the pooled states
     noise: float = 0.1  # standard deviation of Gaussian noise on normalised inputs, training only
     time_mask: float = 0.2  # longest hidden time span as a fraction of the clip, training only
-    modality_dropout: float = 0.2  # chance that a training clip loses one of its two modalities
+    modality_dropout: float = 0.4  # chance that a training clip loses one of its two modalities
     unit_length: bool = True  # clip and class embeddings to unit length before the dot product
     scale: float = 10.0  # start of the learnt factor on the dot product (inverse temperature)
     smoothing: float = 0.1  # label smoothing: without it seen classes grow so sure that unseen ones need a huge beta
@@ -159,6 +159,7 @@ class GRU(Method):
                 schedule="cosine",
                 clip_norm=1.0,
                 beta_grid="exact",
+                views=("both", "audio", "visual"),
             ),
             "ours, for small own datasets; chosen on validation folds of spoken commands, sound alone",
         ),
