@@ -10,7 +10,6 @@ import sys
 from pathlib import Path
 
 from avshot.method import get_method, list_methods
-from avshot.tables import markdown
 
 README = Path(__file__).resolve().parent.parent / "README.md"
 BEGIN, END = "<!-- methods: written by docs/methods_table.py -->", "<!-- /methods -->"
@@ -18,15 +17,15 @@ BEGIN, END = "<!-- methods: written by docs/methods_table.py -->", "<!-- /method
 
 def methods_table() -> str:
     """The table as Markdown: one row for each method, from its file's first line, `needs`, presets and `paper`."""
-    rows = []
+    rows = [["method", "idea", "reads", "published presets", "paper"], ["---"] * 5]
     for name in list_methods():
         cls = get_method(name)
         first = str(sys.modules[cls.__module__].__doc__).split("\n\n")[0].strip().replace("\n", " ")
         reads = ["steps" if cls.needs.temporal else "averages"] + (["negatives"] if cls.needs.negatives else [])
-        published = [preset for preset in cls.presets if preset != "default"]
+        published = ", ".join(preset for preset in cls.presets if preset != "default") or "none"
         link = f"[`{name}`](src/avshot/methods/{name}.py)"
-        rows.append([link, first.rstrip("."), " + ".join(reads), str(len(published)), _linked(cls.paper)])
-    return markdown(["method", "idea", "reads", "published presets", "paper"], rows)
+        rows.append([link, first.partition(": ")[2].rstrip("."), " + ".join(reads), published, _linked(cls.paper)])
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
 def _linked(paper: str) -> str:

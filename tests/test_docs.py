@@ -1,0 +1,201 @@
+"""The documentation says what is true: its code runs and prints what it says, its links and tables are up to date."""
+
+import ast
+import doctest
+import importlib
+import importlib.util
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+import avshot
+from doc_blocks import code_blocks, differences, matches, run_page, write_files
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "src" / "avshot"
+PAGES = sorted((ROOT / "docs").glob("*.md"))
+TEXTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *PAGES]
+
+# What stands in for the result of `make demo`: a small world, and an ez_avgzl that trained for a moment. The full one
+# takes minutes.
+DEMO = """
+from avshot.data.world import Roster, demo_clip, render_world
+from avshot.features.extract import extract
+from avshot.data.dataset import load_dataset
+from avshot.protocol import run
+from avshot.run import Experiment
+
+seen = ("blue growing ringing", "blue sliding drumming", "red growing drumming", "red sliding ringing")
+roster = Roster(seen, (), ("blue growing drumming",))
+toml = render_world("demo/world", classes=roster, clips_per_class=5, seconds=1.0, workers=1)
+extract(load_dataset(str(toml)).clips, "demo/world/world.features", workers=1)
+recipe = {"epochs": 1, "batches_per_epoch": 3, "batch_size": 8}
+run(Experiment(dataset=str(toml), recipe=recipe), "demo/runs/ez_avgzl/seed-0")
+demo_clip("demo/new", "blue growing drumming")
+"""
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_code_in_the_documentation_prints_what_it_says(page, tmp_path):
+    if not code_blocks(page):
+        pytest.skip("no Python code")
+    assert differences(page, run_page(page, tmp_path)) == []
+
+
+def test_code_in_the_readme_runs(tmp_path):
+    """On a stand-in for the demo, so what it prints differs, but not how many lines."""
+    page = ROOT / "README.md"
+    shown = [len(re.findall(r"^# => ", block, re.MULTILINE)) for block in code_blocks(page)]
+    printed = run_page(page, tmp_path, before=DEMO)
+    assert [len(output.splitlines()) for output in printed] == shown
+    assert printed[0].split()[-2:] == ["False", "ok"] or printed[0].split()[-2:] == ["True", "ok"]
+    assert printed[-1] == "6 classes, 5 with videos\n"
+
+
+def test_differences_are_found(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text('```python\nprint("one")\n# => one\n```\n\n```python\nprint(2)\n# => three\n```\n')
+    assert differences(page, run_page(page, tmp_path)) == ["page.md says ['three'], printed ['2']"]
+    assert matches("a ... b", "a 0.17 b")
+    assert not matches("a ... b", "a 0.17 c")
+    page.write_text("```python\nraise ValueError\n```\n")
+    with pytest.raises(AssertionError, match="ValueError"):
+        run_page(page, tmp_path)
+
+
+def test_the_method_of_the_guide_fulfils_the_contract(tmp_path):
+    write_files(ROOT / "docs" / "adding-a-method.md", tmp_path)
+    plugin = f"import avshot.methods\navshot.methods.__path__.append({str(tmp_path)!r})\n"
+    (tmp_path / "guide_methods.py").write_text(plugin)
+    contract = ROOT / "tests" / "test_every_method.py"
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "guide_methods", "-p", "no:cacheprovider", str(contract)]
+    chosen = ["-k", "scaled and not own_test_file"]  # the guide says that such a file is still to be written
+    done = subprocess.run(
+        [*command, *chosen], cwd=ROOT, env=os.environ | {"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout
+    assert int(re.search(r"(\d+) passed", done.stdout)[1]) >= 15
+
+
+@pytest.mark.parametrize("text", TEXTS, ids=lambda text: text.stem)
+def test_links_lead_somewhere(text):
+    content = re.sub(r"^```.*?^```$", "", text.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    for target in re.findall(r"\]\(([^)\s]+)\)", content):
+        if target.startswith(("http://", "https://")):
+            continue
+        path, _, anchor = target.partition("#")
+        page = (text.parent / path) if path else text
+        assert page.exists(), f"{text.name} links to {target}"
+        if anchor:
+            assert anchor in anchors(page), f"{text.name} links to {target}; it has {anchors(page)}"
+
+
+def anchors(page):
+    """Names of the sections, as GitHub makes them."""
+    titles = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def test_architecture_names_every_module_and_no_other():
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"^([\w/]+\.py)  +\S", text, re.MULTILINE))
+    there = {path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py")}
+    there = {path for path in there if path == "__init__.py" or not path.endswith("/__init__.py")}
+    assert named == there
+
+
+def test_paths_named_in_the_documentation_exist():
+    for text in TEXTS:
+        found = re.findall(
+            r"`((?:tests|docs|examples|benchmarks|src)/[\w/.-]+\.\w+)`", text.read_text(encoding="utf-8")
+        )
+        missing = [path for path in found if not (ROOT / path).exists()]
+        assert not missing, f"{text.name} names {missing}"
+
+
+def load_script(path):
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_table_of_methods_is_that_of_the_registry():
+    script = load_script(ROOT / "docs" / "methods_table.py")
+    text = script.README.read_text(encoding="utf-8")
+    assert script.update(text) == text, "run: python docs/methods_table.py"
+    for name in avshot.list_methods():
+        assert f"[`{name}`](src/avshot/methods/{name}.py)" in text
+    with pytest.raises(ValueError, match="markers"):
+        script.update("no table")
+
+
+def test_the_results_have_their_place():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert text.count("<!-- results:grid -->") == text.count("<!-- /results:grid -->") == 1
+
+
+def command_lines():
+    """Every `avshot ...` of the README and the documentation, as words."""
+    found = []
+    for text in TEXTS:
+        content = text.read_text(encoding="utf-8")
+        for block in re.findall(r"^```(?:console|sh)\n(.*?)^```$", content, re.MULTILINE | re.DOTALL):
+            found += re.findall(r"^(?:\$ )?avshot (.+)$", block, re.MULTILINE)
+    return found
+
+
+@pytest.mark.parametrize("line", command_lines())
+def test_commands_in_the_documentation_parse(line):
+    import typer.main
+
+    from avshot.cli import app
+
+    name, *arguments = shlex.split(line)
+    group = typer.main.get_command(app)
+    command = group.get_command(None, name)
+    assert command is not None, f"avshot {name} does not exist"
+    command.make_context(name, arguments)  # parses, runs nothing
+
+
+def test_citation_and_package_have_one_version():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["version"] == avshot.__version__
+    assert citation["license"] == "MIT"
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert re.search(rf"^## \[(Unreleased|{re.escape(avshot.__version__)})\]", changelog, re.MULTILINE)
+
+
+def test_the_readme_names_the_two_commands_that_the_makefile_has():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for target in re.findall(r"^make (\w+)$", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), f"make {target} does not exist"
+
+
+def modules_with_examples():
+    return [
+        ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")
+        for path in sorted(PACKAGE.rglob("*.py"))
+        if ">>>" in "".join(doc for doc in docstrings(path))
+    ]
+
+
+def docstrings(path):
+    kinds = (ast.Module, ast.ClassDef, ast.FunctionDef)
+    nodes = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, kinds)]
+    return [doc for node in nodes if (doc := ast.get_docstring(node))]
+
+
+@pytest.mark.parametrize("name", modules_with_examples())
+def test_examples_in_docstrings(name):
+    module = importlib.import_module(name)
+    examples = [test for test in doctest.DocTestFinder().find(module) if test.examples]
+    assert examples, f"{name} has examples that doctest does not find"
+    done = doctest.testmod(module, optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)
+    assert done.failed == 0
