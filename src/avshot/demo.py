@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 METHODS = ("devise", "gru", "ez_avgzl")
 
@@ -30,9 +31,9 @@ def run_demo(out: Path, *, seeds: Sequence[int], clips: int, difficulty: float) 
     with show_progress("rendering videos") as bar:
         toml = render_world(out / "world", clips_per_class=clips, difficulty=difficulty, progress=bar)
     extract_source(Path(toml), None, audio="logmel", visual="pixels", workers=None)
-    axes = {"method": list(METHODS), "modality": ["both"], "seed": list(seeds)}
+    axes: dict[str, list[Any]] = {"method": list(METHODS), "modality": ["both"], "seed": list(seeds)}
     # Small models: several trainings on one thread each finish sooner than one after the other on all cores.
-    train_grid({"dataset": str(toml)}, axes, out / "runs", jobs=len(os.sched_getaffinity(0)))
+    train_grid({"dataset": str(toml)}, axes, out / "runs", jobs=_cores())
     unseen = load_dataset(str(toml)).classes_of("test_unseen")[0]
     clip = demo_clip(out / "new", unseen, difficulty=difficulty)
     best = out / "runs" / "ez_avgzl" / f"seed-{seeds[0]}"
@@ -40,3 +41,7 @@ def run_demo(out: Path, *, seeds: Sequence[int], clips: int, difficulty: float) 
     predict_videos(best, [clip], None, top=5, as_json=False, device="cpu")
     print(f"\nDone in {time.monotonic() - started:.0f} s. Look at {out / 'runs' / 'report.html'}, then try:")
     print(f'  avshot predict {best} {clip} --classes "{unseen}, a dog barking, playing the cello"')
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

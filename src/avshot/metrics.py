@@ -230,7 +230,10 @@ def fit_temperature(scores: Tensor, labels: Tensor, seen: Tensor, beta: float) -
 
     Minimises the class-balanced negative log-likelihood of `softmax((scores - beta * seen) / T)` over T > 0 on a
     logarithmic grid followed by a refinement (the function is smooth with one minimum in log T in practice).
-    Source: Guo et al., "On Calibration of Modern Neural Networks", ICML 2017, section 4.2.
+    Source: Guo et al., "On Calibration of Modern Neural Networks", ICML 2017, section 4.2. Ours differs: of n clips the
+    target of the true class is (n + 1) / (n + 2), the rest is spread over the others (Platt, "Probabilistic Outputs for
+    Support Vector Machines", 1999, section 2.2). Otherwise three clips that happen to be right would make T vanish and
+    every probability 1; with it, n clips never vouch for more than about (n + 1) / (n + 2).
 
     Returns:
         T; 1.0 when there are no clips.
@@ -240,10 +243,13 @@ def fit_temperature(scores: Tensor, labels: Tensor, seen: Tensor, beta: float) -
     calibrated = scores.double() - beta * seen.double()
     counts = torch.bincount(labels, minlength=scores.shape[1])
     weight = 1.0 / counts[labels].double()
+    doubt = 1 / (len(scores) + 2)
+    target = torch.full_like(calibrated, doubt / max(scores.shape[1] - 1, 1))
+    target[torch.arange(len(labels)), labels] = 1 - doubt
 
     def loss(temperature: float) -> float:
-        log_p = torch.log_softmax(calibrated / temperature, dim=1).gather(1, labels[:, None]).squeeze(1)
-        return float(-(weight * log_p).sum() / weight.sum())
+        likelihood = (target * torch.log_softmax(calibrated / temperature, dim=1)).sum(dim=1)
+        return float(-(weight * likelihood).sum() / weight.sum())
 
     spread = max(float(calibrated.std()), 1e-8)
     centre, width = np.log(spread), 6.0

@@ -6,7 +6,7 @@ A finished Run is enough: it names the extractors and text encoders, holds weigh
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -111,7 +111,8 @@ class Predictor:
             raise ValueError('Got an empty class name; name the candidate classes, for example "dog barking, rain".')
         spelt = self._spellings()
         meant = [name if name in self._known.names else spelt.get(join_key(name), name) for name in wanted]
-        twice = [name for name, other in zip(wanted, meant, strict=True) if meant.count(other) > 1]
+        count = Counter(join_key(name) or name for name in meant)
+        twice = [name for name, other in zip(wanted, meant, strict=True) if count[join_key(other) or other] > 1]
         if twice:
             raise ValueError(f"Class {twice[0]!r} is named {len(twice)} times ({', '.join(twice)}); name it once.")
         new = [name for name in meant if name not in self._known.names]
@@ -218,8 +219,9 @@ class Predictor:
         candidates = self.classes(classes)
         features, status, duration = self.features(clip)
         self._check_usable(clip, features)
-        strange = self._strangeness(features)
-        p = self._log_probabilities(features, candidates, heat=max([1.0, *strange.values()]))[0].exp()
+        used = features.prefer(self.run.view)
+        strange = self._strangeness(used)
+        p = self._log_probabilities(used, candidates, heat=max([1.0, *strange.values()]))[0].exp()
         order = p.argsort(descending=True, stable=True).tolist()
         guesses = [Guess(candidates.names[i], float(p[i]), bool(candidates.seen[i])) for i in order]
 
@@ -231,15 +233,14 @@ class Predictor:
             status=status,
             duration=duration,
             ranking=tuple(guesses[:top]),
-            modality=modality_shares(features, evidence, self._usual),
-            moments=moments(features, evidence, self._usual, start=clip.start or 0.0, duration=duration),
-            notes=tuple(self._notes(features, status, strange, len(candidates))),
+            modality=modality_shares(used, evidence, self._usual),
+            moments=moments(used, evidence, self._usual, start=clip.start or 0.0, duration=duration),
+            notes=tuple(self._notes(features, used, status, strange, len(candidates))),
         )
 
     def _check_usable(self, clip: Clip, features: Features) -> None:
-        present = {"audio": bool(features.has_audio[0]), "visual": bool(features.has_visual[0])}
-        missing = [_WORDS[name] for name in self._read() if not present[name]]
-        if not any(present.values()) or (missing and not self.model.needs.missing_modality):
+        missing = [_WORDS[name] for name in self._read() if not _has(features, name)]
+        if not any(_has(features, name) for name in MODALITIES) or (missing and not self.model.needs.missing_modality):
             raise ValueError(f"{clip.path} has no {' and no '.join(missing)}, which this Run needs.")
 
     def _read(self) -> list[str]:
@@ -257,27 +258,31 @@ class Predictor:
     def _strangeness(self, features: Features) -> dict[str, float]:
         """How far each modality of the clip lies from the training clips, in units of the farthest usual one."""
         pooled = dict(zip(MODALITIES, features.pooled(), strict=True))
-        present = {"audio": bool(features.has_audio[0]), "visual": bool(features.has_visual[0])}
         return {
             name: float(distance_to_usual(pooled[name], self._usual, name)[0] / self._usual[f"{name}/limit"])
             for name in MODALITIES
-            if present[name] and f"{name}/limit" in self._usual
+            if _has(features, name) and f"{name}/limit" in self._usual
         }
 
-    def _notes(self, features: Features, status: str, strange: dict[str, float], n_classes: int) -> list[str]:
-        read, notes = self._read(), []
-        if "audio" in read and not bool(features.has_audio[0]):
-            notes.append("There is no sound; the picture alone decided.")
-        if "visual" in read and not bool(features.has_visual[0]):
-            notes.append("There is no picture; the sound alone decided.")
+    def _notes(
+        self, there: Features, used: Features, status: str, strange: dict[str, float], n_classes: int
+    ) -> Iterator[str]:
+        for name, other in (("audio", "visual"), ("visual", "audio")):
+            if name in self._read() and not _has(there, name):
+                yield f"There is no {_WORDS[name]}; the {_WORDS[other]} alone decided."
+            elif _has(there, name) and not _has(used, name):
+                yield f"The {_WORDS[other]} alone decided: validation went better without the {_WORDS[name]}."
         if status == "truncated":
-            notes.append("The file ends early; only the part that is there was used.")
+            yield "The file ends early; only the part that is there was used."
         if n_classes == 1:
-            notes.append("Only one class was named, so its probability is 1 whatever the video holds.")
-        notes += [
-            f"The {_WORDS[name]} is {factor:.1f} times as unusual as the strangest training clip; take the ranking as "
-            "a guess (its probabilities were flattened by that factor)."
-            for name, factor in strange.items()
-            if factor > 1
-        ]
-        return notes
+            yield "Only one class was named, so its probability is 1 whatever the video holds."
+        for name, factor in strange.items():
+            if factor > 1:
+                yield (
+                    f"The {_WORDS[name]} is {factor:.1f} times as unusual as the strangest training clip; take the "
+                    "ranking as a guess (its probabilities were flattened by that factor)."
+                )
+
+
+def _has(features: Features, modality: str) -> bool:
+    return bool(features.has_audio[0] if modality == "audio" else features.has_visual[0])
