@@ -1,0 +1,167 @@
+"""`Recognizer`: fit on own videos, predict, save, load."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+import avshot.features.describe as describe
+from avshot import Recognizer
+from avshot.data.dataset import MemoryFeatures
+from avshot.media import write
+from avshot.recognizer import _dataset
+from avshot.types import Clip, Features
+from small_videos import FPS, RATE, heard_videos, picture, sound
+
+RECIPE = {"epochs": 2, "batches_per_epoch": 4, "batch_size": 12, "lr": 3e-3}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("recognizer")
+
+
+@pytest.fixture(scope="module")
+def videos(folder):
+    return heard_videos(folder / "videos", per_class=3)
+
+
+@pytest.fixture(scope="module")
+def fitted(folder, videos):
+    return Recognizer("devise", folder=folder / "kept", recipe=RECIPE).fit(*videos, classes=["dog barking"])
+
+
+def test_it_learns_and_knows_the_further_classes(fitted, videos):
+    found = fitted.predict(videos[0][0])
+    assert {guess.name for guess in found.ranking} == {*videos[1], "dog barking"}
+    assert fitted.predict(videos[0][0], ["rain", "low humming"], top=1).label in ("rain", "low humming")
+    assert not fitted.run.classes().seen[fitted.run.classes().index("dog barking")]
+
+
+def test_a_second_fit_on_the_same_videos_reads_no_file_again(fitted, videos, monkeypatch):
+    def forbidden(*_, **__):
+        raise AssertionError("a video was decoded again")
+
+    monkeypatch.setattr(describe, "read", forbidden)
+    stages = []
+    again = Recognizer("devise", folder=fitted.folder, recipe=RECIPE, seed=1)
+    again.fit(*videos, progress=lambda stage, done, total, numbers: stages.append((stage, done, total)))
+    assert again.run.path != fitted.run.path
+    assert again.run.experiment.seed == 1
+    assert stages[0] == ("extract", 9, 9)
+    assert {stage for stage, *_ in stages} == {"extract", "stage1", "stage2"}
+    same = Recognizer("devise", folder=fitted.folder, recipe=RECIPE).fit(*videos, classes=["dog barking"])
+    assert same.run.path == fitted.run.path  # the same experiment is not trained again
+
+
+def test_a_replaced_video_is_described_again(fitted, videos, folder, monkeypatch):
+    copies = folder / "copies"
+    shutil.copytree(videos[0][0].parent, copies)
+    paths = [copies / video.name for video in videos[0]]
+    first = Recognizer("devise", folder=folder / "other", recipe=RECIPE).fit(paths, videos[1])
+    rng = np.random.default_rng(8)
+    write(paths[0], picture(None, rng), FPS, sound("low humming", rng), RATE)
+    read, original = [], describe.read
+    monkeypatch.setattr(describe, "read", lambda path, **k: read.append(path) or original(path, **k))
+    second = Recognizer("devise", folder=folder / "other", recipe=RECIPE).fit(paths, videos[1])
+    assert read == [str(paths[0])]
+    assert second.run.path != first.run.path
+
+
+def test_saved_and_loaded_it_predicts_the_same_without_the_videos_it_learnt_from(fitted, videos, folder):
+    new = folder / "new.mp4"
+    shutil.copy(videos[0][4], new)
+    before = fitted.predict(new)
+    saved = fitted.save(folder / "saved")
+    moved = folder / "moved"
+    shutil.move(saved, moved)
+    videos[0][0].parent.rename(folder / "away")
+    fitted.folder.rename(folder / "kept-away")
+    try:
+        loaded = Recognizer.load(moved)
+        assert loaded.predict(new) == before
+        assert loaded.predict(new, ["rain", "low humming"]).ranking[0].probability > 0
+        assert (loaded.audio, loaded.visual) == (loaded._ready()._job.audio, loaded._ready()._job.visual)
+        assert loaded.experiment.recipe == RECIPE
+        assert loaded.folder != moved  # a later fit does not write into the Run
+    finally:
+        (folder / "away").rename(folder / "videos")
+        (folder / "kept-away").rename(folder / "kept")
+    with pytest.raises(ValueError, match="is not empty"):
+        fitted.save(moved)
+    with pytest.raises(ValueError, match="not a Run folder"):
+        Recognizer.load(folder)
+
+
+def test_videos_that_cannot_be_used_are_left_out_with_a_warning(videos, folder):
+    broken = folder / "broken.mp4"
+    broken.write_text("no video")
+    paths, labels = [*videos[0], broken, folder / "absent.mp4"], [*videos[1], "low humming", "bell ringing"]
+    recognizer = Recognizer("devise", folder=folder / "kept", recipe=RECIPE)
+    with pytest.warns(UserWarning, match="2 of 11 videos cannot be used.*No video is left of: bell ringing"):
+        recognizer.fit(paths, labels)
+    assert "bell ringing" not in recognizer.run.classes().names
+    with pytest.raises(ValueError, match=r"usable videos of 1 class;.*1 of 4 videos cannot be used.*broken"):
+        recognizer.fit([*videos[0][:3], broken], [*videos[1][:3], "rain"])
+
+
+def test_one_modality_alone(videos, folder):
+    recognizer = Recognizer("devise", visual=None, folder=folder / "kept", recipe=RECIPE).fit(*videos)
+    found = recognizer.predict(videos[0][0])
+    assert found.notes == ()  # the picture was not asked for, so it is not missing
+    assert found.modality == {"audio": 1.0, "visual": 0.0}
+    silent = folder / "silent.mp4"
+    write(silent, picture(None, np.random.default_rng(0)), FPS, None, RATE)
+    with pytest.raises(ValueError, match="silent.mp4"):
+        recognizer.predict(silent)
+
+
+def test_wrong_use_is_one_sentence(videos, folder):
+    recognizer = Recognizer("devise", recipe=RECIPE)
+    with pytest.raises(ValueError, match="not learnt anything yet"):
+        recognizer.predict("a.mp4")
+    with pytest.raises(ValueError, match="9 videos but 2 labels"):
+        recognizer.fit(videos[0], ["a", "b"])
+    with pytest.raises(ValueError, match="1 videos are given more than once"):
+        recognizer.fit([videos[0][0], videos[0][0]], ["a", "b"])
+    with pytest.raises(ValueError, match="usable videos of 1 class;"):
+        recognizer.fit(videos[0][:2], ["a", "a"])
+    with pytest.raises(ValueError, match="usable videos of 0 classes;"):
+        recognizer.fit([], [])
+    with pytest.raises(ValueError, match="label of .* is ''"):
+        recognizer.fit(videos[0][:2], ["a", ""])
+    with pytest.raises(ValueError, match="methods: .*devise"):
+        Recognizer("divise")
+    with pytest.raises(ValueError, match="no field 'epoch'"):
+        Recognizer("devise", recipe={"epoch": 3})
+    with pytest.raises(ValueError, match="colour"):
+        Recognizer("devise", colour="red")
+
+
+def test_a_temporary_folder_goes_with_the_recogniser():
+    recognizer = Recognizer("devise")
+    folder = recognizer.folder
+    assert folder.is_dir()
+    del recognizer
+    assert not folder.exists()
+
+
+def folds_of(counts, extra=()):
+    clips = [Clip(f"{name}{i}", label=name) for name, count in counts.items() for i in range(count)]
+    import torch
+
+    zeros = torch.zeros(len(clips), 2)
+    return _dataset(clips, extra, MemoryFeatures([clip.id for clip in clips], Features.averaged(zeros, zeros), {}), 3)
+
+
+def test_what_is_held_out_to_choose_epochs_and_calibration():
+    many = folds_of(dict.fromkeys("abcdefghij", 10), ("K", "a", "K "))
+    assert many.names == (*"abcdefghij", "K")  # further classes once each, and not those that are learnt
+    assert len(many.classes_of("val_unseen")) == 2
+    assert len(many.folds["val_seen"]) == 8 * 2
+    assert len(many.folds["train"]) == 8 * 8
+    assert many.classes_of("test_unseen") == ("K",)
+    few = folds_of({"a": 4, "b": 9})
+    assert len(few.folds["val_unseen"]) == 0
+    assert len(few.folds["val_seen"]) == 1
+    assert len(few.folds["train"]) == 12
