@@ -151,7 +151,7 @@ class GRU(Method):
         "default": Preset(
             Config(),
             Recipe(
-                epochs=20,
+                epochs=12,
                 batches_per_epoch=20,
                 batch_size=64,
                 lr=2e-3,
