@@ -23,9 +23,9 @@ def sound(name: str | None, rng: np.random.Generator, *, start: float = 0.0, end
 
 
 def picture(name: str | None, rng: np.random.Generator) -> np.ndarray:
-    """A square of a named colour (of a random one for None) somewhere on grey: `[frame, 48, 64, 3]`."""
+    """A square of a named colour (light grey for None) somewhere on grey: `[frame, 48, 64, 3]`."""
     frames = rng.integers(90, 130, size=(round(SECONDS * FPS), 48, 64, 3)).astype(np.uint8)
-    colour = COLOURS[name] if name is not None else tuple(rng.integers(0, 255, size=3))
+    colour = COLOURS[name] if name is not None else (180, 180, 180)
     top, left = rng.integers(0, 16), rng.integers(0, 32)
     frames[:, top : top + 30, left : left + 30] = colour
     return frames
