@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import sys
+import threading
+import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -35,7 +38,7 @@ def train_all(experiments: dict[Path, Experiment], dataset: Dataset, jobs: int) 
     context = multiprocessing.get_context("spawn")
     with (
         show_progress("training") as bar,
-        ProcessPoolExecutor(min(jobs, len(experiments)), mp_context=context, initializer=_one_thread) as pool,
+        ProcessPoolExecutor(min(jobs, len(experiments)), mp_context=context, initializer=_prepare_worker) as pool,
     ):
         waiting = {pool.submit(_run_quietly, e, folder): folder for folder, e in experiments.items()}
         try:
@@ -68,10 +71,18 @@ def raise_first(failed: dict[Path, Exception], total: int) -> None:
     raise ValueError(f"{len(failed)} of {total} trainings failed ({where}); the first: {first}")
 
 
-def _one_thread() -> None:
+def _prepare_worker() -> None:
+    """One thread each; and a worker whose parent was killed leaves, or it would train on beside a resumed command."""
     import torch
 
     torch.set_num_threads(1)
+    threading.Thread(target=_leave_with_parent, args=(os.getppid(),), daemon=True).start()
+
+
+def _leave_with_parent(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1.0)
+    os._exit(1)
 
 
 def _run_quietly(experiment: Experiment, folder: Path) -> None:

@@ -109,7 +109,7 @@ class Tcaf(Method):
                 beta_grid="exact",
                 views=("both", "audio", "visual"),
             ),
-            "ours, for small own datasets: fewer and narrower layers, regularised; token, attention and losses as published",
+            "ours, for small own datasets: smaller and regularised; token, attention and losses as published",
         ),
         "ucf-cls": _published(_CLS, 7e-5, "plateau"),
         "activitynet-cls": _published(
