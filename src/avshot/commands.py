@@ -192,8 +192,10 @@ def _show(found: Any) -> None:
         for guess in found.ranking
     ]
     print_table(f"{found.video} ({found.duration:.1f} s, {found.status})", ["class", "probability", "known"], rows)
-    if found.modality:
+    if any(found.modality.values()):
         print("rested on: " + ", ".join(f"{name} {100 * share:.0f} %" for name, share in found.modality.items()))
+    else:
+        print("rested on: nothing in this clip; a clip like the average of the training clips gets the same answer")
     moments = sorted((m for m in found.moments if m.share > 0), key=lambda m: -m.share)[:3]
     if moments:
         print("moments: " + ", ".join(f"{m.start:.2f}-{m.end:.2f} s ({100 * m.share:.0f} %)" for m in moments))

@@ -14,7 +14,7 @@ def print_table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) 
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=Text(title), title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
     console = Console()
     for i, name in enumerate(head):
         numeric = _is_numeric(row[i] for row in rows)  # on a narrow terminal words wrap and numbers stay whole
@@ -24,6 +24,7 @@ def print_table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) 
     if not console.is_terminal:  # a log or a pipe: never wrap
         needed = (max(cell_len(str(row[i])) for row in [head, *rows]) + 3 for i in range(len(head)))
         console = Console(width=max(120, sum(needed)))
+    console.print(Text(title, style="bold"), soft_wrap=True)  # as the table's own title it would wrap at its width
     console.print(table)
 
 
