@@ -1,6 +1,7 @@
 """The protocol and the Run folder it leaves behind."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -128,6 +129,25 @@ def test_one_modality_alone_is_what_the_method_sees(dataset, tmp_path):
     audio = protocol.run(experiment(modality="audio"), tmp_path, dataset=dataset)
     assert audio.embeddings()["visual"].abs().max() == 0
     assert audio.experiment.label().endswith("-audio")
+
+
+def test_validation_chooses_the_modality_to_trust(tmp_path):
+    """The picture is noise of great strength, so a linear map learns it by heart; validation goes by the sound."""
+    dataset = synthetic_dataset(per_class=20)
+    features = dataset.features.features
+    noise = torch.randn(features.visual.shape, generator=torch.Generator().manual_seed(0))
+    noisy = type(dataset.features)(dataset.features.ids, replace(features, visual=8 * noise), dataset.features.spec)
+    changed = replace(dataset, features=noisy)
+    views = {**SMALL, "views": ("both", "audio", "visual"), "batches_per_epoch": 20}
+    run = protocol.run(experiment(recipe=views), tmp_path / "views", dataset=changed)
+    plain = protocol.run(experiment(recipe={**views, "views": ("both",)}), tmp_path / "plain", dataset=changed)
+    assert run.view == "audio"
+    assert plain.view == "both"
+    assert run.info["chosen"]["score"] > plain.info["chosen"]["score"]
+    index = {clip.id: i for i, clip in enumerate(changed.clips)}
+    test = run.scored("test")
+    heard = changed.gather([index[id] for id in test.ids]).only("audio")
+    assert torch.allclose(run.method().score(heard, run.classes()), test.scores, atol=1e-5)
 
 
 def test_a_wrong_experiment_is_one_sentence():

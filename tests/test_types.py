@@ -125,3 +125,16 @@ def test_a_batch_moves_with_its_negatives():
         == batch.classes.seen.device.type
         == "meta"
     )
+
+
+def test_preferring_a_modality_leaves_clips_without_it_alone():
+    _, _, features = sequences([(2, 1), (0, 3), (4, 0)])
+    audio = features.prefer("audio")
+    assert audio.has_audio.tolist() == [True, False, True]
+    assert audio.has_visual.tolist() == [False, True, False]
+    visual = features.prefer("visual")
+    assert visual.has_visual.tolist() == [True, True, False]
+    assert visual.has_audio.tolist() == [False, False, True]
+    assert features.prefer("both") is features
+    _, _, whole = sequences([(2, 1), (4, 3)])
+    assert whole.prefer("audio").visual.shape[1] == 1
