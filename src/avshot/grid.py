@@ -32,6 +32,7 @@ def train_all(experiments: dict[Path, Experiment], dataset: Dataset, jobs: int) 
                 _run_one(experiment, folder, dataset)
             except Exception as error:  # kept and raised at the end
                 failed[folder] = error
+                _unclaim(folder)
                 if len(experiments) > 1:
                     print(f"{folder}: {error}", file=sys.stderr, flush=True)
         return failed
@@ -46,6 +47,7 @@ def train_all(experiments: dict[Path, Experiment], dataset: Dataset, jobs: int) 
                 problem = future.exception()
                 if problem is not None:
                     failed[waiting[future]] = problem if isinstance(problem, Exception) else RuntimeError(repr(problem))
+                    _unclaim(waiting[future])
                     print(f"{waiting[future]}: {problem}", file=sys.stderr, flush=True)
                 bar(done, len(experiments))
         except KeyboardInterrupt:
