@@ -26,13 +26,14 @@ def train_all(experiments: dict[Path, Experiment], dataset: Dataset, jobs: int) 
         jobs: Processes, each on one thread; 1 trains in this process, with as many threads as torch likes.
     """
     failed: dict[Path, Exception] = {}
+    free = {folder for folder in experiments if not folder.exists()}
     if jobs == 1 or len(experiments) == 1:
         for folder, experiment in experiments.items():
             try:
                 _run_one(experiment, folder, dataset)
             except Exception as error:  # kept and raised at the end
                 failed[folder] = error
-                _unclaim(folder)
+                _unclaim(folder, free)
                 if len(experiments) > 1:
                     print(f"{folder}: {error}", file=sys.stderr, flush=True)
         return failed
@@ -47,7 +48,7 @@ def train_all(experiments: dict[Path, Experiment], dataset: Dataset, jobs: int) 
                 problem = future.exception()
                 if problem is not None:
                     failed[waiting[future]] = problem if isinstance(problem, Exception) else RuntimeError(repr(problem))
-                    _unclaim(waiting[future])
+                    _unclaim(waiting[future], free)
                     print(f"{waiting[future]}: {problem}", file=sys.stderr, flush=True)
                 bar(done, len(experiments))
         except KeyboardInterrupt:
@@ -71,6 +72,13 @@ def raise_first(failed: dict[Path, Exception], total: int) -> None:
         raise first
     where = ", ".join(map(str, failed))
     raise ValueError(f"{len(failed)} of {total} trainings failed ({where}); the first: {first}")
+
+
+def _unclaim(folder: Path, free: set[Path]) -> None:
+    """Leave no folder in which nothing was trained: the corrected command would find it taken."""
+    if folder in free and [path.name for path in folder.glob("*")] == ["experiment.yaml"]:
+        (folder / "experiment.yaml").unlink()
+        folder.rmdir()
 
 
 def _prepare_worker() -> None:
