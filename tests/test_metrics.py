@@ -99,10 +99,20 @@ def test_beta_zero_is_a_value_and_wins_when_it_is_best():
     assert choose_beta(scores, labels, seen, "avca") == (0.0, 1.0)
 
 
-def test_exact_choice_takes_the_middle_of_the_longest_best_step():
-    scores = torch.tensor([[5.0, 0.0], [1.0, 0.0]])  # margins 5 (seen clip) and 1 (unseen clip)
-    beta, hm = choose_beta(scores, torch.tensor([0, 1]), torch.tensor([True, False]), "exact")
+def test_exact_choice_stays_at_zero_unless_a_standard_error_speaks_against_it():
+    seen = torch.tensor([True, False])
+    scores = torch.tensor([[5.0, 0.0], [1.0, 0.0]])  # margins 5 (seen clip) and 1 (unseen clip): beta in (1, 5)
+    beta, hm = choose_beta(scores, torch.tensor([0, 1]), seen, "exact")
     assert (beta, hm) == (3.0, 1.0)
+    # 20 clips each; at 0 one unseen clip in 20 is lost, which is less than one standard error of the best value
+    margin = torch.cat([torch.linspace(0.5, 3.0, 20) - 0.9 * (torch.arange(20) < 3), -torch.linspace(0.1, 2.0, 20)])
+    margin[-1] = 0.3
+    scores = torch.stack([margin, torch.zeros(40)], dim=1)
+    labels = torch.tensor([0] * 20 + [1] * 20)
+    beta, hm = choose_beta(scores, labels, seen, "exact")
+    curve = grid_curve(scores, labels, seen, np.array([beta]))
+    assert beta == 0.0
+    assert hm - 0.06 < curve.hm[0] <= hm
 
 
 def test_unknown_grid_names_the_known_ones():

@@ -102,6 +102,14 @@ def test_a_loss_that_is_not_finite_stops_with_one_sentence():
         train(model, source, RECIPE, seed=0)
 
 
+def test_an_epoch_of_passes_grows_with_the_clips():
+    by_pass = Recipe(passes_per_epoch=2, batch_size=8)
+    assert [by_pass.batches(n) for n in (1, 54, 100)] == [1, 14, 25]
+    assert Recipe(batches_per_epoch=7).batches(100) == 7
+    with pytest.raises(ValueError, match="passes_per_epoch is -1"):
+        Recipe(passes_per_epoch=-1)
+
+
 def test_an_unknown_schedule_is_named():
     source, model = setup()
     with pytest.raises(ValueError, match="'linear' does not exist"):

@@ -70,6 +70,8 @@ class Recipe:
     Attributes:
         epochs: Passes of `batches_per_epoch` batches; stage 1 chooses how many of them stage 2 repeats.
         batches_per_epoch: Batches drawn in an epoch (the sampler draws with replacement, so an epoch is a convention).
+        passes_per_epoch: In place of that when above 0: as many batches as make this many passes over the training
+            clips, so that stage 2, which has more clips and classes, also gets more steps. Published: 0.
         batch_size: Clips per batch, drawn class-balanced.
         lr: Adam's learning rate.
         weight_decay: Adam's L2 penalty.
@@ -86,6 +88,7 @@ class Recipe:
 
     epochs: int = 50
     batches_per_epoch: int = 500
+    passes_per_epoch: int = 0
     batch_size: int = 256
     lr: float = 1e-3
     weight_decay: float = 0.0
@@ -100,11 +103,19 @@ class Recipe:
         for name in ("epochs", "batches_per_epoch", "batch_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; expected at least 1.")
+        if self.passes_per_epoch < 0:
+            raise ValueError(f"passes_per_epoch is {self.passes_per_epoch}; expected 0 (fixed batches) or more.")
         if not self.lr > 0 or self.weight_decay < 0:
             raise ValueError(f"lr is {self.lr} and weight_decay {self.weight_decay}; expected > 0 and >= 0.")
         for name, known in (("schedule", SCHEDULES), ("beta_grid", tuple(BETA_GRIDS))):
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} {getattr(self, name)!r} does not exist; use one of {', '.join(known)}.")
+
+    def batches(self, clips: int) -> int:
+        """Batches of an epoch when there are so many training clips."""
+        if self.passes_per_epoch == 0:
+            return self.batches_per_epoch
+        return max(1, round(self.passes_per_epoch * clips / self.batch_size))
 
 
 @dataclass(frozen=True)

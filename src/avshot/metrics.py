@@ -168,8 +168,10 @@ def choose_beta(scores: Tensor, labels: Tensor, seen: Tensor, grid: str) -> tupl
         scores: `[clip, class]`.
         labels: `[clip]`.
         seen: `[class]` bool.
-        grid: Name in `BETA_GRIDS`. With "exact" the longest best step wins and its middle is taken, because a value
-            at the edge of a step would flip with the next clip.
+        grid: Name in `BETA_GRIDS`. With "exact", the value nearest to 0 (no calibration) among those whose harmonic
+            mean lies within one standard error of the best: a few dozen clips cannot tell these apart, and a beta that
+            is larger than the evidence does not survive retraining on more classes. (Rule: Breiman et al.,
+            "Classification and Regression Trees", 1984, section 3.4.3.)
 
     Raises:
         ValueError: Unknown grid.
@@ -182,11 +184,23 @@ def choose_beta(scores: Tensor, labels: Tensor, seen: Tensor, grid: str) -> tupl
         step = curve.best()
         return float(curve.beta[step]), float(curve.hm[step])
     curve = exact_curve(scores, labels, seen)
-    hm = curve.hm
-    best = np.flatnonzero(hm >= hm.max() - 1e-12)
-    runs = np.split(best, np.flatnonzero(np.diff(best) > 1) + 1)
-    run = max(runs, key=lambda r: curve.beta[r[-1]] - curve.beta[r[0]])
-    return float((curve.beta[run[0]] + curve.beta[run[-1]]) / 2), float(hm.max())
+    hm, step = curve.hm, curve.best()
+    n_seen = int(seen[labels].sum())
+    error = _standard_error(curve.seen[step], n_seen, curve.unseen[step], len(labels) - n_seen)
+    good_enough = hm.max() - error - 1e-12
+    if grid_curve(scores, labels, seen, np.zeros(1)).hm[0] >= good_enough:
+        return 0.0, float(hm.max())
+    equal = curve.beta[hm >= good_enough]
+    return float(equal[np.abs(equal).argmin()]), float(hm.max())
+
+
+def _standard_error(seen: float, n_seen: int, unseen: float, n_unseen: int) -> float:
+    """Of the harmonic mean of two accuracies on so many clips, to first order; 0 where one group is empty."""
+    if seen + unseen == 0 or n_seen == 0 or n_unseen == 0:
+        return 0.0
+    slope_s, slope_u = 2 * (unseen / (seen + unseen)) ** 2, 2 * (seen / (seen + unseen)) ** 2
+    variance = slope_s**2 * seen * (1 - seen) / n_seen + slope_u**2 * unseen * (1 - unseen) / n_unseen
+    return float(np.sqrt(max(variance, 0.0)))
 
 
 def gzsl_metrics(scores: Tensor, labels: Tensor, seen: Tensor, beta: float) -> dict[str, Any]:

@@ -17,7 +17,7 @@ def print_table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) 
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     console = Console()
     for i, name in enumerate(head):
-        numeric = _is_numeric(row[i] for row in rows)  # on a narrow terminal words wrap and numbers stay whole
+        numeric = is_numeric(row[i] for row in rows)  # on a narrow terminal words wrap and numbers stay whole
         table.add_column(Text(name), justify="right" if numeric else "left", no_wrap=numeric, overflow="fold")
     for row in rows:
         table.add_row(*(Text(str(cell)) for cell in row))
@@ -28,7 +28,7 @@ def print_table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) 
     console.print(table)
 
 
-def _is_numeric(cells: Iterable[object]) -> bool:
+def is_numeric(cells: Iterable[object]) -> bool:
     """Every cell is a number with at most its deviation or unit, or says that there is none."""
     number = re.compile(r"-|[-+]?[\d.,/]+( ?± ?[\d.]+)?( ?(%|s|M|MB|ms|x))?|")
     return all(number.fullmatch(str(cell)) for cell in cells)
@@ -37,13 +37,14 @@ def _is_numeric(cells: Iterable[object]) -> bool:
 def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """The same table as Markdown, padded so that it reads as plain text too."""
     cells = [[_cell(c) for c in row] for row in [head, *rows]]
-    width = [max(len(row[i]) for row in cells) for i in range(len(head))]
+    width = [max(3, *(len(row[i]) for row in cells)) for i in range(len(head))]
+    right = [is_numeric(row[i] for row in rows) for i in range(len(head))]
 
     def line(row: Sequence[str]) -> str:
-        first = row[0].ljust(width[0])
-        return "| " + " | ".join([first, *(c.rjust(w) for c, w in zip(row[1:], width[1:], strict=True))]) + " |"
+        padded = (c.rjust(w) if r else c.ljust(w) for c, w, r in zip(row, width, right, strict=True))
+        return "| " + " | ".join(padded) + " |"
 
-    rule = "|" + "|".join(["-" * (width[0] + 2), *("-" * (w + 1) + ":" for w in width[1:])]) + "|"
+    rule = "|" + "|".join("-" * (w + 1) + (":" if r else "-") for w, r in zip(width, right, strict=True)) + "|"
     return "\n".join([line(cells[0]), rule, *(line(row) for row in cells[1:])]) + "\n"
 
 

@@ -130,6 +130,7 @@ def train(
     total = recipe.epochs if epochs is None else epochs
     device = next(method.parameters()).device
     sampler, classes = BalancedSampler(source.labels), source.classes.to(device)
+    batches = recipe.batches(len(source))
     history, optimiser, phase = History(), None, None
     state = _load(checkpoint, seed, recipe) if checkpoint is not None and checkpoint.exists() else None
     if state is not None:
@@ -146,13 +147,13 @@ def train(
         seeded = _seed_epoch(seed, epoch)
         method.train()
         sums: dict[str, float] = {}
-        for step in range(recipe.batches_per_epoch):
+        for step in range(batches):
             batch = _draw(source, sampler, recipe.batch_size, seeded, method.needs.negatives)
             batch = Batch(batch.features, batch.labels, classes, batch.negative).to(device)
-            _set_rate(optimiser, recipe, epoch, step, drops if drops is not None else history.drops)
+            _set_rate(optimiser, recipe, epoch + (step + 1) / batches, drops if drops is not None else history.drops)
             terms = _step(method, batch, optimiser, recipe.clip_norm)
             for name, value in terms.items():
-                sums[name] = sums.get(name, 0.0) + value / recipe.batches_per_epoch
+                sums[name] = sums.get(name, 0.0) + value / batches
         if not all(math.isfinite(v) for v in sums.values()):
             raise ValueError(f"Epoch {epoch + 1}: the loss is not finite ({sums}). Lower the learning rate or clip.")
         history.losses.append(sums)
@@ -226,11 +227,12 @@ def _optimiser(method: Method, phase: Phase, recipe: Recipe) -> torch.optim.Opti
     return torch.optim.Adam(chosen, lr=recipe.lr, betas=recipe.betas, weight_decay=recipe.weight_decay)
 
 
-def _set_rate(optimiser: torch.optim.Optimizer, recipe: Recipe, epoch: int, step: int, drops: Sequence[int]) -> None:
-    rate = recipe.lr * PLATEAU_FACTOR ** sum(1 for drop in drops if drop < epoch)
+def _set_rate(optimiser: torch.optim.Optimizer, recipe: Recipe, passed: float, drops: Sequence[int]) -> None:
+    """Learning rate of the step that ends at `passed` epochs, a fraction counted from the start of training."""
+    rate = recipe.lr * PLATEAU_FACTOR ** sum(1 for drop in drops if drop + 1 < passed)
     if recipe.schedule == "cosine":
-        done = (epoch * recipe.batches_per_epoch + step + 1) / (recipe.epochs * recipe.batches_per_epoch)
-        rate = recipe.lr * min(1.0, done / WARM_UP) * 0.5 * (1 + math.cos(math.pi * max(0.0, done - WARM_UP)))
+        done = passed / recipe.epochs
+        rate *= min(1.0, done / WARM_UP) * 0.5 * (1 + math.cos(math.pi * max(0.0, done - WARM_UP)))
     for group in optimiser.param_groups:
         group["lr"] = rate
 

@@ -104,5 +104,6 @@ def _draw_history(axes: Any, data: Mapping[str, Any], key: str, start: float, co
 
 
 def _short(name: str) -> str:
-    short = name if len(name) <= _LONGEST else name[: _LONGEST - 1] + "…"
+    flat = " ".join(name.split())
+    short = flat if len(flat) <= _LONGEST else flat[: _LONGEST - 1] + "…"
     return short.replace("$", r"\$")  # a name is no formula

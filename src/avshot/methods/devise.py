@@ -56,7 +56,7 @@ class Devise(Method):
     presets: ClassVar[Mapping[str, Preset]] = {
         "default": Preset(
             Config(),
-            Recipe(epochs=20, batches_per_epoch=30, batch_size=64, lr=1e-3, beta_grid="exact"),
+            Recipe(epochs=12, passes_per_epoch=5, batch_size=64, lr=1e-3, beta_grid="exact"),
             "small own datasets; chosen on the rendered world's validation folds",
         ),
         "ucf-cls": _published(0.2, True),

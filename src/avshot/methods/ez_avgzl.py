@@ -120,8 +120,8 @@ class EzAvgzl(Method):
                 smoothing=0.1,
             ),
             Recipe(
-                epochs=12,
-                batches_per_epoch=30,
+                epochs=9,
+                passes_per_epoch=3,
                 batch_size=32,
                 lr=2e-3,
                 weight_decay=1e-4,

@@ -151,8 +151,8 @@ class GRU(Method):
         "default": Preset(
             Config(),
             Recipe(
-                epochs=12,
-                batches_per_epoch=20,
+                epochs=9,
+                passes_per_epoch=3,
                 batch_size=64,
                 lr=2e-3,
                 weight_decay=1e-4,

@@ -99,8 +99,8 @@ class Tcaf(Method):
                 drop_modality=0.4,
             ),
             Recipe(
-                epochs=12,
-                batches_per_epoch=30,
+                epochs=9,
+                passes_per_epoch=3,
                 batch_size=32,
                 lr=1e-3,
                 weight_decay=1e-4,

@@ -41,9 +41,10 @@ def _look(i: int) -> dict[str, Any]:
     return {"color": PALETTE[i % len(PALETTE)], "linestyle": STYLES[i // len(PALETTE) % len(STYLES)]}
 
 
-def _titled(row: Row, text: str) -> str:
-    """The text under the row's label; a long label is broken over lines."""
-    return "\n".join([*wrap(shown(row.label, 180), 60), text])
+def _titled(row: Row, text: str, width: float) -> str:
+    """The text under the row's label, broken over lines for a figure `width` inches wide."""
+    most = int(11 * width)  # characters of 11 points
+    return "\n".join(line for part in (shown(row.label, 180), text) for line in wrap(part, most))
 
 
 def shown(name: str, longest: int = LONGEST) -> str:
@@ -99,9 +100,9 @@ def learning(rows: Sequence[Row]) -> Figure | None:
         drawn += 1
     if drawn == 0:
         return None
-    axis.set(xlabel="epoch of stage 1", ylabel="score on validation: harmonic mean at its best beta (%)", ylim=(0, 102))
+    axis.set(xlabel="epoch of stage 1", ylabel="validation score (%)", ylim=(0, 102))
     axis.xaxis.get_major_locator().set_params(integer=True)
-    axis.set_title("Validation score per epoch; the dot is the epoch that stage 2 repeats", fontsize=11)
+    figure.suptitle("Harmonic mean at the best beta on validation; the dot is the epoch chosen", fontsize=11)
     _legend_below(figure)
     return figure
 
@@ -118,7 +119,7 @@ def per_class(row: Row) -> Figure | None:
     seen = test.seen.numpy()[known]
     order = sorted(range(len(names)), key=lambda i: (not seen[i], mean[i]))
     colours = [SEEN if seen[i] else UNSEEN for i in order]
-    title = _titled(row, f"accuracy per class (mean of {len(row.runs)} seed{'s' * (len(row.runs) > 1)})")
+    title = f"accuracy per class (mean of {len(row.runs)} seed{'s' * (len(row.runs) > 1)})"
     place, drawn = np.arange(len(order)), mean[order]
     if len(order) > MOST_ROWS:  # too many to name: the shape of the distribution is what can be read
         figure, axis = _figure(10.0, 4.6)
@@ -127,10 +128,11 @@ def per_class(row: Row) -> Figure | None:
         axis.set_xlim(-0.5, len(order) - 0.5)
     else:
         figure, axis = _figure(8.5, 0.24 * len(order) + 1.6)
-        axis.barh(place, drawn, color=colours, height=0.75)
+        bars = axis.barh(place, drawn, color=colours, height=0.75)
+        axis.bar_label(bars, fmt="%.0f", fontsize=7, padding=2)
         axis.set_yticks(place, [shown(names[i]) for i in order], fontsize=8)
         axis.set(xlabel="accuracy (%)", xlim=(0, 100), ylim=(-0.7, len(order) - 0.3))
-    axis.set_title(title, fontsize=11)
+    figure.suptitle(_titled(row, title, figure.get_figwidth()), fontsize=11)
     _seen_legend(axis, seen)
     return figure
 
@@ -150,16 +152,19 @@ def confusion(row: Row) -> Figure | None:
     if run is None or test is None:
         return None
     matrix, names, n_seen = _confusion(run, test)
-    size = max(4.5, 0.24 * min(len(names), 60) + 2.2)
-    figure, axis = _figure(size + 1.0, size)
+    named = len(names) <= MOST_TICKS
+    margin = 0.07 * max(len(shown(name)) for name in names) if named else 0.3  # inches for the names, at 8 points
+    size = (max(3.2, 0.24 * len(names)) if named else 6.0) + margin
+    figure, axis = _figure(size + 1.6, size + 1.2)
     image = axis.imshow(matrix, cmap="cividis", vmin=0, vmax=1, aspect="equal", interpolation="nearest")
-    if len(names) <= MOST_TICKS:
+    if named:
         axis.set_xticks(range(len(names)), [shown(name) for name in names], rotation=90, fontsize=8)
         axis.set_yticks(range(len(names)), [shown(name) for name in names], fontsize=8)
     for edge in (axis.axhline, axis.axvline) if n_seen < len(names) else ():
         edge(n_seen - 0.5, color="white", linewidth=1.5)
     axis.set(xlabel="predicted class", ylabel="true class")
-    axis.set_title(_titled(row, "confusion (white lines: unseen classes follow)"), fontsize=11)
+    text = "confusion; unseen classes follow the white lines" if n_seen < len(names) else "confusion"
+    figure.suptitle(_titled(row, text, size + 1.6), fontsize=11)
     figure.colorbar(image, ax=axis, label="fraction of the class's clips", shrink=0.7)
     return figure
 
@@ -193,7 +198,8 @@ def tsne(row: Row) -> Figure | None:
         _scatter(axis, clips, classes, labels, seen, test.names)
         axis.set_title(title, fontsize=10)
         axis.set(xticks=[], yticks=[])
-    figure.suptitle(_titled(row, "t-SNE of test clips (discs: seen classes, triangles: unseen)"))
+    text = "t-SNE of test clips (discs: seen classes, triangles: unseen)"
+    figure.suptitle(_titled(row, text, figure.get_figwidth()), fontsize=11)
     return figure
 
 
@@ -212,14 +218,15 @@ def _scatter(
     if len(seen) <= len(PALETTE):
         colours = np.array([to_rgba(colour) for colour in PALETTE[: len(seen)]])
     else:  # no palette tells this many apart; names stand beside the stars
-        colours = colormaps["turbo"](np.linspace(0.03, 0.97, len(seen)))
+        colours = colormaps["turbo"](0.03 + 0.94 * (np.arange(len(seen)) * 0.618034 % 1))  # neighbours far apart
     for mask, marker in ((seen[labels], "o"), (~seen[labels], "^")):
         axis.scatter(
-            *flat[: len(labels)][mask].T, c=colours[labels[mask]], marker=marker, s=16, alpha=0.75, linewidths=0
+            *flat[: len(labels)][mask].T, c=colours[labels[mask]], marker=marker, s=24, alpha=0.8, linewidths=0
         )
     if classes is not None:
         stars = flat[len(labels) :]
-        axis.scatter(*stars.T, c=colours, marker="*", s=170, edgecolors="black", linewidths=0.8)
+        size = 170 if len(names) <= MOST_TICKS else 45
+        axis.scatter(*stars.T, c=colours, marker="*", s=size, edgecolors="black", linewidths=size / 200)
         for spot, name in zip(stars, names if len(names) <= MOST_TICKS else (), strict=False):
             axis.annotate(shown(name), spot, xytext=(0, 8), textcoords="offset points", ha="center", fontsize=7)
 
@@ -235,4 +242,4 @@ def _standardised(rows: np.ndarray) -> np.ndarray:
 def class_embeddings(row: Row) -> list[Figure]:
     """Class-embedding optimisation of stage 2, one figure per text encoder; none where it did not run."""
     outcomes = row.runs[0].info["optimise"]["test"] if row.runs else {}
-    return [draw_outcome(outcome, title=_titled(row, f"text: {encoder}")) for encoder, outcome in outcomes.items()]
+    return [draw_outcome(outcome, title=_titled(row, f"text: {name}", 11.0)) for name, outcome in outcomes.items()]

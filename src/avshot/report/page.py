@@ -18,7 +18,7 @@ from avshot.report import figures
 from avshot.report.published import published
 from avshot.report.summary import METRICS, Row, summarise, table
 from avshot.run import Run, save_text
-from avshot.tables import markdown
+from avshot.tables import is_numeric, markdown
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -32,7 +32,7 @@ h3 { margin-top: 1.8rem; } .lead { color: #555; margin-top: 0; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; margin: .8rem 0; white-space: nowrap; }
 th, td { padding: .28rem .8rem; text-align: right; border-bottom: 1px solid #ddd; }
-th:first-child, td:first-child { text-align: left; } th { border-bottom: 2px solid #1b1b1b; }
+.words { text-align: left; } th { border-bottom: 2px solid #1b1b1b; }
 tr.reference td { color: #666; font-style: italic; } tr.best td { font-weight: 600; }
 img { max-width: 100%; height: auto; } figure { margin: 1.2rem 0; } .warn { background: #fff4e0; padding: .5rem .9rem;
 border-left: 4px solid #E69F00; } code { background: #f2f2f2; padding: 0 .25rem; } details { margin: .6rem 0; }
@@ -99,7 +99,9 @@ def _add_tables(rows: list[Row], html: list[str], text: list[str]) -> None:
         mine = ours.get(row["method"].split()[0])  # "ez_avgzl ranking loss" is a variant of ez_avgzl
         pairs = [value for m in metrics for value in (row[m], "-" if mine is None else mine.cell(m))]
         about = "-" if mine is None else f"{mine.label}, selected on {mine.selected_on}"
-        lines.append([row["method"], *pairs, about, f"{row['source']}, selected on {row['selected_on']}"])
+        by = row["selected_on"]
+        chosen = "selection not stated" if by == "unstated" else f"selected on {by}"
+        lines.append([row["method"], *pairs, about, f"{row['source']}, {chosen}"])
     html.append("<h3>Published numbers beside ours</h3>" + _html_table(columns, lines, [False] * len(lines)))
     text.append("### Published numbers beside ours\n\n" + markdown(columns, lines))
 
@@ -156,8 +158,11 @@ def _image(title: str, figure: Figure, path: Path) -> str:
 
 
 def _html_table(head: Sequence[str], rows: Sequence[Sequence[str]], reference: Sequence[bool]) -> str:
+    words = [not is_numeric(row[i] for row in rows) for i in range(len(head))]
+
     def line(cells: Sequence[str], tag: str, kind: str = "") -> str:
-        return f"<tr{kind}>" + "".join(f"<{tag}>{escape(c)}</{tag}>" for c in cells) + "</tr>"
+        opened = (f'<{tag} class="words">' if word else f"<{tag}>" for word in words)
+        return f"<tr{kind}>" + "".join(f"{o}{escape(c)}</{tag}>" for o, c in zip(opened, cells, strict=True)) + "</tr>"
 
     kinds = [' class="reference"' if is_reference else "" for is_reference in reference]
     body = "".join(line(row, "td", kind) for row, kind in zip(rows, kinds, strict=True))
