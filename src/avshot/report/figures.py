@@ -142,7 +142,7 @@ def _seen_legend(axis: Any, seen: np.ndarray) -> None:
 
     kinds = ((UNSEEN, "unseen", ~seen), (SEEN, "seen", seen))
     handles = [Patch(color=colour, label=label) for colour, label, which in kinds if which.any()]
-    axis.legend(handles=handles, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    axis.legend(handles=handles, frameon=False, loc="upper left", bbox_to_anchor=(1.05, 1.0))
 
 
 def confusion(row: Row) -> Figure | None:
