@@ -95,14 +95,15 @@ def learning(rows: Sequence[Row]) -> Figure | None:
         if not scores:
             continue
         axis.plot(range(1, len(scores) + 1), 100 * np.array(scores), label=shown(row.label, 80), **_look(drawn))
-        best = int(np.argmax(scores))
-        axis.plot(best + 1, 100 * scores[best], "o", color=_look(drawn)["color"])
+        chosen = row.runs[0].info["chosen"]
+        if chosen["select"] == "val":  # an oracle chose in stage 2
+            axis.plot(chosen["epochs"], 100 * scores[chosen["epochs"] - 1], "o", color=_look(drawn)["color"])
         drawn += 1
     if drawn == 0:
         return None
     axis.set(xlabel="epoch of stage 1", ylabel="validation score (%)", ylim=(0, 102))
     axis.xaxis.get_major_locator().set_params(integer=True)
-    figure.suptitle("Harmonic mean at the best beta on validation; the dot is the epoch chosen", fontsize=11)
+    figure.suptitle("Validation score (harmonic mean) per epoch; the dot is the epoch chosen", fontsize=11)
     _legend_below(figure)
     return figure
 
