@@ -188,6 +188,14 @@ def test_a_video_without_picture_or_without_sound_is_answered_and_says_so(heard,
         assert sum(guess.probability for guess in found.ranking) == pytest.approx(1.0)
 
 
+def test_a_modality_that_validation_found_useless_is_left_out_and_that_is_said(heard, clips):
+    chosen = heard.run.info["chosen"] | {"view": "audio"}
+    deaf_to_pictures = Predictor(replace(heard.run, info=heard.run.info | {"chosen": chosen}))
+    found = deaf_to_pictures.predict(clips["low humming"])
+    assert found.modality == {"audio": 1.0, "visual": 0.0}
+    assert found.notes == ("The sound alone decided: validation went better without the picture.",)
+
+
 def test_a_truncated_video_is_answered_and_says_so(heard, folder, clips):
     content = Path(clips["low humming"]).read_bytes()
     cut = folder / "cut.mp4"
