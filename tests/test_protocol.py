@@ -12,7 +12,7 @@ from avshot.run import Experiment, find_runs, load_run, parse_experiment
 from avshot.tasks.gzsl import stages
 from synthetic import synthetic_dataset
 
-SMALL = {"epochs": 3, "batches_per_epoch": 4, "batch_size": 16, "lr": 1e-2}
+SMALL = {"epochs": 3, "batches_per_epoch": 4, "passes_per_epoch": 0, "batch_size": 16, "lr": 1e-2, "beta_grid": "avca"}
 
 
 def experiment(**changes):

@@ -184,22 +184,31 @@ def choose_beta(scores: Tensor, labels: Tensor, seen: Tensor, grid: str) -> tupl
         step = curve.best()
         return float(curve.beta[step]), float(curve.hm[step])
     curve = exact_curve(scores, labels, seen)
-    hm, step = curve.hm, curve.best()
-    n_seen = int(seen[labels].sum())
-    error = _standard_error(curve.seen[step], n_seen, curve.unseen[step], len(labels) - n_seen)
-    good_enough = hm.max() - error - 1e-12
+    hm = curve.hm
+    good_enough = hm.max() - standard_error(curve, labels, seen) - 1e-12
     if grid_curve(scores, labels, seen, np.zeros(1)).hm[0] >= good_enough:
         return 0.0, float(hm.max())
     equal = curve.beta[hm >= good_enough]
     return float(equal[np.abs(equal).argmin()]), float(hm.max())
 
 
-def _standard_error(seen: float, n_seen: int, unseen: float, n_unseen: int) -> float:
-    """Of the harmonic mean of two accuracies on so many clips, to first order; 0 where one group is empty."""
-    if seen + unseen == 0 or n_seen == 0 or n_unseen == 0:
+def standard_error(curve: Curve, labels: Tensor, seen: Tensor) -> float:
+    """Standard error of the curve's best harmonic mean, to first order in those of S and U (binomial over clips).
+
+    Args:
+        curve: Of these clips.
+        labels: `[clip]`.
+        seen: `[class]` bool.
+
+    Returns:
+        A fraction; 0 where seen or unseen clips are absent or both accuracies are 0.
+    """
+    step, n_seen = curve.best(), int(seen[labels].sum())
+    n_unseen, s, u = len(labels) - n_seen, float(curve.seen[step]), float(curve.unseen[step])
+    if s + u == 0 or n_seen == 0 or n_unseen == 0:
         return 0.0
-    slope_s, slope_u = 2 * (unseen / (seen + unseen)) ** 2, 2 * (seen / (seen + unseen)) ** 2
-    variance = slope_s**2 * seen * (1 - seen) / n_seen + slope_u**2 * unseen * (1 - unseen) / n_unseen
+    slope_s, slope_u = 2 * (u / (s + u)) ** 2, 2 * (s / (s + u)) ** 2
+    variance = slope_s**2 * s * (1 - s) / n_seen + slope_u**2 * u * (1 - u) / n_unseen
     return float(np.sqrt(max(variance, 0.0)))
 
 

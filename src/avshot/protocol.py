@@ -24,7 +24,7 @@ from avshot.classes.phrase import phrases
 from avshot.data.dataset import Dataset, load_dataset
 from avshot.familiar import what_is_usual
 from avshot.method import Inputs, Method, Recipe, get_method
-from avshot.metrics import choose_beta, fit_temperature, gzsl_metrics
+from avshot.metrics import choose_beta, exact_curve, fit_temperature, gzsl_metrics, standard_error
 from avshot.model_card import model_card
 from avshot.run import FORMAT, Experiment, Run, describe, load_run, save_json, save_tensors, save_text, versions
 from avshot.tasks.gzsl import Stage, stages
@@ -158,17 +158,25 @@ class _Judge:
         self.best = float(load_file(file)["best"]) if file.exists() else -1.0
 
     def __call__(self, model: Method) -> Judgement:
-        found = []
-        for view in self.views:
-            scores = score_clips(model, self.source, self.classes, view)
-            found.append((self._verdict(scores, view), scores))
-        judgement, scores = max(found, key=lambda pair: pair[0].score)
+        found = {view: score_clips(model, self.source, self.classes, view) for view in self.views}
+        judgement = self._trusted({view: self._verdict(scores, view) for view, scores in found.items()}, found)
+        scores = found[judgement.view]
         if judgement.score > self.best:
             self.best = judgement.score
             weights = {f"weights/{k}": v for k, v in model.state_dict().items()}
             best = torch.tensor(self.best, dtype=torch.float64)
             save_tensors(self.file, {"scores": scores, "best": best} | weights)
         return judgement
+
+    def _trusted(self, verdicts: dict[str, Judgement], scores: dict[str, Tensor]) -> Judgement:
+        """The best view, or the best single modality if that is within a standard error: less can mislead."""
+        best = max(verdicts.values(), key=lambda verdict: verdict.score)
+        if best.view != "both" or not self.both or len(verdicts) == 1:
+            return best
+        labels, seen = self.source.labels, self.classes.seen
+        error = standard_error(exact_curve(scores["both"], labels, seen), labels, seen)
+        single = max((v for v in verdicts.values() if v.view != "both"), key=lambda verdict: verdict.score)
+        return single if single.score >= best.score - error else best
 
     def _verdict(self, scores: Tensor, view: str) -> Judgement:
         labels, seen = self.source.labels, self.classes.seen

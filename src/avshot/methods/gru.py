@@ -151,7 +151,7 @@ class GRU(Method):
         "default": Preset(
             Config(),
             Recipe(
-                epochs=9,
+                epochs=12,
                 passes_per_epoch=3,
                 batch_size=64,
                 lr=2e-3,

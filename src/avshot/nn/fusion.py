@@ -36,9 +36,7 @@ class FusionConfig:
     attention: str = "cross"  # "cross", "self" or "full" (thesis Table 3.3)
     self_layers: int = 0  # this many first layers look within their modality instead (AV-Diff's hybrid attention)
     class_token: bool = True  # False: pooled output tokens represent the clip (thesis Table 3.3)
-    pooling: str = (
-        "mean"  # of tokens when there is no class token: "mean" (thesis), "logsumexp" (ours, brief events)
-    )
+    pooling: str = "mean"  # of tokens without a class token: "mean" (thesis), or "logsumexp" (ours)
     pooling_sharpness: float = 3.0  # of "logsumexp", see avshot.nn.pool
     shared_norm: bool = True  # one LayerNorm serves attention and feed-forward (authors); False: one each
     dropout_encoder: float = 0.3  # thesis drop_enc
