@@ -21,6 +21,14 @@ SMALL = {
     "position_dim": 8,
     "similarity_hidden": 10,
     "query_feedforward": 7,
+    # What the default preset changes for small data, back to the paper's form:
+    "class_token": True,
+    "pooling": "mean",
+    "feature_noise": 0.0,
+    "drop_modality": 0.0,
+    "similarity": "cross_attention",
+    "centre_text": False,
+    "smoothing": 0.0,
 }
 LEARNT = [s for s in SIMILARITIES if s != "linear_printed"]
 
@@ -56,6 +64,36 @@ def test_loss_against_loops(negatives, similarity):
         total = sum(math.exp(sim[i][k]) for k in denominators)
         expected -= math.log(math.exp(sim[i][y]) / total) / len(labels)
     assert loss.item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_label_smoothing_spreads_a_tenth_over_all_classes():
+    batch = some_batch()
+    model = small(negatives="all", smoothing=0.1).eval()
+    with torch.no_grad():
+        sim = model.score(batch.features, batch.classes).tolist()
+        (loss,) = model.loss(batch).values()
+    expected = 0.0
+    for i, y in enumerate(batch.labels.tolist()):
+        total = sum(math.exp(s) for s in sim[i])
+        for k, s in enumerate(sim[i]):
+            expected -= (0.9 * (k == y) + 0.1 / 5) * math.log(math.exp(s) / total) / len(batch)
+    assert loss.item() == pytest.approx(expected, rel=1e-5)
+    with pytest.raises(ValueError, match="it needs .all."):
+        small(negatives="batch", smoothing=0.1)
+
+
+def test_soft_pooling_is_the_mean_over_the_modalities_that_are_there():
+    model = small(class_token=False, pooling="logsumexp", pooling_sharpness=2.0).eval()
+    features = some_batch().features
+    with torch.no_grad():
+        fused = model.fusion(features)
+    for i in range(len(features)):
+        parts = []
+        for kind in (1, 2):
+            steps = fused.tokens[i][(fused.modality == kind) & fused.mask[i]]
+            if len(steps):
+                parts.append((2.0 * steps).exp().mean(dim=0).log() / 2.0)
+        torch.testing.assert_close(fused.clip[i], torch.stack(parts).mean(dim=0), atol=1e-5, rtol=1e-5)
 
 
 def test_repeats_in_the_printed_loss_are_a_logit_adjustment():

@@ -14,6 +14,7 @@ from avshot.types import Batch, Classes, Features
 
 SMALL = {"dim": 12, "encoder_hidden": 9, "layers": 2, "heads": 2, "head_dim": 4, "feedforward": 6, "position_dim": 8}
 SIZES = {"audio": 5, "visual": 7, "text": 6, "hidden": 9, "dim": 12, "inner": 8, "ff": 6, "pos": 8, "out": 4, "dec": 10}
+PLAIN = {"dim_out": 4, "decoder_hidden": 8, "feature_noise": 0.0, "drop_modality": 0.0}  # no random changes of features
 UCF = {
     "audio": 128,
     "visual": 4096,
@@ -266,7 +267,7 @@ def test_parameter_counts_of_the_authors_code(preset, dims, count):
 
 def small(**fields) -> Tcaf:
     torch.manual_seed(0)
-    return create_method("tcaf", Inputs(5, 7, {"w2v": 6}), **{**SMALL, "dim_out": 4, "decoder_hidden": 8, **fields})  # type: ignore[return-value]
+    return create_method("tcaf", Inputs(5, 7, {"w2v": 6}), **{**SMALL, **PLAIN, **fields})  # type: ignore[return-value]
 
 
 def some_batch(clips: int = 9) -> Batch:
