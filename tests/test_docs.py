@@ -31,13 +31,13 @@ from avshot.data.dataset import load_dataset
 from avshot.protocol import run
 from avshot.run import Experiment
 
-seen = ("blue growing ringing", "blue sliding drumming", "red growing drumming", "red sliding ringing")
-roster = Roster(seen, (), ("blue growing drumming",))
+seen = ("red growing ringing", "blue sliding drumming", "red growing drumming", "blue sliding ringing")
+roster = Roster(seen, (), ("red sliding drumming",))
 toml = render_world("demo/world", classes=roster, clips_per_class=5, seconds=1.0, workers=1)
 extract(load_dataset(str(toml)).clips, "demo/world/world.features", workers=1)
 recipe = {"epochs": 1, "batches_per_epoch": 3, "batch_size": 8}
 run(Experiment(dataset=str(toml), recipe=recipe), "demo/runs/ez_avgzl/seed-0")
-demo_clip("demo/new", "blue growing drumming")
+demo_clip("demo/new", "red sliding drumming")
 """
 
 
