@@ -55,7 +55,9 @@ def shown(name: str, longest: int = LONGEST) -> str:
 
 def _legend_below(figure: Figure) -> None:
     """Long names leave the axes alone when the legend has its own strip."""
-    figure.legend(frameon=False, fontsize=9, loc="outside lower left", ncols=1)
+    names = [text for axis in figure.axes for text in axis.get_legend_handles_labels()[1]]
+    columns = 1 if len(names) <= 4 or max(map(len, names), default=0) > 40 else 2 if len(names) <= 8 else 3
+    figure.legend(frameon=False, fontsize=9, loc="outside lower left", ncols=columns)
 
 
 def seen_unseen(rows: Sequence[Row]) -> Figure | None:
