@@ -23,15 +23,15 @@ from avshot.classes.optimise import optimise_classes
 from avshot.classes.phrase import phrases
 from avshot.data.dataset import Dataset, load_dataset
 from avshot.familiar import what_is_usual
-from avshot.method import Inputs, Method, Recipe, get_method
-from avshot.metrics import choose_beta, exact_curve, fit_temperature, gzsl_metrics, standard_error
+from avshot.judge import SCORING_BATCH, Judge, score_clips
+from avshot.method import Inputs, Method, get_method
+from avshot.metrics import fit_temperature, gzsl_metrics
 from avshot.model_card import model_card
 from avshot.run import FORMAT, Experiment, Run, describe, load_run, save_json, save_tensors, save_text, versions
 from avshot.tasks.gzsl import Stage, stages
-from avshot.train import ClipSource, History, Judgement, train
+from avshot.train import ClipSource, History, train
 from avshot.types import MODALITIES, Classes
 
-SCORING_BATCH = 256  # clips scored at a time
 Report = Callable[[str, int, int, dict[str, float]], None]
 
 
@@ -126,67 +126,6 @@ def _build(experiment: Experiment, dataset: Dataset, clips: np.ndarray, classes:
     return model.to(experiment.device)
 
 
-@torch.inference_mode()
-def score_clips(model: Method, source: ClipSource, classes: Classes, view: str = "both") -> Tensor:
-    """Scores `[clip, class]` of all clips of `source` on the CPU, in eval mode, a batch at a time.
-
-    `view` is the modality to go by where a clip has it (see `Recipe.views`).
-    """
-    device = next(model.parameters()).device
-    classes, was_training = classes.to(device), model.training
-    model.eval()
-    parts = [
-        model.score(source.features(slice(i, i + SCORING_BATCH)).prefer(view).to(device), classes).cpu()
-        for i in range(0, len(source), SCORING_BATCH)
-    ]
-    model.train(was_training)
-    return torch.cat(parts) if parts else torch.zeros(0, len(classes))
-
-
-class _Judge:
-    """Scores the judged clips after each epoch and keeps scores and weights of the best one in a file.
-
-    The verdict is the harmonic mean at its best calibration, or plain mean class accuracy where seen or unseen clips
-    are absent. The file makes a resume exact: it holds the best so far even when the process dies.
-    """
-
-    def __init__(self, source: ClipSource, classes: Classes, recipe: Recipe, file: Path) -> None:
-        self.source, self.classes, self.grid, self.file = source, classes, recipe.beta_grid, file
-        self.views = recipe.views if source.modality == "both" else ("both",)
-        seen = classes.seen[source.labels]
-        self.both = bool(seen.any()) and not bool(seen.all())
-        self.best = float(load_file(file)["best"]) if file.exists() else -1.0
-
-    def __call__(self, model: Method) -> Judgement:
-        found = {view: score_clips(model, self.source, self.classes, view) for view in self.views}
-        judgement = self._trusted({view: self._verdict(scores, view) for view, scores in found.items()}, found)
-        scores = found[judgement.view]
-        if judgement.score > self.best:
-            self.best = judgement.score
-            weights = {f"weights/{k}": v for k, v in model.state_dict().items()}
-            best = torch.tensor(self.best, dtype=torch.float64)
-            save_tensors(self.file, {"scores": scores, "best": best} | weights)
-        return judgement
-
-    def _trusted(self, verdicts: dict[str, Judgement], scores: dict[str, Tensor]) -> Judgement:
-        """The best view, or the best single modality if that is within a standard error: less can mislead."""
-        best = max(verdicts.values(), key=lambda verdict: verdict.score)
-        if best.view != "both" or not self.both or len(verdicts) == 1:
-            return best
-        labels, seen = self.source.labels, self.classes.seen
-        error = standard_error(exact_curve(scores["both"], labels, seen), labels, seen)
-        single = max((v for v in verdicts.values() if v.view != "both"), key=lambda verdict: verdict.score)
-        return single if single.score >= best.score - error else best
-
-    def _verdict(self, scores: Tensor, view: str) -> Judgement:
-        labels, seen = self.source.labels, self.classes.seen
-        if self.both:
-            beta, hm = choose_beta(scores, labels, seen, self.grid)
-            return Judgement(hm, beta, view)
-        metrics = gzsl_metrics(scores, labels, seen, 0.0)
-        return Judgement(metrics["S"] if metrics["U"] is None else metrics["U"], 0.0, view)
-
-
 def _train(
     experiment: Experiment, dataset: Dataset, stage: Stage, classes: Classes, folder: Path, **options: Any
 ) -> tuple[Method, History]:
@@ -216,7 +155,7 @@ def _select(
     classes, _, outcomes = _candidates(experiment, stage, raw)
     source = ClipSource(dataset, stage.judge, classes, experiment.modality)
     if not done.exists():
-        judge = _Judge(source, classes, experiment.resolved_recipe(), best) if len(source) else None
+        judge = Judge(source, classes, experiment.resolved_recipe(), best) if len(source) else None
         _, history = _train(experiment, dataset, stage, classes, folder, judge=judge, progress=progress)
         save_json(done, {"chosen": _choice(history, stage, source, classes, best), "history": asdict(history)})
     record = json.loads(done.read_text())
@@ -255,7 +194,7 @@ def _retrain(
     source = ClipSource(dataset, stage.judge, classes, experiment.modality)
     best = folder / "oracle.safetensors"
     if experiment.select == "oracle" and len(source):
-        judge = _Judge(source, classes, experiment.resolved_recipe(), best)
+        judge = Judge(source, classes, experiment.resolved_recipe(), best)
         model, history = _train(experiment, dataset, stage, classes, folder, judge=judge, progress=progress)
         weights = {k.removeprefix("weights/"): v for k, v in load_file(best).items() if k.startswith("weights/")}
         model.load_state_dict(weights)
