@@ -57,7 +57,7 @@ class Devise(Method):
         "default": Preset(
             Config(),
             Recipe(epochs=12, passes_per_epoch=5, batch_size=64, lr=1e-3, beta_grid="exact"),
-            "small own datasets; chosen on the rendered world's validation folds",
+            "ours, for small own datasets; not tuned",
         ),
         "ucf-cls": _published(0.2, True),
         "activitynet-cls": _published(0.2, True),
