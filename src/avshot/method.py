@@ -11,10 +11,11 @@ import dataclasses
 import importlib
 import pkgutil
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar, get_type_hints
 
+import torch
 from torch import Tensor, nn
 
 from avshot.metrics import BETA_GRIDS
@@ -29,17 +30,23 @@ class Needs:
 
     Attributes:
         texts: How many text encoders it joins (ClipClap: 2). `Classes.text` must hold exactly that many.
+        fewer_texts: It also works with fewer of them, at least one.
         temporal: It uses the order of time steps; False means it reads `Features.pooled()`.
         negatives: `Batch.negative` must be there.
-        open_vocabulary: It can score classes it was not trained on.
+        open_vocabulary: It can score classes that neither training nor `Method.adapt` has shown it.
         missing_modality: It can score a clip that has only one modality; its docstring says how.
     """
 
     texts: int = 1
+    fewer_texts: bool = False
     temporal: bool = False
     negatives: bool = False
     open_vocabulary: bool = True
     missing_modality: bool = True
+
+    def accepts(self, texts: int) -> bool:
+        """Whether so many text encoders suit it."""
+        return texts == self.texts or (self.fewer_texts and 1 <= texts < self.texts)
 
 
 @dataclass(frozen=True)
@@ -119,17 +126,33 @@ class Recipe:
 
 
 @dataclass(frozen=True)
+class Turn:
+    """One player of a phase: parameters with an optimiser of their own, and what they minimise.
+
+    Attributes:
+        parameters: Prefixes of the parameter names that train; empty = all.
+        terms: Names of the terms of `Method.loss` that it minimises; empty = all.
+        steps: Batches in a row before the next player's turn.
+    """
+
+    parameters: tuple[str, ...] = ()
+    terms: tuple[str, ...] = ()
+    steps: int = 1
+
+
+@dataclass(frozen=True)
 class Phase:
-    """A stretch of training with its own trainable parameters (GANs and curricula have several).
+    """A stretch of training.
 
     Attributes:
         name: Shown in the log.
-        parameters: Prefixes of the parameter names that train; empty = all.
+        turns: Who trains. Several players alternate, batch by batch (a critic and a generator), each with its own
+            optimiser of the recipe's settings.
         share: Fraction of the recipe's epochs.
     """
 
     name: str = "all"
-    parameters: tuple[str, ...] = ()
+    turns: tuple[Turn, ...] = (Turn(),)
     share: float = 1.0
 
 
@@ -143,7 +166,7 @@ class Preset:
 
 
 class Method(nn.Module, ABC):
-    """Base class of all methods: two functions and three class attributes.
+    """Base class of all methods: `loss`, `score`, and a few facts as class attributes.
 
     Subclasses are final: variants are `Config` values or new files. They take `(config, inputs)`.
 
@@ -167,7 +190,7 @@ class Method(nn.Module, ABC):
 
     def __init__(self, config: Any, inputs: Inputs) -> None:
         super().__init__()
-        if len(inputs.text) != self.needs.texts:
+        if not self.needs.accepts(len(inputs.text)):
             raise ValueError(
                 f"Method {self.name!r} joins {self.needs.texts} text encoder(s); got {len(inputs.text)} "
                 f"({', '.join(inputs.text)}). Pass that many text encoders."
@@ -175,13 +198,29 @@ class Method(nn.Module, ABC):
         self.config = config
         self.inputs = inputs
 
-    @abstractmethod
     def loss(self, batch: Batch) -> dict[str, Tensor]:
-        """Named scalar loss terms, already weighted; the trainer minimises their sum."""
+        """Named scalar loss terms, already weighted; each turn of a phase minimises the sum of its terms.
+
+        Every method has them except those that learn nothing by gradient (`phases()` is empty).
+        """
+        raise NotImplementedError(f"{self.name} learns nothing by gradient, so it has no loss.")
 
     @abstractmethod
     def score(self, features: Features, classes: Classes) -> Tensor:
         """Scores `[clip, class]`, higher is better, in eval mode independent of the other clips of the batch."""
+
+    def adapt(self, support: Iterable[Batch] | None, classes: Classes) -> None:
+        """Get ready for the candidate `classes`; called after training and before every judgement. Usually nothing.
+
+        For what no gradient step on a batch can do: a solution in closed form, a final classifier on generated
+        features. Torch's global generator is seeded before the call; gradients are on; the method is in eval mode.
+
+        Args:
+            support: All training clips once, in batches without negatives, labelled among `batch.classes`; can be
+                passed through several times. None when they are not at hand (prediction with new names): make do with
+                what was learnt.
+            classes: The candidates that `score` will be asked for, with `seen` set.
+        """
 
     def embeddings(self, features: Features, classes: Classes) -> tuple[Tensor, Tensor] | None:
         """Clips `[clip, dim]` and classes `[class, dim]` in the space they are compared in; None without such a space.
@@ -191,8 +230,18 @@ class Method(nn.Module, ABC):
         return None
 
     def phases(self) -> tuple[Phase, ...]:
-        """Phases of training, in order; one that trains everything unless overridden."""
+        """Phases of training, in order; one that trains everything unless overridden. Empty: nothing by gradient."""
         return (Phase(),)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are; the CPU for a method without any."""
+        return next((tensor.device for tensor in (*self.parameters(), *self.buffers())), torch.device("cpu"))
+
+    @classmethod
+    def adapts(cls) -> bool:
+        """Whether `adapt` does anything."""
+        return cls.adapt is not Method.adapt
 
 
 M = TypeVar("M", bound=type[Method])
