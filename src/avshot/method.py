@@ -176,6 +176,8 @@ class Method(nn.Module, ABC):
         presets: Named settings; `"default"` suits own videos, the others are published ones.
         paper: Authors, title, venue, year, link.
         frozen: Prefixes of parameter names that no phase trains.
+        released: Fields of `Config` that restore what the authors' program does where ours departs from it; applied
+            when an experiment asks for `legacy`.
     """
 
     needs: ClassVar[Needs] = Needs()
@@ -184,6 +186,7 @@ class Method(nn.Module, ABC):
     paper: ClassVar[str]
     name: ClassVar[str]
     frozen: ClassVar[tuple[str, ...]] = ()
+    released: ClassVar[Mapping[str, Any]] = {}
 
     config: Any
     inputs: Inputs
