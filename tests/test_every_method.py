@@ -12,7 +12,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from avshot.method import Inputs, create_method, get_method, get_preset, list_methods, replace_fields
+from avshot.method import Inputs, Recipe, create_method, get_method, get_preset, list_methods, replace_fields
+from avshot.players import Players
 from avshot.types import Batch, Classes, Features
 
 METHODS = list_methods()
@@ -84,15 +85,23 @@ def build(name, seed=0, **overrides):
     return create_method(name, Inputs(AUDIO, VISUAL, task.classes.dims), **overrides)
 
 
-def in_phase(model, phase):
-    """Parameters that train in `phase`, as the trainer chooses them."""
-    return [
-        (name, parameter)
-        for name, parameter in model.named_parameters()
-        if parameter.requires_grad
-        and (not phase.parameters or name.startswith(phase.parameters))
-        and not name.startswith(model.frozen)
-    ]
+def support(name, size=120):
+    """All training clips in batches, as the trainer hands them to `adapt`."""
+    task, labels = task_of(name), torch.arange(size) % 12
+    return [Batch(task.clips(labels[i : i + 40], 50 + i), labels[i : i + 40], seen_classes(task)) for i in (0, 40, 80)]
+
+
+def turns_of(model):
+    """Every turn of every phase with its parameters, as the trainer chooses them."""
+    for phase in model.phases():
+        assert phase.turns
+        for turn, chosen in zip(phase.turns, Players(model, phase, Recipe()).chosen, strict=True):
+            yield phase, turn, chosen
+
+
+def learns(name):
+    """Whether a method learns by gradient."""
+    return bool(build(name).phases())
 
 
 @functools.cache
@@ -102,14 +111,12 @@ def trained(name):
     model, steps = build(name).train(), 60
     torch.manual_seed(0)
     for phase in model.phases():
-        parameters = [parameter for _, parameter in in_phase(model, phase)]
-        optimiser = torch.optim.Adam(parameters, lr=3e-3)
-        for step in range(max(1, round(steps * phase.share))):
-            loss = sum(model.loss(make_batch(name, size=36, seed=100 + step)).values())
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-    return model.eval()
+        players = Players(model, phase, Recipe(lr=3e-3))
+        for step in range(max(1, round(steps * phase.share)) * len(players.order)):
+            players.step(make_batch(name, size=36, seed=100 + step), step)
+    model.eval()
+    model.adapt(support(name), task_of(name).classes)
+    return model
 
 
 # --- the contract -----------------------------------------------------------------------------------------------------
@@ -117,24 +124,31 @@ def trained(name):
 
 @every_method
 def test_loss_terms_are_named_finite_scalars(name):
-    terms = build(name).train().loss(make_batch(name))
+    model = build(name).train()
+    if not learns(name):
+        with pytest.raises(NotImplementedError, match=name):
+            model.loss(make_batch(name))
+        return
+    terms = model.loss(make_batch(name))
     assert terms
     for term, value in terms.items():
         assert re.fullmatch(r"[a-z][a-z0-9_]*", term)
         assert value.shape == ()
         assert value.isfinite()
     assert any(value.requires_grad for value in terms.values())
+    for phase in model.phases():
+        named = [term for turn in phase.turns for term in turn.terms]
+        assert set(named) <= set(terms), "a turn names a term that the loss lacks"
 
 
 @every_method
 def test_every_parameter_of_a_phase_gets_a_gradient(name):
     model = build(name).train()
-    for phase in model.phases():
+    for phase, turn, parameters in turns_of(model):
         model.zero_grad(set_to_none=True)
-        sum(model.loss(make_batch(name)).values()).backward()
-        parameters = in_phase(model, phase)
-        assert parameters, f"phase {phase.name} trains nothing"
-        for key, parameter in parameters:
+        terms = model.loss(make_batch(name))
+        sum(value for term, value in terms.items() if not turn.terms or term in turn.terms).backward()
+        for key, parameter in parameters.items():
             assert parameter.grad is not None, f"{key} gets no gradient in phase {phase.name}"
             assert parameter.grad.isfinite().all(), key
             # A bias before batch normalisation has a gradient of rounding errors alone; a matrix never has.
@@ -195,7 +209,8 @@ def test_saved_and_loaded_weights_give_equal_scores(name, tmp_path):
     task, model, features = task_of(name), trained(name), make_batch(name).features
     save_file({key: value.contiguous() for key, value in model.state_dict().items()}, tmp_path / "weights.safetensors")
     other = build(name, seed=1).eval()
-    assert not torch.equal(other.score(features, task.classes), model.score(features, task.classes))
+    if model.needs.open_vocabulary and learns(name):
+        assert not torch.equal(other.score(features, task.classes), model.score(features, task.classes))
     other.load_state_dict(load_file(tmp_path / "weights.safetensors"))
     assert torch.equal(other.score(features, task.classes), model.score(features, task.classes))
 
@@ -221,7 +236,7 @@ def test_every_preset_builds_and_names_its_source(name):
         assert isinstance(preset.config, cls.Config)
         model = create_method(name, Inputs(AUDIO, VISUAL, task.classes.dims), preset=key)
         assert model.config == preset.config
-        assert sum(parameter.numel() for parameter in model.parameters()) > 0
+        assert sum(parameter.numel() for parameter in model.parameters()) > 0 or not learns(name)
     with pytest.raises(ValueError, match="presets: default"):
         get_preset(name, "nonsense")
 
@@ -249,7 +264,7 @@ def test_it_learns_seen_classes(name):
 
 @every_method
 def test_it_recognises_unseen_classes(name):
-    if not get_method(name).needs.open_vocabulary:
+    if not get_method(name).needs.open_vocabulary and not get_method(name).adapts():
         pytest.skip(f"{name} scores a fixed list of classes")
     assert accuracy(name, 12, 16, clips_per_class=25) > 0.45  # chance 0.25, standard deviation 0.04
 
@@ -276,8 +291,8 @@ def test_a_missing_modality_scores_or_is_refused(name, modality):
 @pytest.mark.parametrize("modality", ["audio", "visual"])
 def test_it_trains_where_a_modality_is_missing(name, modality):
     model, batch = build(name).train(), make_batch(name)
-    if not model.needs.missing_modality:
-        pytest.skip(f"{name} needs both modalities")
+    if not model.needs.missing_modality or not learns(name):
+        pytest.skip(f"{name} needs both modalities, or nothing to train")
     some = Features.cat([batch.features[:1], batch.features[1:].only(modality)])
     for features in (some, batch.features.only(modality)):
         negative = None if batch.negative is None else replace(batch.negative, features=features)
@@ -288,6 +303,32 @@ def test_it_trains_where_a_modality_is_missing(name, modality):
         gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
         assert gradients
         assert all(gradient.isfinite().all() for gradient in gradients)
+
+
+@pytest.mark.parametrize("name", [name for name in METHODS if get_method(name).adapts()])
+def test_adapting_repeats_and_goes_back(name):
+    task, model, features = task_of(name), build(name).eval(), make_batch(name).features
+    model.load_state_dict(trained(name).state_dict())
+    found = []
+    for candidates in (task.classes, task.classes.select(task.classes.names[:14]), task.classes):
+        torch.manual_seed(0)
+        model.adapt(support(name), candidates)
+        with torch.no_grad():
+            found.append(model.score(features, candidates))
+    assert found[1].shape == (24, 14)
+    torch.testing.assert_close(found[2], found[0])
+    assert not model.training
+    torch.manual_seed(0)
+    model.adapt(None, task.classes)  # prediction with typed names has no clips
+    with torch.no_grad():
+        assert model.score(features, task.classes).isfinite().all()
+
+
+@every_method
+def test_released_behaviour_is_of_its_config(name):
+    cls = get_method(name)
+    config = cls.presets["default"].config
+    assert not cls.released or replace_fields(config, cls.released) != config
 
 
 @every_method

@@ -18,6 +18,7 @@ LAYERS = (
     {"nn", "method", "features"},
     {"official_weights", "data"},
     {"methods", "classes"},  # classes read released word vectors with the restricted unpickler of data
+    {"players"},
     {"train"},
     {"tasks"},
     {"run"},

@@ -23,7 +23,7 @@ def score_clips(model: Method, source: ClipSource, classes: Classes, view: str =
 
     `view` is the modality to go by where a clip has it (see `Recipe.views`).
     """
-    device = next(model.parameters()).device
+    device = model.device
     classes, was_training = classes.to(device), model.training
     model.eval()
     parts = [

@@ -13,6 +13,7 @@ import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, ClassVar, TypeVar, get_type_hints
 
 import torch
@@ -239,7 +240,7 @@ class Method(nn.Module, ABC):
     @property
     def device(self) -> torch.device:
         """Where the weights are; the CPU for a method without any."""
-        return next((tensor.device for tensor in (*self.parameters(), *self.buffers())), torch.device("cpu"))
+        return next((tensor.device for tensor in chain(self.parameters(), self.buffers())), torch.device("cpu"))
 
     @classmethod
     def adapts(cls) -> bool:

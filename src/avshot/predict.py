@@ -86,6 +86,7 @@ class Predictor:
         self.model: Method = run.method(device)
         self._known = run.classes()
         self._named: tuple[tuple[str, ...], Classes] | None = None
+        self._adapted = False  # to names that were not candidates of the Run
 
     def classes(self, names: Sequence[str] | None = None) -> Classes:
         """Candidate classes `names`, in that order and spelling; None takes the Run's own.
@@ -98,13 +99,29 @@ class Predictor:
             ValueError: No names, a name given twice, or a class that this Run cannot embed.
         """
         if names is None:
+            self._adapt(self._known, back=True)
             return self._known
         if isinstance(names, str):
             raise ValueError(f"Got the text {names!r} as class names; pass a list of names.")
         wanted = tuple(" ".join(name.split()) for name in names)
         if self._named is None or self._named[0] != wanted:
             self._named = (wanted, self._embedded(wanted))
+        self._adapt(self._named[1], back=False)
         return self._named[1]
+
+    def _adapt(self, candidates: Classes, *, back: bool) -> None:
+        """Prepare a method that scores nothing but the candidates it has adapted to.
+
+        Names typed by a person are learnt from what the method kept, without clips; `back` restores the Run's own.
+        """
+        if self.model.needs.open_vocabulary or not self.model.adapts() or (back and not self._adapted):
+            return
+        if back:
+            self.model = self.run.method(self.device)
+        else:
+            torch.manual_seed(self.run.experiment.seed)
+            self.model.adapt(None, candidates.to(self.device))
+        self._adapted = not back
 
     def _embedded(self, wanted: tuple[str, ...]) -> Classes:
         if not wanted or not all(wanted):
@@ -131,7 +148,7 @@ class Predictor:
         from avshot.classes.optimise import optimise_classes
 
         experiment, known = self.run.experiment, self._known
-        if not self.model.needs.open_vocabulary:
+        if not self.model.needs.open_vocabulary and not self.model.adapts():
             raise ValueError(f"Method {experiment.method!r} knows only its own {len(known)} classes, not {new[0]!r}.")
         embedded = embed_classes(new, experiment.text, phrases=self._texts(new))
         if embedded.dims != known.dims:

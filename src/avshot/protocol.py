@@ -77,6 +77,8 @@ def run(
         return load_run(folder)
     started = time.time()
     dataset = load_dataset(experiment.dataset) if dataset is None else dataset
+    if not get_method(experiment.method).needs.temporal:
+        dataset = dataset.averaged
     first, second = stages(dataset)
     raw = class_embeddings(dataset, experiment, tuple(dict.fromkeys(first.candidates + second.candidates)))
     chosen, val = _select(experiment, dataset, first, raw, folder, progress)
@@ -88,8 +90,10 @@ def run(
 def class_embeddings(dataset: Dataset, experiment: Experiment, names: tuple[str, ...]) -> Classes:
     """Class embeddings of `names` as the text encoders (or the dataset's own vectors) give them."""
     if dataset.text:
-        rows = torch.tensor([dataset.names.index(name) for name in names])
-        text = {encoder: vectors[rows] for encoder, vectors in dataset.text.items()}
+        wanted = [name for name in experiment.text if name in dataset.text] or list(dataset.text)
+        place = {name: i for i, name in enumerate(dataset.names)}
+        rows = torch.tensor([place[name] for name in names])
+        text = {encoder: dataset.text[encoder][rows] for encoder in wanted}
         return Classes(names, text, torch.zeros(len(names), dtype=torch.bool))
     spoken = {name: dataset.phrases.get(name, name) for name in names}
     texts = phrases(tuple(spoken.values()), prompts=experiment.prompts, descriptions=experiment.descriptions)
@@ -142,7 +146,14 @@ def _train(
     checkpoint = folder / f"{stage.name}.checkpoint"
     seed = int(np.random.SeedSequence([experiment.seed, int(stage.name[-1])]).generate_state(1)[0])
     history = train(
-        model, source, experiment.resolved_recipe(), seed=seed, checkpoint=checkpoint, progress=tell, **options
+        model,
+        source,
+        experiment.resolved_recipe(),
+        seed=seed,
+        candidates=classes,
+        checkpoint=checkpoint,
+        progress=tell,
+        **options,
     )
     return model, history
 
@@ -277,7 +288,7 @@ def _familiar(dataset: Dataset, stage: Stage, modality: str) -> dict[str, Tensor
 @torch.inference_mode()
 def _embeddings(model: Method, part: _Part, view: str) -> dict[str, Tensor]:
     """Pooled inputs of the judged clips, and clip and class embeddings where the method has a joint space."""
-    device, rows = next(model.parameters()).device, []
+    device, rows = model.device, []
     classes = part.classes.to(device)
     for i in range(0, len(part.source), SCORING_BATCH):
         features = part.source.features(slice(i, i + SCORING_BATCH))

@@ -46,11 +46,14 @@ class Experiment(BaseModel):
         preset: Preset of the method.
         config: Changes to the preset's `Config`.
         recipe: Changes to the preset's `Recipe`.
-        text: Text encoders, in the order the method joins them. Ignored where the dataset ships class vectors.
+        text: Text encoders, in the order the method joins them. Where the dataset ships class vectors, those of its
+            own that are named here, or all of them if none is.
         prompts: Prompt ensemble, or "name".
         descriptions: CSV with descriptions of the classes, or None.
         optimise_classes: Class-embedding optimisation on or off; None takes the recipe's choice.
         optimise: Changes to `OptimiseConfig`.
+        legacy: Do as the authors' program does where ours departs from it (`Method.released`). How class vectors are
+            joined is the dataset's business: `official:...&legacy=true`.
         modality: What the method gets to see.
         seed: Decides initial weights, draws and dropout.
         task: Only "gzsl" for now.
@@ -70,6 +73,7 @@ class Experiment(BaseModel):
     descriptions: str | None = None
     optimise_classes: bool | None = None
     optimise: dict[str, Any] = Field(default_factory=dict)
+    legacy: bool = False
     modality: Literal["both", "audio", "visual"] = "both"
     seed: int = 0
     task: Literal["gzsl"] = "gzsl"
@@ -78,7 +82,8 @@ class Experiment(BaseModel):
 
     def resolved_config(self) -> Any:
         """The method's `Config` after preset and changes."""
-        return replace_fields(get_preset(self.method, self.preset).config, self.config)
+        released = get_method(self.method).released if self.legacy else {}
+        return replace_fields(get_preset(self.method, self.preset).config, {**released, **self.config})
 
     def resolved_recipe(self) -> Recipe:
         """The `Recipe` after preset and changes."""
@@ -97,6 +102,8 @@ class Experiment(BaseModel):
         if self.optimise_classes is not None:
             parts.append("ceo" if self.optimise_classes else "no-ceo")
         parts += [f"{k}={v}" for k, v in {**self.config, **self.recipe, **self.optimise}.items()]
+        if self.legacy:
+            parts.append("legacy")
         if self.modality != "both":
             parts.append(self.modality)
         if self.select != "val":

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -22,10 +22,10 @@ from torch import Tensor
 from avshot.data.dataset import Dataset
 from avshot.data.sampling import BalancedSampler
 from avshot.method import Method, Phase, Recipe
+from avshot.players import Players
 from avshot.types import Batch, Classes, Features
 
-PLATEAU_PATIENCE, PLATEAU_FACTOR = 3, 0.1  # AVCA, TCaF and ClipClap code
-WARM_UP = 0.05  # share of all steps, for the cosine schedule
+PLATEAU_PATIENCE = 3  # AVCA, TCaF and ClipClap code
 
 
 class ClipSource:
@@ -54,6 +54,21 @@ class ClipSource:
     def batch(self, positions: Tensor) -> Batch:
         """The clips at `positions` as a batch without negatives."""
         return Batch(self.features(positions), self.labels[positions], self.classes)
+
+    def once(self, device: torch.device, size: int = 256) -> Passes:
+        """All clips in order, as batches on `device`; can be passed through several times."""
+        return Passes(self, device, size)
+
+
+class Passes:
+    """All clips of a source in order, as batches without negatives: what `Method.adapt` learns from."""
+
+    def __init__(self, source: ClipSource, device: torch.device, size: int) -> None:
+        self.source, self.device, self.size = source, device, size
+
+    def __iter__(self) -> Iterator[Batch]:
+        for i in range(0, len(self.source), self.size):
+            yield self.source.batch(torch.arange(i, min(i + self.size, len(self.source)))).to(self.device)
 
 
 @dataclass(frozen=True)
@@ -102,6 +117,7 @@ def train(
     seed: int,
     epochs: int | None = None,
     judge: Judge | None = None,
+    candidates: Classes | None = None,
     drops: Sequence[int] | None = None,
     checkpoint: Path | None = None,
     progress: Progress | None = None,
@@ -116,6 +132,8 @@ def train(
         epochs: How many to run; None runs `recipe.epochs`. Schedules always span `recipe.epochs`, so fewer epochs are
             a prefix of the full training.
         judge: Called in eval mode after each epoch.
+        candidates: Classes that the method is to be judged on; it adapts to them before the judge sees it and at the
+            end. None = it is not judged on any.
         drops: Epochs after which to cut the learning rate (stage 2 replays those of stage 1). None lets the plateau
             rule decide from the judge.
         checkpoint: File to resume from and to write after each epoch.
@@ -128,39 +146,41 @@ def train(
         ValueError: The loss became NaN or infinite, or the checkpoint is of another training.
     """
     total = recipe.epochs if epochs is None else epochs
-    device = next(method.parameters()).device
-    sampler, classes = BalancedSampler(source.labels), source.classes.to(device)
-    batches = recipe.batches(len(source))
-    history, optimiser, phase = History(), None, None
+    phases = method.phases()
+    total = total if phases else 1  # what learns nothing by gradient is ready after one look
+    sampler, classes = BalancedSampler(source.labels), source.classes.to(method.device)
+    history, players, phase = History(), Players(method, None, recipe), None
     state = _load(checkpoint, seed, recipe) if checkpoint is not None and checkpoint.exists() else None
     if state is not None:
         history = state.history
         method.load_state_dict(state.weights)
     for epoch in range(len(history.losses), total):
-        if phase != _phase_of(method, epoch, recipe.epochs):
-            phase = _phase_of(method, epoch, recipe.epochs)
-            optimiser = _optimiser(method, phase, recipe)
-            if state is not None and phase == _phase_of(method, epoch - 1, recipe.epochs):
-                _restore_optimiser(optimiser, state.optimiser, device)
-        assert optimiser is not None
+        if phase is None or phase != _phase_of(phases, epoch, recipe.epochs):
+            phase = _phase_of(phases, epoch, recipe.epochs)
+            players = Players(method, phase, recipe)
+            if state is not None and phase == _phase_of(phases, epoch - 1, recipe.epochs):
+                players.restore(state.optimiser)
         state = None
         seeded = _seed_epoch(seed, epoch)
         method.train()
         sums: dict[str, float] = {}
+        batches = recipe.batches(len(source)) if phases else 0
         for step in range(batches):
             batch = _draw(source, sampler, recipe.batch_size, seeded, method.needs.negatives)
-            batch = Batch(batch.features, batch.labels, classes, batch.negative).to(device)
-            _set_rate(optimiser, recipe, epoch + (step + 1) / batches, drops if drops is not None else history.drops)
-            terms = _step(method, batch, optimiser, recipe.clip_norm)
-            for name, value in terms.items():
+            batch = Batch(batch.features, batch.labels, classes, batch.negative).to(method.device)
+            players.set_rate(epoch + (step + 1) / batches, drops if drops is not None else history.drops)
+            for name, value in players.step(batch, epoch * batches + step).items():
                 sums[name] = sums.get(name, 0.0) + value / batches
         if not all(math.isfinite(v) for v in sums.values()):
             raise ValueError(f"Epoch {epoch + 1}: the loss is not finite ({sums}). Lower the learning rate or clip.")
         history.losses.append(sums)
+        method.eval()
+        if candidates is not None and (judge is not None or epoch + 1 == total):
+            method.adapt(source.once(method.device), candidates.to(method.device))
         if judge is not None:
             _judge(method, judge, history, recipe, epoch)
         if checkpoint is not None:
-            _save(checkpoint, method, optimiser, history, seed, recipe)
+            _save(checkpoint, method, players, history, seed, recipe)
         if progress is not None:
             progress(epoch + 1, total, sums | ({"score": history.scores[-1]} if history.scores else {}))
     method.eval()
@@ -183,17 +203,6 @@ def _draw(
     return Batch(batch.features, batch.labels, batch.classes, source.batch(sampler.negatives(batch.labels, generator)))
 
 
-def _step(method: Method, batch: Batch, optimiser: torch.optim.Optimizer, clip_norm: float | None) -> dict[str, float]:
-    terms = method.loss(batch)
-    loss = torch.stack(list(terms.values())).sum()
-    optimiser.zero_grad(set_to_none=True)
-    loss.backward()
-    if clip_norm is not None:
-        torch.nn.utils.clip_grad_norm_(method.parameters(), clip_norm)
-    optimiser.step()
-    return {name: float(value.detach()) for name, value in terms.items()}
-
-
 def _judge(method: Method, judge: Judge, history: History, recipe: Recipe, epoch: int) -> None:
     method.eval()
     with torch.inference_mode():
@@ -208,33 +217,13 @@ def _judge(method: Method, judge: Judge, history: History, recipe: Recipe, epoch
         history.drops.append(epoch)
 
 
-def _phase_of(method: Method, epoch: int, epochs: int) -> Phase:
-    phases, passed = method.phases(), 0.0
+def _phase_of(phases: Sequence[Phase], epoch: int, epochs: int) -> Phase | None:
+    passed = 0.0
     for phase in phases:
         passed += phase.share
         if epoch < round(passed * epochs):
             return phase
-    return phases[-1]
-
-
-def _optimiser(method: Method, phase: Phase, recipe: Recipe) -> torch.optim.Optimizer:
-    chosen = []
-    for name, parameter in method.named_parameters():
-        trains = not phase.parameters or name.startswith(phase.parameters)
-        parameter.requires_grad_(trains and not name.startswith(method.frozen))
-        if parameter.requires_grad:
-            chosen.append(parameter)
-    return torch.optim.Adam(chosen, lr=recipe.lr, betas=recipe.betas, weight_decay=recipe.weight_decay)
-
-
-def _set_rate(optimiser: torch.optim.Optimizer, recipe: Recipe, passed: float, drops: Sequence[int]) -> None:
-    """Learning rate of the step that ends at `passed` epochs, a fraction counted from the start of training."""
-    rate = recipe.lr * PLATEAU_FACTOR ** sum(1 for drop in drops if drop + 1 < passed)
-    if recipe.schedule == "cosine":
-        done = passed / recipe.epochs
-        rate *= min(1.0, done / WARM_UP) * 0.5 * (1 + math.cos(math.pi * max(0.0, done - WARM_UP)))
-    for group in optimiser.param_groups:
-        group["lr"] = rate
+    return phases[-1] if phases else None
 
 
 # --- checkpoint: one safetensors file with weights, Adam's state and the history ------------------------------------
@@ -247,13 +236,9 @@ class _State:
     history: History
 
 
-def _save(
-    path: Path, method: Method, optimiser: torch.optim.Optimizer, history: History, seed: int, recipe: Recipe
-) -> None:
+def _save(path: Path, method: Method, players: Players, history: History, seed: int, recipe: Recipe) -> None:
     tensors = {f"weights/{k}": v.detach().cpu().contiguous().clone() for k, v in method.state_dict().items()}
-    for i, values in optimiser.state_dict()["state"].items():
-        for key, value in values.items():
-            tensors[f"optimiser/{i}/{key}"] = value.detach().cpu().contiguous().clone()
+    tensors |= {f"optimiser/{key}": value for key, value in players.state().items()}
     meta = {"history": asdict(history), "seed": seed, "recipe": asdict(recipe)}
     partial = path.with_suffix(".partial")
     save_file(tensors, partial, metadata={"avshot": json.dumps(meta)})
@@ -271,13 +256,3 @@ def _load(path: Path, seed: int, recipe: Recipe) -> _State:
         return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
     return _State(part("weights/"), part("optimiser/"), History(**meta["history"]))
-
-
-def _restore_optimiser(optimiser: torch.optim.Optimizer, saved: dict[str, Tensor], device: torch.device) -> None:
-    content = optimiser.state_dict()
-    state: dict[int, dict[str, Tensor]] = {}
-    for key, value in saved.items():
-        i, name = key.split("/")
-        state.setdefault(int(i), {})[name] = value if name == "step" else value.to(device)
-    content["state"] = state
-    optimiser.load_state_dict(content)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -17,7 +17,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from avshot.data.sources import FeatureSource, MemoryFeatures, as_indices, first_few
+from avshot.data.sources import AveragedFeatures, FeatureSource, MemoryFeatures, as_indices, first_few
 from avshot.types import Clip, Features
 
 __all__ = ["FOLDS", "Dataset", "FeatureSource", "MemoryFeatures", "load_dataset"]
@@ -109,6 +109,15 @@ class Dataset:
             clip = self.clips[int(as_indices(indices)[rows < 0][0])]
             raise ValueError(f"Clip {clip.id!r} has no features in dataset {self.name!r}; run `avshot extract` again.")
         return self.features.gather(rows)
+
+    @cached_property
+    def averaged(self) -> Dataset:
+        """The same dataset with features averaged over time, read once and held in memory."""
+        if self.features is None:
+            return self
+        other = replace(self, features=AveragedFeatures(self.features))
+        object.__setattr__(other, "missing", self.missing)
+        return other
 
     def classes_of(self, fold: str) -> tuple[str, ...]:
         """Classes of `fold` in the order of `names`: its class list where there is one, else those with clips."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -11,6 +12,8 @@ import torch
 from numpy.typing import ArrayLike
 
 from avshot.types import Features
+
+_CHUNK = 256  # clips averaged at a time
 
 
 @runtime_checkable
@@ -87,3 +90,36 @@ def first_few(items: Iterable[str], count: int = 5) -> str:
     if len(found) <= count:
         return ", ".join(found)
     return f"{', '.join(found[:count])}, ..."
+
+
+class AveragedFeatures:
+    """The averages over time of another source, held in memory: all clips are read once, at the first use.
+
+    For methods that look at averages only. Takes 4 bytes a number: 1.6 GB for 94,000 clips of 128 + 4096 numbers.
+
+    Args:
+        source: Where the sequences are.
+    """
+
+    def __init__(self, source: FeatureSource) -> None:
+        self._source = source
+        self.ids, self.spec = source.ids, source.spec
+        self.status: Mapping[str, str] = getattr(source, "status", {})
+
+    @property
+    def dims(self) -> tuple[int, int]:
+        """Width of the audio and of the visual features."""
+        return self._source.dims
+
+    def gather(self, rows: ArrayLike) -> Features:
+        """Averages of `rows` (integers `[clip]`), in that order: one time step, masked where a modality is missing."""
+        return self._kept[torch.from_numpy(as_indices(rows))]
+
+    @cached_property
+    def _kept(self) -> Features:
+        parts = []
+        for start in range(0, len(self.ids), _CHUNK):
+            part = self._source.gather(np.arange(start, min(start + _CHUNK, len(self.ids))))
+            means = Features.averaged(*part.pooled())
+            parts.append(replace(means, audio_mask=part.has_audio[:, None], visual_mask=part.has_visual[:, None]))
+        return Features.cat(parts)
