@@ -33,30 +33,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from avshot.method import Inputs, Method, Needs, Preset, Recipe, method, replace_fields
+from avshot.method import Inputs, Needs, Preset, Recipe, method, replace_fields
 from avshot.nn.fusion import FusionConfig, TemporalFusion
 from avshot.nn.fusion_weights import FUSION_NAMES, fusion_sizes, shape_of, without_copies
-from avshot.nn.mlp import EmbNet1, EmbNet2
+from avshot.nn.tcaf_heads import HeadsConfig, TcafHeads
 from avshot.official_weights import fill
-from avshot.types import Batch, Classes, Features
+from avshot.types import Features
 
 
 @dataclass(frozen=True)
-class Config(FusionConfig):
+class Config(HeadsConfig, FusionConfig):
     """Settings of `tcaf`: those of the fusion, and of the matching to class embeddings."""
-
-    dim_out: int = 64  # width of the common space; thesis d_out
-    decoder_hidden: int = 512  # hidden width of O_proj and D_o; thesis d_fhidd
-    dropout_output: float = 0.1  # in O_proj and D_o; thesis drop_proj_o
-    dropout_text: float = 0.1  # in W_proj and D_w; thesis drop_proj_w
-    project_per_clip: bool = True  # run W_proj a second time over the clips' words (authors); False: only over classes
-    cross_entropy: float = 1.0  # weight of l_ce; 0 removes it (thesis Table 3.2)
-    regression: float = 1.0  # weight of l_reg
-    reconstruction: float = 1.0  # weight of l_rec; 0 removes it (thesis Table 3.2)
 
 
 _Config = Config  # for annotations inside the class, whose attribute `Config` hides the name
@@ -76,7 +65,7 @@ _LONG = {"train_visual_steps": 60, "test_visual_steps": 300}  # ActivityNet's "f
 
 
 @method
-class Tcaf(Method):
+class Tcaf(TcafHeads):
     """Temporal cross-modal attention, projected beside the class embeddings."""
 
     needs = Needs(texts=1, temporal=True)
@@ -153,53 +142,12 @@ class Tcaf(Method):
 
     def __init__(self, config: _Config, inputs: Inputs) -> None:
         super().__init__(config, inputs)
-        text, out, hidden = inputs.text_dim, config.dim_out, config.decoder_hidden
         self.fusion = TemporalFusion(config, inputs.audio, inputs.visual)
-        self.project_output = EmbNet2(config.dim, hidden, out, dropout=config.dropout_output)
-        self.project_text = EmbNet1(text, out, dropout=config.dropout_text)
-        self.decode_output = EmbNet2(out, hidden, text, dropout=config.dropout_output)
-        self.decode_text = EmbNet1(out, text, dropout=config.dropout_text)
+        self.add_heads(config, config.dim, inputs)
 
-    def embed(self, features: Features) -> Tensor:
-        """Clips in the common space, theta_o: `[clip, dim_out]`, never negative."""
-        return self.project_output(self.fusion(features).clip)
-
-    def embed_classes(self, classes: Classes) -> Tensor:
-        """Classes in the common space, theta_w: `[class, dim_out]`, never negative."""
-        (text,) = classes.text.values()
-        return self.project_text(text)
-
-    def loss(self, batch: Batch) -> dict[str, Tensor]:
-        """Thesis eq. 3.15: `cross_entropy` (3.16), `regression` (3.17), `reconstruction` (3.18).
-
-        The squared errors are means over elements, as in the authors' code; the thesis prints sums over dimensions.
-        """
-        config = self.config
-        (text,) = batch.classes.text.values()
-        word = text[batch.labels]
-        theta_o = self.embed(batch.features)
-        theta_all = self.project_text(text)
-        theta_w = self.project_text(word) if config.project_per_clip else theta_all[batch.labels]
-        terms = {
-            "cross_entropy": (config.cross_entropy, F.cross_entropy(theta_o @ theta_all.T, batch.labels)),
-            "regression": (config.regression, F.mse_loss(theta_o, theta_w)),
-            "reconstruction": (
-                config.reconstruction,
-                F.mse_loss(self.decode_output(theta_o), word) + F.mse_loss(self.decode_text(theta_w), word),
-            ),
-        }
-        return {name: weight * term for name, (weight, term) in terms.items()}
-
-    def embeddings(self, features: Features, classes: Classes) -> tuple[Tensor, Tensor]:
-        """theta_o of the clips and theta_w of the classes."""
-        return self.embed(features), self.embed_classes(classes)
-
-    def score(self, features: Features, classes: Classes) -> Tensor:
-        """Negative Euclidean distance of theta_o to theta_w of every class (eq. 3.14): `[clip, class]`."""
-        # Not by matrix products, whose rounding depends on how many rows there are.
-        return -torch.cdist(
-            self.embed(features), self.embed_classes(classes), compute_mode="donot_use_mm_for_euclid_dist"
-        )
+    def fused(self, features: Features) -> Tensor:
+        """The output class token, or the pooled tokens without one: `[clip, dim]`."""
+        return self.fusion(features).clip
 
 
 _OFFICIAL = FUSION_NAMES | {

@@ -1,0 +1,143 @@
+"""What happens to audio and visual feature sequences before they are fused: scaling, dense encoders, positions.
+
+`Encoders` and `TokenEncoders` are the lower part of TCaF (see `avshot.nn.fusion`), which its authors put under other
+ways of fusing too: the adapted Perceiver and Attention Fusion (thesis appendix B.1).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from avshot.nn.augment import add_noise, crop_window, drop_modality, drop_steps
+from avshot.nn.mlp import EmbNet2, InputScaling
+from avshot.nn.position import PositionBlock
+from avshot.types import Features
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """Settings of the encoders; defaults: TCaF on UCF-GZSL cls."""
+
+    dim: int = 300  # width of tokens; thesis d_dim
+    encoder_hidden: int = 512  # hidden width of both encoders; thesis d_fhidd, 256 or 128 in the "main" configurations
+    dropout_encoder: float = 0.3  # thesis drop_enc
+    audio_scaling: str = "over255"  # see avshot.nn.mlp.InputScaling; authors "over255", own features "none"
+    visual_scaling: str = "time"  # authors "time" (a slip of theirs that their weights need), own features "none"
+    norm_over_padding: bool = False  # True: padded steps enter the encoders' batch statistics in training (authors)
+    train_visual_steps: int = 0  # longest training clip in visual steps, cropped at random; 0 = no limit
+    test_visual_steps: int = 0  # longest clip in visual steps otherwise, cropped from the centre; 0 = no limit
+    drop_steps: float = 0.0  # share of time steps hidden in training; ours, for small data
+    feature_noise: float = 0.0  # Gaussian noise in training, in deviations of the features; ours, for small data
+    drop_modality: float = 0.0  # share of clips that lose one modality in training; ours, makes each suffice alone
+
+
+@dataclass(frozen=True)
+class TokenConfig(EncoderConfig):
+    """Settings of the encoders with positions."""
+
+    position_dim: int = 64  # width of time and modality vectors; thesis d_pos
+    fourier_scale: float = 10.0  # Hz, deviation of the time frequencies; authors 10, made for steps of 0.64 s and more
+    use_time: bool = True  # False: no time in the position (thesis Table B.1)
+    dropout_position: float = 0.2  # thesis drop_prob,pos
+    index_time_at_inference: bool = False  # True: authors' bug, both modalities get 0, 1, 2, ... as times in testing
+
+
+class Encoders(nn.Module):
+    """Base class of what maps audio and visual sequences to vectors of one width, A_enc and V_enc, step by step.
+
+    Args:
+        config: The settings.
+        audio_dim: Width of the audio features.
+        visual_dim: Width of the visual features.
+
+    Raises:
+        ValueError: A setting is out of range; the message names it.
+    """
+
+    def __init__(self, config: EncoderConfig, audio_dim: int, visual_dim: int) -> None:
+        super().__init__()
+        for name in ("drop_steps", "drop_modality"):
+            share = getattr(config, name)
+            if not 0 <= share < 1:
+                raise ValueError(f"{name} is {share}; expected a share in [0, 1).")
+        self.config = config
+        self.audio_scaling = InputScaling(config.audio_scaling, audio_dim)
+        self.visual_scaling = InputScaling(config.visual_scaling, visual_dim)
+        hidden, dropout = config.encoder_hidden, config.dropout_encoder
+        self.audio_encoder = EmbNet2(audio_dim, hidden, config.dim, dropout=dropout)
+        self.visual_encoder = EmbNet2(visual_dim, hidden, config.dim, dropout=dropout)
+
+    def prepare(self, features: Features) -> Features:
+        """Cut long clips; in training, also hide and disturb what the settings ask for."""
+        config = self.config
+        if not self.training:
+            return crop_window(features, config.test_visual_steps, random=False)
+        features = crop_window(features, config.train_visual_steps, random=True)
+        features = drop_modality(features, config.drop_modality)
+        return add_noise(drop_steps(features, config.drop_steps), config.feature_noise)
+
+    def encode(self, features: Features) -> tuple[Tensor, Tensor]:
+        """Encoded steps phi of prepared features: `[clip, time_a, dim]` and `[clip, time_v, dim]`."""
+        audio = self._encode(self.audio_encoder, self.audio_scaling, features.audio, features.audio_mask)
+        visual = self._encode(self.visual_encoder, self.visual_scaling, features.visual, features.visual_mask)
+        return audio, visual
+
+    def _encode(self, encoder: EmbNet2, scaling: InputScaling, value: Tensor, mask: Tensor) -> Tensor:
+        value = scaling(value, mask)
+        with_padding = self.training and self.config.norm_over_padding
+        return encoder(value, None if with_padding else mask)
+
+
+class TokenEncoders(Encoders):
+    """Base class of what fuses tokens: encoded steps that know their time and modality.
+
+    Args:
+        config: The settings.
+        audio_dim: Width of the audio features.
+        visual_dim: Width of the visual features.
+
+    Raises:
+        ValueError: A setting is out of range; the message names it.
+    """
+
+    config: TokenConfig
+
+    def __init__(self, config: TokenConfig, audio_dim: int, visual_dim: int) -> None:
+        super().__init__(config, audio_dim, visual_dim)
+        if config.position_dim % 2 != 0:
+            raise ValueError(f"position_dim is {config.position_dim}; expected an even number (sines and cosines).")
+        self.position = PositionBlock(
+            config.dim,
+            config.position_dim,
+            scale=config.fourier_scale,
+            dropout=config.dropout_position,
+            use_time=config.use_time,
+        )
+
+    def tokens(self, features: Features) -> tuple[Tensor, Tensor, Tensor]:
+        """Prepare, encode and place a batch.
+
+        Returns:
+            Tokens `[clip, token, dim]`, audio before visual; `[clip, token]` bool, True = real; `[token]` long, 1 for
+            audio and 2 for visual.
+        """
+        features = self.prepare(features)
+        if self.config.index_time_at_inference and not self.training:
+            features = _indexed(features)
+        audio, visual = self.encode(features)
+        audio, visual = self.position(audio, visual, features.audio_time, features.visual_time)
+        mask = torch.cat([features.audio_mask, features.visual_mask], dim=1)
+        modality = torch.tensor([1] * audio.shape[1] + [2] * visual.shape[1], device=mask.device)
+        return torch.cat([audio, visual], dim=1), mask, modality
+
+
+def _indexed(features: Features) -> Features:
+    """Times 0, 1, 2, ... in both modalities."""
+    steps = [
+        torch.arange(time.shape[1], device=time.device, dtype=time.dtype).expand_as(time)
+        for time in (features.audio_time, features.visual_time)
+    ]
+    return replace(features, audio_time=steps[0], visual_time=steps[1])

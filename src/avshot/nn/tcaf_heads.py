@@ -1,0 +1,93 @@
+"""How TCaF matches a fused clip to class embeddings: projections, decoders, losses, distance.
+
+`tcaf`, `perceiver` and `attention_fusion` share it; they differ in what fuses sound and picture. Source: Mercea et al.,
+"Temporal and cross-modal attention for audio-visual zero-shot learning", ECCV 2022, https://arxiv.org/abs/2207.09966
+(thesis sections 3.3.3 and 3.3.4, appendix B.1), and the authors' code (TCAF-GZSL).
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from avshot.method import Inputs, Method
+from avshot.nn.mlp import EmbNet1, EmbNet2
+from avshot.types import Batch, Classes, Features
+
+
+@dataclass(frozen=True)
+class HeadsConfig:
+    """Settings of the matching to class embeddings; methods that use it inherit these fields."""
+
+    dim_out: int = 64  # width of the common space; thesis d_out
+    decoder_hidden: int = 512  # hidden width of O_proj and D_o; thesis d_fhidd
+    dropout_output: float = 0.1  # in O_proj and D_o; thesis drop_proj_o
+    dropout_text: float = 0.1  # in W_proj and D_w; thesis drop_proj_w
+    project_per_clip: bool = True  # run W_proj a second time over the clips' words (authors); False: only over classes
+    cross_entropy: float = 1.0  # weight of l_ce; 0 removes it (thesis Table 3.2)
+    regression: float = 1.0  # weight of l_reg
+    reconstruction: float = 1.0  # weight of l_rec; 0 removes it (thesis Table 3.2)
+
+
+class TcafHeads(Method):
+    """Base class of methods that project a fused clip beside the projected class embeddings, as TCaF does.
+
+    A subclass makes its fusion first, then calls `add_heads`, and says in `fused` what represents a clip.
+    """
+
+    def add_heads(self, config: HeadsConfig, dim: int, inputs: Inputs) -> None:
+        """Make O_proj, W_proj, D_o and D_w for clip vectors `dim` wide."""
+        text, out, hidden = inputs.text_dim, config.dim_out, config.decoder_hidden
+        self.project_output = EmbNet2(dim, hidden, out, dropout=config.dropout_output)
+        self.project_text = EmbNet1(text, out, dropout=config.dropout_text)
+        self.decode_output = EmbNet2(out, hidden, text, dropout=config.dropout_output)
+        self.decode_text = EmbNet1(out, text, dropout=config.dropout_text)
+
+    @abstractmethod
+    def fused(self, features: Features) -> Tensor:
+        """One vector per clip, c_o of the thesis: `[clip, dim]`."""
+
+    def embed(self, features: Features) -> Tensor:
+        """Clips in the common space, theta_o: `[clip, dim_out]`, never negative."""
+        return self.project_output(self.fused(features))
+
+    def embed_classes(self, classes: Classes) -> Tensor:
+        """Classes in the common space, theta_w: `[class, dim_out]`, never negative."""
+        (text,) = classes.text.values()
+        return self.project_text(text)
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        """Thesis eq. 3.15: `cross_entropy` (3.16), `regression` (3.17), `reconstruction` (3.18).
+
+        The squared errors are means over elements, as in the authors' code; the thesis prints sums over dimensions.
+        """
+        config = self.config
+        (text,) = batch.classes.text.values()
+        word = text[batch.labels]
+        theta_o = self.embed(batch.features)
+        theta_all = self.project_text(text)
+        theta_w = self.project_text(word) if config.project_per_clip else theta_all[batch.labels]
+        terms = {
+            "cross_entropy": (config.cross_entropy, F.cross_entropy(theta_o @ theta_all.T, batch.labels)),
+            "regression": (config.regression, F.mse_loss(theta_o, theta_w)),
+            "reconstruction": (
+                config.reconstruction,
+                F.mse_loss(self.decode_output(theta_o), word) + F.mse_loss(self.decode_text(theta_w), word),
+            ),
+        }
+        return {name: weight * term for name, (weight, term) in terms.items()}
+
+    def embeddings(self, features: Features, classes: Classes) -> tuple[Tensor, Tensor]:
+        """theta_o of the clips and theta_w of the classes."""
+        return self.embed(features), self.embed_classes(classes)
+
+    def score(self, features: Features, classes: Classes) -> Tensor:
+        """Negative Euclidean distance of theta_o to theta_w of every class (eq. 3.14): `[clip, class]`."""
+        # Not by matrix products, whose rounding depends on how many rows there are.
+        return -torch.cdist(
+            self.embed(features), self.embed_classes(classes), compute_mode="donot_use_mm_for_euclid_dist"
+        )
