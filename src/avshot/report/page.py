@@ -101,7 +101,8 @@ def _add_tables(rows: list[Row], html: list[str], text: list[str]) -> None:
         about = "-" if mine is None else f"{mine.label}, selected on {mine.selected_on}"
         by = row["selected_on"]
         chosen = "selection not stated" if by == "unstated" else f"selected on {by}"
-        lines.append([row["method"], *pairs, about, f"{row['source']}, {chosen}"])
+        notes = [row["note"]] if row["note"] else []  # a misprint
+        lines.append([row["method"], *pairs, about, "; ".join([f"{row['source']}, {chosen}", *notes])])
     html.append("<h3>Published numbers beside ours</h3>" + _html_table(columns, lines, [False] * len(lines)))
     text.append("### Published numbers beside ours\n\n" + markdown(columns, lines))
 
