@@ -94,17 +94,28 @@ def _add_tables(rows: list[Row], html: list[str], text: list[str]) -> None:
     metrics = [m for m in METRICS if m != "AUSUC"]
     ours = {row.runs[0].experiment.method: row for row in reversed(rows) if row.runs}  # the best row of each method
     columns = ["published", *(f"{m} {who}" for m in metrics for who in ("published", "ours")), "our row", "source"]
-    lines = []
+    sources: dict[tuple[str, ...], list[str]] = {}  # later papers quote the numbers of earlier ones
     for row in theirs:
-        mine = ours.get(row["method"].split()[0])  # "ez_avgzl ranking loss" is a variant of ez_avgzl
-        pairs = [value for m in metrics for value in (row[m], "-" if mine is None else mine.cell(m))]
+        sources.setdefault((row["method"], *(row[m] for m in metrics)), []).append(_said_of(row))
+    lines = []
+    for (who, *numbers), said in sources.items():
+        mine = ours.get(who.split()[0])  # "ez_avgzl ranking loss" is a variant of ez_avgzl
+        pairs = [
+            value
+            for m, number in zip(metrics, numbers, strict=True)
+            for value in (number, "-" if mine is None else mine.cell(m))
+        ]
         about = "-" if mine is None else f"{mine.label}, selected on {mine.selected_on}"
-        by = row["selected_on"]
-        chosen = "selection not stated" if by == "unstated" else f"selected on {by}"
-        notes = [row["note"]] if row["note"] else []  # a misprint
-        lines.append([row["method"], *pairs, about, "; ".join([f"{row['source']}, {chosen}", *notes])])
+        lines.append([who, *pairs, about, "; ".join(said)])
     html.append("<h3>Published numbers beside ours</h3>" + _html_table(columns, lines, [False] * len(lines)))
     text.append("### Published numbers beside ours\n\n" + markdown(columns, lines))
+
+
+def _said_of(row: dict[str, str]) -> str:
+    """Source of a published row, what selected epoch and calibration, and what is odd about its numbers."""
+    by = row["selected_on"]
+    chosen = "selection not stated" if by == "unstated" else f"selected on {by}"
+    return f"{row['source']}, {chosen}" + (f" ({row['note']})" if row["note"] else "")
 
 
 def _figures(rows: list[Row]) -> list[tuple[str, Figure]]:
