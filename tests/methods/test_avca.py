@@ -67,10 +67,10 @@ def squared(left, right):
 
 
 def embedded(model, batch):
-    phi_a, phi_v, theta_a, theta_v = model.embed(batch.features)
+    phi_a, phi_v, theta_a, theta_v = model.net.embed(batch.features)
     w = batch.classes.text["w2v"][batch.labels]
-    theta_w = model.word_projection(w)
-    rho_a, rho_v, rho_w = (model.decoder(theta) for theta in (theta_a, theta_v, theta_w))
+    theta_w = model.net.word_projection(w)
+    rho_a, rho_v, rho_w = (model.net.decoder(theta) for theta in (theta_a, theta_v, theta_w))
     return phi_a, phi_v, theta_a, theta_v, w, theta_w, rho_a, rho_v, rho_w
 
 
@@ -79,7 +79,7 @@ def test_loss_terms_equal_the_papers_equations():
     model, batch = small(), make_batch()
     phi_a, phi_v, a, v, w, t, rho_a, rho_v, rho_w = embedded(model, batch)
     _, _, a_, v_, _, t_, rho_a_, rho_v_, _ = embedded(model, batch.negative)
-    back_a, back_v = model.audio_reconstruction(a), model.visual_reconstruction(v)
+    back_a, back_v = model.net.audio_reconstruction(a), model.net.visual_reconstruction(v)
     expected = {
         "triplet": triplet(a, t, a_) + triplet(v, t, v_) + triplet(t, a, t_) + triplet(t, v, t_),
         "reconstruction": squared(rho_a, w) + squared(rho_v, w) + squared(rho_w, w),
@@ -107,15 +107,15 @@ def test_a_missing_modality_drops_out_of_the_loss_and_of_the_score():
     other_audio = Features.averaged(features.audio[:, 0] + 3, features.visual[:, 0]).only("visual")
     assert torch.equal(model.score(other_audio, batch.classes), model.score(features.only("visual"), batch.classes))
     heard = model.score(features.only("audio"), batch.classes)
-    theta_a = model.embed(features.only("audio"))[2]
-    torch.testing.assert_close(heard, -torch.cdist(theta_a, model.word_projection(batch.classes.text["w2v"])))
+    theta_a = model.net.embed(features.only("audio"))[2]
+    torch.testing.assert_close(heard, -torch.cdist(theta_a, model.net.word_projection(batch.classes.text["w2v"])))
     assert not torch.allclose(heard, model.score(features, batch.classes))
 
 
 def test_position_vectors_are_trained_only_when_asked():
-    assert "position" not in dict(small().named_parameters())
-    assert "position" in small().state_dict()
-    assert "position" in dict(small(train_positions=True).named_parameters())
+    assert "net.position" not in dict(small().named_parameters())
+    assert "net.position" in small().state_dict()
+    assert "net.position" in dict(small(train_positions=True).named_parameters())
 
 
 @torch.no_grad()
@@ -123,7 +123,7 @@ def test_paper_variants_change_the_block():
     features, classes = make_batch().features, make_classes()
     released = small().score(features, classes)
     assert not torch.allclose(small(norm_first=False).score(features, classes), released)
-    assert len(small(share_feedforward=False).blocks[0].feedforward) == 2
+    assert len(small(share_feedforward=False).net.blocks[0].feedforward) == 2
     assert small(share_feedforward=False, norm_first=False).score(features, classes).isfinite().all()
 
 

@@ -23,98 +23,32 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from avshot.method import Inputs, Method, Needs, Preset, Recipe, method, replace_fields
-from avshot.nn.attention import Attention, FeedForward
-from avshot.nn.mlp import EmbNet1, EmbNet2, InputScaling
+from avshot.nn.avca import PUBLISHED, Avca, AvcaConfig
 from avshot.official_weights import fill
 from avshot.types import Batch, Classes, Features
 
 
 @dataclass(frozen=True)
-class Config:
-    """Settings of `avca`."""
-
-    hidden: int = 512  # hidden width of encoders and projections; paper section 4.2, k_f_hidd
-    width: int = 300  # width of a token in the attention block; paper k_f
-    embedding: int = 64  # width of the common space; paper k_proj
-    depth: int = 1  # attention blocks; the code's default, the paper has one
-    heads: int = 3  # paper section 4.2
-    head_dim: int = 100  # code: 3 heads of 100
-    feedforward: int = 64  # hidden width of the feed-forward; paper k_attn_hidd
-    dropout_encoder: float = 0.2  # encoders and attention block; paper r_enc
-    dropout_projection: float = 0.3  # paper r_proj
-    dropout_decoder: float = 0.5  # word projection, decoder, reconstructions; paper r_dec
-    margin: float = 1.0  # triplet margin; paper mu
-    scaling: str = "none"  # of the averaged inputs, a kind of `avshot.nn.mlp.InputScaling`; the authors scale nothing
-    momentum: float = 0.1  # of the second batch normalisation in encoders and projections; code, 0.99 in most runs
-    norm_first: bool = True  # LayerNorm before a sub-layer (code); False: after its residual sum (paper)
-    share_feedforward: bool = True  # one feed-forward for both tokens (code); False: one per modality (paper f3, f4)
-    train_positions: bool = False  # position vectors: drawn once and kept (code, by oversight); True: trained
+class Config(AvcaConfig):
+    """Settings of `avca`: those of the model."""
 
 
 _Config = Config  # for annotations inside the class, whose attribute `Config` hides the name
 
 
-def _published(dropout: tuple[float, float, float], momentum: float, batch_size: int = 256) -> Preset:
-    encoder, projection, decoder = dropout
+def _published(name: str) -> Preset:
+    batch_size = 64 if name == "vggsound-main" else 256
     return Preset(
-        Config(dropout_encoder=encoder, dropout_projection=projection, dropout_decoder=decoder, momentum=momentum),
+        replace_fields(Config(), PUBLISHED[name]),
         # The weight decay is in the code only, the paper is silent.
         Recipe(epochs=50, batches_per_epoch=500, batch_size=batch_size, lr=1e-3, weight_decay=1e-5, schedule="plateau"),
         "AVCA-GZSL 2711aeb, run scripts of AVCA; the -main rates also in the paper, section 4.2",
     )
-
-
-class _Block(nn.Module):
-    """Attention between the tokens and a feed-forward, each with a residual; paper section 3.1."""
-
-    def __init__(self, config: Config) -> None:
-        super().__init__()
-        width, rate = config.width, config.dropout_encoder
-        self.norm_first = config.norm_first
-        self.attention_norm = nn.LayerNorm(width)
-        self.attention = Attention(width, config.heads, config.head_dim, dropout=rate)
-        self.feedforward_norm = nn.LayerNorm(width)
-        count = 1 if config.share_feedforward else 2
-        self.feedforward = nn.ModuleList(FeedForward(width, config.feedforward, dropout=rate) for _ in range(count))
-
-    def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
-        """Map `tokens [clip, 2, width]`; `mask [clip, 1, 2]` bool, True = the token can be read."""
-        if self.norm_first:
-            normed = self.attention_norm(tokens)
-            tokens = tokens + self.attention(normed, normed, mask)
-            return tokens + self._feed(self.feedforward_norm(tokens))
-        tokens = self.attention_norm(tokens + self.attention(tokens, tokens, mask))
-        return self.feedforward_norm(tokens + self._feed(tokens))
-
-    def _feed(self, tokens: Tensor) -> Tensor:
-        if len(self.feedforward) == 1:
-            return self.feedforward[0](tokens)
-        return torch.stack([net(tokens[:, i]) for i, net in enumerate(self.feedforward)], dim=1)
-
-
-class _Word(NamedTuple):
-    """Class embedding of each clip of a batch, its projection theta and what the decoder makes of that."""
-
-    w: Tensor
-    theta: Tensor
-    rho: Tensor
-
-
-class _Branch(NamedTuple):
-    """One modality of a batch: encoder output, projection, its decoding to words and back to phi, and who has it."""
-
-    phi: Tensor
-    theta: Tensor
-    rho: Tensor
-    back: Tensor
-    real: Tensor
 
 
 @method
@@ -129,12 +63,7 @@ class AVCA(Method):
             Recipe(epochs=12, passes_per_epoch=5, batch_size=64, lr=1e-3, weight_decay=1e-5, beta_grid="exact"),
             "ours, for small own datasets: dropout as on ActivityNet, plain batch normalisation, scaled inputs",
         ),
-        "ucf-main": _published((0.2, 0.3, 0.5), momentum=0.1),
-        "ucf-cls": _published((0.2, 0.3, 0.5), momentum=0.99),
-        "activitynet-main": _published((0.2, 0.2, 0.1), momentum=0.99),
-        "activitynet-cls": _published((0.2, 0.2, 0.1), momentum=0.99),
-        "vggsound-main": _published((0.0, 0.0, 0.1), momentum=0.1, batch_size=64),
-        "vggsound-cls": _published((0.0, 0.0, 0.0), momentum=0.99),
+        **{name: _published(name) for name in PUBLISHED},
     }
     paper = (
         "Mercea et al., Audio-visual Generalised Zero-shot Learning with Cross-modal Attention and Language, "
@@ -143,70 +72,7 @@ class AVCA(Method):
 
     def __init__(self, config: _Config, inputs: Inputs) -> None:
         super().__init__(config, inputs)
-        hidden, width, out, momentum = config.hidden, config.width, config.embedding, config.momentum
-        encoder, projection, decoder = config.dropout_encoder, config.dropout_projection, config.dropout_decoder
-        self.audio_scaling, self.visual_scaling = (
-            InputScaling(config.scaling, n) for n in (inputs.audio, inputs.visual)
-        )
-        self.audio_encoder = EmbNet2(inputs.audio, hidden, width, dropout=encoder, momentum=momentum)
-        self.visual_encoder = EmbNet2(inputs.visual, hidden, width, dropout=encoder, momentum=momentum)
-        position = torch.randn(2, width)
-        if config.train_positions:
-            self.position = nn.Parameter(position)
-        else:
-            self.register_buffer("position", position)
-        self.blocks = nn.ModuleList(_Block(config) for _ in range(config.depth))
-        self.audio_projection = EmbNet2(width, hidden, out, dropout=projection, momentum=momentum)
-        self.visual_projection = EmbNet2(width, hidden, out, dropout=projection, momentum=momentum)
-        self.word_projection = EmbNet1(inputs.text_dim, out, dropout=decoder)
-        self.decoder = EmbNet1(out, inputs.text_dim, dropout=decoder)
-        self.audio_reconstruction = EmbNet1(out, width, dropout=decoder)
-        self.visual_reconstruction = EmbNet1(out, width, dropout=decoder)
-
-    def embed(self, features: Features) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Encode and project: `phi_a, phi_v [clip, width]` and `theta_a, theta_v [clip, embedding]` (eq. 1 and 2)."""
-        (audio, visual), has_a, has_v = features.pooled(), features.has_audio, features.has_visual
-        audio = self.audio_scaling(audio[:, None], has_a[:, None])[:, 0]
-        visual = self.visual_scaling(visual[:, None], has_v[:, None])[:, 0]
-        phi_a, phi_v = self.audio_encoder(audio, has_a), self.visual_encoder(visual, has_v)
-        tokens = torch.stack([phi_a, phi_v], dim=1) + self.position
-        mask = torch.stack([has_a, has_v], dim=1)[:, None]
-        for block in self.blocks:
-            tokens = block(tokens, mask)
-        # The outer residual starts from phi, without the position vector.
-        theta_a = self.audio_projection(phi_a + tokens[:, 0], has_a)
-        theta_v = self.visual_projection(phi_v + tokens[:, 1], has_v)
-        return phi_a, phi_v, theta_a, theta_v
-
-    def _embed_batch(self, batch: Batch) -> tuple[_Branch, _Branch, _Word]:
-        (text,) = batch.classes.text.values()
-        w = text[batch.labels]
-        theta_w = self.word_projection(w)
-        word = _Word(w, theta_w, self.decoder(theta_w))
-        phi_a, phi_v, theta_a, theta_v = self.embed(batch.features)
-        has_a, has_v = batch.features.has_audio, batch.features.has_visual
-        rho_a, rho_v = self.decoder(theta_a, has_a), self.decoder(theta_v, has_v)
-        back_a, back_v = self.audio_reconstruction(theta_a, has_a), self.visual_reconstruction(theta_v, has_v)
-        return _Branch(phi_a, theta_a, rho_a, back_a, has_a), _Branch(phi_v, theta_v, rho_v, back_v, has_v), word
-
-    def _branch_terms(self, own: _Branch, other: _Branch, word: _Word, other_word: _Word) -> dict[str, Tensor]:
-        """The share of one modality in the loss terms; `other` are the clips of other classes, row by row."""
-        both = own.real & other.real
-
-        def triplet(anchor: Tensor, positive: Tensor, negative: Tensor, real: Tensor) -> Tensor:
-            rows = F.triplet_margin_loss(anchor, positive, negative, margin=self.config.margin, reduction="none")
-            return _mean(rows, real)
-
-        return {
-            "triplet": triplet(own.theta, word.theta, other.theta, both)
-            + triplet(word.theta, own.theta, other_word.theta, own.real),  # l_t, eq. 5
-            "reconstruction": _squared(own.rho, word.w, own.real),  # l_rec, eq. 7
-            "decoded_triplet": triplet(word.rho, own.rho, other.rho, both),  # l_ct, eq. 8
-            "word_triplet": triplet(word.theta, own.theta, other.theta, both)
-            + triplet(own.theta, word.theta, other_word.theta, own.real),  # l_w, eq. 9
-            "regularisation": _squared(own.back, own.phi, own.real)
-            + _squared(own.theta, word.theta, own.real),  # l_r, eq. 10; as in the code, nothing is detached
-        }
+        self.net = Avca(config, inputs.audio, inputs.visual, inputs.text_dim)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """The five terms of eq. 4 to 10, unweighted.
@@ -214,36 +80,15 @@ class AVCA(Method):
         Raises:
             ValueError: The batch has no negatives.
         """
-        if batch.negative is None:
-            raise ValueError("avca got a batch without negatives; pass Batch(..., negative=clips of other classes).")
-        audio, visual, word = self._embed_batch(batch)
-        other_audio, other_visual, other_word = self._embed_batch(batch.negative)
-        pairs = ((audio, other_audio), (visual, other_visual))
-        parts = [self._branch_terms(own, other, word, other_word) for own, other in pairs]
-        terms = {name: parts[0][name] + parts[1][name] for name in parts[0]}
-        terms["reconstruction"] = terms["reconstruction"] + _squared(word.rho, word.w, torch.ones_like(audio.real))
-        return terms
+        return self.net.terms(*self.net.passed(batch))
 
     def score(self, features: Features, classes: Classes) -> Tensor:
         """Negative Euclidean distance of `theta_v` (`theta_a` without picture) to every `theta_w`; eq. 3."""
-        # Exact differences: the matrix-product shortcut of cdist loses digits where distances are small.
-        return -torch.cdist(*self.embeddings(features, classes), compute_mode="donot_use_mm_for_euclid_dist")
+        return self.net.score(features, classes)
 
     def embeddings(self, features: Features, classes: Classes) -> tuple[Tensor, Tensor]:
         """Clips as `theta_v` (`theta_a` without picture) and classes as `theta_w`."""
-        (text,) = classes.text.values()
-        _, _, theta_a, theta_v = self.embed(features)
-        return torch.where(features.has_visual[:, None], theta_v, theta_a), self.word_projection(text)
-
-
-def _mean(rows: Tensor, real: Tensor) -> Tensor:
-    """Mean of `rows [clip]` over the clips where `real` is True; 0 when there is none."""
-    return torch.where(real, rows, torch.zeros_like(rows)).sum() / real.sum().clamp(min=1)
-
-
-def _squared(left: Tensor, right: Tensor, real: Tensor) -> Tensor:
-    """Mean squared difference over all elements of the clips where `real` is True."""
-    return _mean((left - right).square().mean(dim=1), real)
+        return self.net.embeddings(features, classes)
 
 
 def _official_names(depth: int) -> dict[str, str]:
@@ -294,5 +139,5 @@ def from_official(state_dict: Mapping[str, Tensor], **overrides: Any) -> AVCA:
         # The code makes queries, keys and values with one matrix, we with three.
         for name, part in zip("qkv", tensors.pop(f"{attention}.to_qkv.weight").chunk(3), strict=True):
             tensors[f"{attention}.to_{name}.weight"] = part
-    fill(built, tensors, _official_names(len(layers)))
+    fill(built.net, tensors, _official_names(len(layers)))
     return built.eval()
