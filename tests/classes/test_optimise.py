@@ -124,6 +124,39 @@ def test_every_form_separates_and_keeps_more_order_than_chance(distance, semanti
     assert outcome.correlation >= 0.9
 
 
+def test_the_semantic_loss_may_have_a_distance_of_its_own():
+    vectors = F.normalize(related(5).double(), dim=1)
+    mixed = OptimiseConfig(distance="l2", semantic_distance="cosine", margin=0.5, max_steps=1)
+    _, outcome = optimise(vectors, mixed)
+    first = outcome.history[0]  # terms before the first step, at the vectors themselves
+    others = [[j for j in range(5) if j != c] for c in range(5)]
+    apart = [min(float((vectors[c] - vectors[j]).norm()) for j in others[c]) for c in range(5)]
+    assert first["separation"] == pytest.approx(-sum(apart) / 5, rel=1e-9)
+    d = 1 - vectors @ vectors.T
+    hinges = [
+        max(0.0, 0.5 - abs(float(d[c, i] - d[c, j]))) for c in range(5) for i in others[c] for j in others[c] if i != j
+    ]
+    assert first["semantic"] == pytest.approx(sum(hinges) / len(hinges), rel=1e-9)
+    (same, _), (named, _) = (
+        optimise(vectors, OptimiseConfig(distance="l2", semantic_distance=distance)) for distance in (None, "l2")
+    )
+    assert torch.equal(same, named)
+    assert not torch.allclose(same, optimise(vectors, OptimiseConfig(distance="l2", semantic_distance="l1"))[0])
+
+
+@pytest.mark.parametrize("distance", ["cosine", "l2", "l1"])
+def test_proximity_alone_leaves_every_class_where_it_is(distance):
+    """Eq. 2 is at its minimum at the start, so the second row of the paper's Table 5 is its first.
+
+    Only rounding moves them; Adam makes a step of that, and the next one undoes it.
+    """
+    vectors = related(6)
+    alone, outcome = optimise(vectors, OptimiseConfig(semantic="proximity", alpha=0.0, distance=distance))
+    torch.testing.assert_close(alone, F.normalize(vectors, dim=1), atol=0.003, rtol=0)
+    assert outcome.growth == pytest.approx(1, abs=2e-4)
+    assert outcome.stopped == "converged"
+
+
 def test_ranking_loss_keeps_more_order_than_none():
     vectors = related(20)
     stiff, free = (
@@ -270,6 +303,7 @@ def test_bad_vectors_and_settings_are_refused():
     for wrong in (
         {"semantic": "rank"},
         {"distance": "dot"},
+        {"semantic_distance": "dot"},
         {"reduction": "none"},
         {"alpha": 2.0},
         {"growth": 0.9},
