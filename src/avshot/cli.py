@@ -170,6 +170,36 @@ def train(
 
 
 @app.command()
+def bench(
+    file: Annotated[Path, typer.Argument(help="Bench file; experiments/ has one for each table of the papers.")],
+    out: Annotated[Path, typer.Option(help="Folder for Runs and tables.")] = Path("results"),
+    dataset: Annotated[
+        list[str] | None, typer.Option(help='In place of the datasets of the file; "world" = rendered videos.')
+    ] = None,
+    root: Annotated[Path | None, typer.Option(help="Folder of the released benchmarks.")] = None,
+    seeds: Annotated[str, typer.Option(help="In place of the seeds of the file, for example 0,1,2.")] = "",
+    methods: Annotated[str, typer.Option(help="Only these methods of the file, comma-separated.")] = "",
+    legacy: Annotated[bool, typer.Option("--legacy", help="Every row also as the authors' program does it.")] = False,
+    device: Annotated[str, typer.Option(help="torch device.")] = "cpu",
+    jobs: Jobs = 1,
+) -> None:
+    """Methods x datasets x seeds from one file, as one table; runs again where it was stopped."""
+    from avshot.bench.command import run_bench
+
+    run_bench(
+        file,
+        out,
+        datasets=dataset or (),
+        root=root,
+        seeds=_seeds(seeds) if seeds else (),
+        methods=_some("--methods", methods) if methods else (),
+        legacy=legacy,
+        jobs=jobs,
+        device=device,
+    )
+
+
+@app.command()
 def report(
     runs: Annotated[Path, typer.Argument(help="Folder with Runs in or below it.")],
     out: Annotated[Path | None, typer.Option(help="HTML file; default: report.html in that folder.")] = None,

@@ -22,15 +22,12 @@ def run_demo(out: Path, *, seeds: Sequence[int], clips: int, difficulty: float) 
         clips: Clips per class.
         difficulty: Of the rendered world, 0 to 1.
     """
-    from avshot.commands import extract_source, predict_videos, train_grid
+    from avshot.commands import predict_videos, train_grid
     from avshot.data.dataset import load_dataset
-    from avshot.data.world import demo_clip, render_world
-    from avshot.progress import show_progress
+    from avshot.data.world import demo_clip
 
     started = time.monotonic()
-    with show_progress("rendering videos") as bar:
-        toml = render_world(out / "world", clips_per_class=clips, difficulty=difficulty, progress=bar)
-    extract_source(Path(toml), None, audio="logmel", visual="pixels", workers=None)
+    toml = prepare_world(out / "world", clips=clips, difficulty=difficulty)
     axes: dict[str, list[Any]] = {"method": list(METHODS), "modality": ["both"], "seed": list(seeds)}
     # Small models: several trainings on one thread each finish sooner than one after the other on all cores.
     train_grid({"dataset": str(toml)}, axes, out / "runs", jobs=_cores())
@@ -42,6 +39,18 @@ def run_demo(out: Path, *, seeds: Sequence[int], clips: int, difficulty: float) 
     predict_videos(best, [clips_of[shown]], None, top=5, as_json=False, device="cpu")
     print(f"\nDone in {time.monotonic() - started:.0f} s. Look at {out / 'runs' / 'report.html'}, then try:")
     print(f'  avshot predict {best} {clips_of[shown]} --classes "{shown}, a dog barking, playing the cello"')
+
+
+def prepare_world(out: Path, *, clips: int = 20, difficulty: float = 0.3) -> Path:
+    """Render the world into `out` and extract its features, both where they are not there yet; returns its `.toml`."""
+    from avshot.commands import extract_source
+    from avshot.data.world import render_world
+    from avshot.progress import show_progress
+
+    with show_progress("rendering videos") as bar:
+        toml = render_world(out, clips_per_class=clips, difficulty=difficulty, progress=bar)
+    extract_source(Path(toml), None, audio="logmel", visual="pixels", workers=None)
+    return Path(toml)
 
 
 def _new_clips(run: Path, clips: dict[str, Path]) -> str:

@@ -9,9 +9,10 @@ import threading
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from functools import lru_cache
 from pathlib import Path
 
-from avshot.data.dataset import Dataset
+from avshot.data.dataset import Dataset, load_dataset
 from avshot.progress import show_progress
 from avshot.protocol import run
 from avshot.run import Experiment
@@ -28,9 +29,9 @@ def train_all(experiments: dict[Path, Experiment], dataset: Dataset, jobs: int) 
     failed: dict[Path, Exception] = {}
     free = {folder for folder in experiments if not folder.exists()}
     if jobs == 1 or len(experiments) == 1:
-        for folder, experiment in experiments.items():
+        for count, (folder, experiment) in enumerate(experiments.items(), 1):
             try:
-                _run_one(experiment, folder, dataset)
+                _run_one(experiment, folder, dataset, f"[{count}/{len(experiments)}] " if len(experiments) > 1 else "")
             except Exception as error:  # kept and raised at the end
                 failed[folder] = error
                 _unclaim(folder, free)
@@ -44,6 +45,7 @@ def train_all(experiments: dict[Path, Experiment], dataset: Dataset, jobs: int) 
     ):
         waiting = {pool.submit(_run_quietly, e, folder): folder for folder, e in experiments.items()}
         try:
+            bar(0, len(experiments))
             for done, future in enumerate(as_completed(waiting), 1):
                 problem = future.exception()
                 if problem is not None:
@@ -95,13 +97,16 @@ def _leave_with_parent(parent: int) -> None:
     os._exit(1)
 
 
+_open = lru_cache(maxsize=1)(load_dataset)  # a worker trains many methods on one dataset
+
+
 def _run_quietly(experiment: Experiment, folder: Path) -> None:
-    """In a worker process: the dataset is opened there, and nothing but an error travels back."""
-    run(experiment, folder)
+    """In a worker process: the dataset is opened there, once, and nothing but an error travels back."""
+    run(experiment, folder, dataset=_open(experiment.dataset))
 
 
-def _run_one(experiment: Experiment, folder: Path, dataset: Dataset) -> None:
-    with show_progress(f"{experiment.label()} seed {experiment.seed}") as bar:
+def _run_one(experiment: Experiment, folder: Path, dataset: Dataset, place: str) -> None:
+    with show_progress(f"{place}{experiment.label()} seed {experiment.seed}") as bar:
 
         def tell(stage: str, done: int, total: int, numbers: dict[str, float]) -> None:
             bar(done, total, f"{stage} " + " ".join(f"{k} {v:.3f}" for k, v in numbers.items()))

@@ -62,4 +62,6 @@ class _Lines:
         if done < total and now - self.last < QUIET_SECONDS:
             return
         self.last = now
-        print(f"{self.title}: {done}/{total} {words} ({now - self.started:.0f} s)", file=sys.stderr, flush=True)
+        passed = now - self.started
+        left = f", about {passed / done * (total - done):.0f} s left" if 0 < done < total else ""
+        print(f"{self.title}: {done}/{total} {words} ({passed:.0f} s{left})", file=sys.stderr, flush=True)

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 import yaml
 from safetensors.torch import load_file
 from torch import Tensor
@@ -89,11 +90,19 @@ def run(
 
 def class_embeddings(dataset: Dataset, experiment: Experiment, names: tuple[str, ...]) -> Classes:
     """Class embeddings of `names` as the text encoders (or the dataset's own vectors) give them."""
-    if dataset.text:
-        wanted = [name for name in experiment.text if name in dataset.text] or list(dataset.text)
+    classes = _embedded(dataset, experiment, names)
+    if not experiment.join_text:
+        return classes
+    joined = torch.cat([F.normalize(vectors, dim=1) for vectors in classes.text.values()], dim=1)
+    return classes.with_text({"+".join(classes.text): joined})
+
+
+def _embedded(dataset: Dataset, experiment: Experiment, names: tuple[str, ...]) -> Classes:
+    own = [name for name in experiment.text if name in dataset.text]
+    if dataset.text and (own or not any(":" in name for name in experiment.text)):  # "clip:<model>" asks for an encoder
         place = {name: i for i, name in enumerate(dataset.names)}
         rows = torch.tensor([place[name] for name in names])
-        text = {encoder: dataset.text[encoder][rows] for encoder in wanted}
+        text = {encoder: dataset.text[encoder][rows] for encoder in own or dataset.text}
         return Classes(names, text, torch.zeros(len(names), dtype=torch.bool))
     spoken = {name: dataset.phrases.get(name, name) for name in names}
     texts = phrases(tuple(spoken.values()), prompts=experiment.prompts, descriptions=experiment.descriptions)

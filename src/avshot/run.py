@@ -48,6 +48,8 @@ class Experiment(BaseModel):
         recipe: Changes to the preset's `Recipe`.
         text: Text encoders, in the order the method joins them. Where the dataset ships class vectors, those of its
             own that are named here, or all of them if none is.
+        join_text: Join several text encoders end to end into one class embedding, each at unit length, for methods
+            that take one.
         prompts: Prompt ensemble, or "name".
         descriptions: CSV with descriptions of the classes, or None.
         optimise_classes: Class-embedding optimisation on or off; None takes the recipe's choice.
@@ -69,6 +71,7 @@ class Experiment(BaseModel):
     config: dict[str, Any] = Field(default_factory=dict)
     recipe: dict[str, Any] = Field(default_factory=dict)
     text: tuple[str, ...] = ("wordllama",)
+    join_text: bool = False
     prompts: str = "name"
     descriptions: str | None = None
     optimise_classes: bool | None = None

@@ -20,7 +20,7 @@ class Row:
 
     Attributes:
         dataset: Name of the dataset; where several datasets share a name, with the start of the fingerprint.
-        label: What was run, or "chance".
+        label: What was run, or "chance" or "majority".
         values: `{metric: one value per seed}` as fractions; a metric that was not measured is absent.
         beta: Calibration of each seed.
         epochs: Epochs of each seed.
@@ -45,7 +45,7 @@ class Row:
 
 
 def summarise(runs: Sequence[Run]) -> list[Row]:
-    """Group Runs that differ only in their seed; the best mean HM comes first, a chance row last within each dataset.
+    """Group Runs that differ only in their seed; best mean HM first, the trivial guessers last within each dataset.
 
     Runs on different data (other fingerprint) are never averaged, even under one name, nor are Runs with other
     settings, even under one label. Of copies of one Run the first counts.
@@ -61,9 +61,9 @@ def summarise(runs: Sequence[Run]) -> list[Row]:
         title = name if named[name] == 1 else f"{name} (data {fingerprint[:8]})"
         members = [list(by_seed.values()) for by_seed in by_settings.values()]
         labels = Counter(found[0].experiment.label() for found in members)
-        found_rows = [_row(title, _label(found[0], labels), found) for found in members]
+        found_rows = [row_of(title, _label(found[0], labels), found) for found in members]
         rows += sorted(found_rows, key=lambda r: -float(np.mean(r.values.get("HM", r.values.get("ZSL", [-1.0])))))
-        rows.append(chance(title, found_rows[0].runs[0]))
+        rows += trivial(title, found_rows[0].runs[0])
     return rows
 
 
@@ -83,7 +83,8 @@ def _label(run: Run, labels: Counter[str]) -> str:
     return f"{label} ({', '.join(about)})"
 
 
-def _row(name: str, label: str, runs: list[Run]) -> Row:
+def row_of(name: str, label: str, runs: Sequence[Run]) -> Row:
+    """One row of Runs that differ only in their seed."""
     runs = sorted(runs, key=lambda r: r.experiment.seed)
     values = {m: [r.metrics[m] for r in runs if r.metrics.get(m) is not None] for m in METRICS}
     chosen = [r.info["chosen"] for r in runs]
@@ -112,6 +113,21 @@ def chance(name: str, run: Run) -> Row:
         values = {"S": [uniform], "U": [uniform], "HM": [uniform], "ZSL": [1 / unseen]}
         values["AUSUC"] = [1 / (2 * seen * unseen)]
     return Row(name, "chance", values, [], [], "-")
+
+
+def trivial(name: str, run: Run) -> list[Row]:
+    """Rows of the two guessers that look at nothing: chance, and always the same class.
+
+    The second says the commonest training class, or where only unseen ones are candidates, always the same of them. S
+    is 1/seen, U and HM are 0, ZSL is 1/unseen, however uneven the classes are.
+    """
+    guesser = chance(name, run)
+    test = run.scored("test")
+    values: dict[str, list[float]] = {}
+    if test is not None and guesser.values:
+        seen = int(test.seen.sum())
+        values = {"S": [1 / seen], "U": [0.0], "HM": [0.0], "ZSL": guesser.values["ZSL"]}
+    return [guesser, Row(name, "majority", values, [], [], "-")]
 
 
 def table(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:

@@ -1,0 +1,210 @@
+"""A bench file: which rows are run on which datasets with which seeds. The files in `experiments/` are examples.
+
+```toml
+title = "AVCA without each of its loss terms"
+source = "Mercea et al., CVPR 2022, Table 5"
+datasets = ["ucf-main"]           # released benchmarks by name, or what `load_dataset` takes
+seeds = [0, 1, 2]
+metrics = ["HM", "ZSL"]           # left out: S U HM ZSL
+against = "all terms"             # label of the row that differences are tested against
+references = ["eszsl"]            # rows that are added where their inputs fit; left out: eszsl and nearest_text
+
+[common]                          # fields of `avshot.run.Experiment` for every row
+method = "avca"
+preset = "auto"                   # the preset named like the dataset where there is one, else "default"
+
+[[rows]]
+label = "all terms"
+note = "a sentence for below the table"
+[rows.published]                  # per cent, as printed
+"ucf-main" = {HM = 27.15, ZSL = 20.01}
+```
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from avshot.method import get_method
+from avshot.run import Experiment, describe, parse_experiment
+
+METRICS = ("S", "U", "HM", "ZSL", "AUSUC")
+REFERENCES = ("eszsl", "nearest_text")
+RELEASED = {"ucf": "UCF", "activitynet": "ActivityNet", "vggsound": "VGGSound"}
+_RELEASED_NAME = re.compile(rf"({'|'.join(RELEASED)})-(cls|main)(\?.*)?")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One row of a bench file.
+
+    Attributes:
+        label: What the table calls it; unique.
+        settings: Fields of `Experiment`.
+        published: `{dataset: {metric: per cent}}` as printed.
+        note: A sentence for below the table.
+        misprint: Why the published numbers of the row cannot all be right.
+        reference: A trivial reference that the plan added.
+    """
+
+    label: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    published: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    note: str = ""
+    misprint: str = ""
+    reference: bool = False
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A bench file, read and checked (see the module's docstring)."""
+
+    title: str
+    rows: tuple[Entry, ...]
+    source: str = ""
+    datasets: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = (0, 1, 2)
+    metrics: tuple[str, ...] = ("S", "U", "HM", "ZSL")
+    against: str = ""
+
+    def only(self, methods: list[str]) -> Plan:
+        """The rows of some methods. Raises ValueError naming the methods of the plan when none is left."""
+        kept = tuple(row for row in self.rows if row.settings["method"] in methods)
+        known = sorted({row.settings["method"] for row in self.rows})
+        if not kept or not set(methods) <= set(known):
+            raise ValueError(f"Got the methods {', '.join(methods)}; this bench has {', '.join(known)}.")
+        against = self.against if any(row.label == self.against for row in kept) else ""
+        return replace(self, rows=kept, against=against)
+
+    def with_legacy(self) -> Plan:
+        """Every row a second time, as the authors' program does it."""
+        twins = [
+            replace(row, label=f"{row.label} (legacy)", settings={**row.settings, "legacy": True})
+            for row in self.rows
+            if not row.reference
+        ]
+        return replace(self, rows=self.rows + tuple(twins))
+
+
+def load_plan(file: str | Path) -> Plan:
+    """Read and check a bench file.
+
+    Every row is resolved, so an unknown method, preset or field ends here and not after hours of training.
+
+    Raises:
+        ValueError: Not TOML, an unknown or missing key, a label that is used twice, or a row that does not resolve.
+    """
+    file = Path(file)
+    try:
+        content = tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ValueError(f"There is no bench file {file}; the ones of avshot lie in its folder experiments/.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{file} is not TOML: {error}.") from None
+    known = {f.name for f in fields(Plan)} | {"common", "references"}
+    _check_keys(f"{file}", content, known, {"title", "rows"})
+    common, references = content.pop("common", {}), content.pop("references", REFERENCES)
+    rows = [_entry(file, common, row) for row in content.pop("rows")]
+    used = {row.settings["method"] for row in rows}
+    shared = {key: value for key, value in common.items() if key not in ("method", "preset", "config", "recipe")}
+    rows += [Entry(name, shared | {"method": name}, reference=True) for name in references if name not in used]
+    rest: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in content.items()}
+    plan = Plan(rows=tuple(rows), **rest)
+    _check(file, plan)
+    return plan
+
+
+def _entry(file: Path, common: Mapping[str, Any], row: dict[str, Any]) -> Entry:
+    own = {f.name for f in fields(Entry)} - {"settings", "reference"}
+    settings = {**common, **{key: value for key, value in row.items() if key not in own}}
+    for group in ("config", "recipe", "optimise"):  # a row adds to the common ones
+        if group in common and group in row:
+            settings[group] = {**common[group], **row[group]}
+    label = row.get("label") or settings.get("method")
+    if not label or "method" not in settings:
+        raise ValueError(f"{file}: a row has no method; name one in the row or in [common].")
+    about = {key: value for key, value in row.items() if key in own and key != "label"}
+    return Entry(str(label), settings, **about)
+
+
+def _check(file: Path, plan: Plan) -> None:
+    labels = [row.label for row in plan.rows]
+    twice = sorted({label for label in labels if labels.count(label) > 1})
+    if twice:
+        raise ValueError(f"{file}: two rows are labelled {twice[0]!r}; give each its own label.")
+    if plan.against and plan.against not in labels:
+        raise ValueError(f"{file}: against is {plan.against!r}; expected a label of a row: {', '.join(labels)}.")
+    unknown = set(plan.metrics) - set(METRICS)
+    if unknown:
+        raise ValueError(f"{file}: no metric {', '.join(sorted(unknown))}; expected some of {', '.join(METRICS)}.")
+    for row in plan.rows:
+        for name in plan.datasets or ("",):
+            try:
+                describe(experiment_of(row, name or "any", seed=0))
+            except ValueError as error:
+                raise ValueError(f"{file}, row {row.label!r}: {error}") from None
+
+
+def _check_keys(where: str, content: Mapping[str, Any], known: set[str], needed: set[str]) -> None:
+    for key in content:
+        if key not in known:
+            raise ValueError(f"{where} has the key {key!r}; expected some of {', '.join(sorted(known))}.")
+    for key in sorted(needed):
+        if key not in content:
+            raise ValueError(f"{where} has no key {key!r}; it needs {' and '.join(sorted(needed))}.")
+
+
+def experiment_of(row: Entry, dataset: str, *, seed: int, name: str = "", **more: Any) -> Experiment:
+    """The experiment of a row.
+
+    Args:
+        row: Of a plan.
+        dataset: What `load_dataset` takes.
+        seed: Of the training.
+        name: Name of the dataset when it is loaded, for `preset = "auto"`; else `dataset` itself is looked at.
+        more: Further fields of `Experiment`.
+
+    Raises:
+        ValueError: A field is unknown or does not suit.
+    """
+    settings = {**row.settings, **more}
+    if settings.get("preset") == "auto":
+        preset, presets = benchmark_of(name or dataset), get_method(settings["method"]).presets
+        settings["preset"] = preset if preset in presets else "default"
+    return parse_experiment({**settings, "dataset": dataset, "seed": seed})
+
+
+def benchmark_of(name: str) -> str:
+    """The released benchmark that a dataset is, or imitates: `simulated-ucf-cls`, `ucf-cls-legacy` -> `ucf-cls`."""
+    name = name.lower().removeprefix("simulated:").removeprefix("simulated-").partition("?")[0]
+    return name.removesuffix("-legacy").removesuffix("-shifted")
+
+
+def locate(name: str, root: Path | None, *, legacy: bool = False) -> str:
+    """What `load_dataset` takes for a dataset as a bench file names it.
+
+    Args:
+        name: `ucf-cls`, `vggsound-main?features=own` (a released benchmark under `root`), or a spec as it is.
+        root: Folder of the released benchmarks.
+        legacy: Class vectors joined to classes as the authors' program does; only for datasets that can be.
+
+    Raises:
+        ValueError: A released benchmark without a root.
+    """
+    match = _RELEASED_NAME.fullmatch(name)
+    if match is None:
+        kind, query = name.partition(":")[0], "?" in name
+        option = {"official": "legacy=true", "simulated": "shifted=true"}.get(kind)
+        return name if not legacy or option is None else f"{name}{'&' if query else '?'}{option}"
+    if root is None:
+        raise ValueError(
+            f"{name} is a released benchmark: pass --root FOLDER that holds it (docs/reproduce.md says where to get "
+            "it), or --dataset SPEC to run this bench on other data."
+        )
+    more = "&" + match[3][1:] if match[3] else ""
+    return f"official:{root}?name={RELEASED[match[1]]}&split={match[2]}{more}{'&legacy=true' if legacy else ''}"

@@ -1,0 +1,78 @@
+"""Is a difference between two methods more than the luck of these test clips? A paired permutation test."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+_DRAWS_AT_ONCE = 100
+
+
+def paired_p_value(
+    first: Tensor, second: Tensor, labels: Tensor, seen: Tensor, *, draws: int = 2000, seed: int = 0
+) -> float:
+    """Two-sided p value of the difference in harmonic mean, from the clips that both methods were tested on.
+
+    If the methods were equally good, it would not matter whose answer to a clip is whose. So the answers to each clip
+    are exchanged with probability 1/2 (for all seeds at once: a clip is one observation), and p is the share of such
+    exchanges whose difference in mean HM over seeds is at least as large as the observed one (approximate
+    randomisation; Noreen 1989). It speaks of other clips of these classes, not of other classes or other trainings.
+
+    Args:
+        first: `[seed, clip]` bool, True where the first method is right.
+        second: The same for the second one, on the same clips with the same seeds.
+        labels: `[clip]` class of each clip.
+        seen: `[class]` bool; both seen and unseen classes have clips, else HM is 0 and p is 1.
+        draws: Number of random exchanges; the smallest possible p is 1 / (draws + 1).
+        seed: Decides the exchanges.
+
+    Raises:
+        ValueError: The shapes differ.
+    """
+    if first.shape != second.shape or first.shape[1:] != labels.shape:
+        raise ValueError(
+            f"Got answers of shape {tuple(first.shape)} and {tuple(second.shape)} for {len(labels)} clips; expected "
+            "[seed, clip] for both."
+        )
+    shares = _shares(labels, seen)
+    before, after = first.double(), second.double()
+    observed = _gap(before @ shares, after @ shares)
+    generator = torch.Generator().manual_seed(seed)
+    extreme = 0
+    for start in range(0, draws, _DRAWS_AT_ONCE):
+        count = min(_DRAWS_AT_ONCE, draws - start)
+        swap = torch.randint(0, 2, (count, len(labels)), generator=generator).double()
+        moved = torch.einsum("dc,sc,cg->dsg", swap, after - before, shares)
+        gaps = _gap(before @ shares + moved, after @ shares - moved)
+        extreme += int((gaps.abs() >= observed.abs() - 1e-12).sum())
+    return (extreme + 1) / (draws + 1)
+
+
+def _shares(labels: Tensor, seen: Tensor) -> Tensor:
+    """`[clip, 2]` what a right answer adds to S and to U."""
+    counts = torch.bincount(labels, minlength=len(seen)).double()
+    groups = torch.stack([seen, ~seen], dim=1).double()
+    classes = ((counts > 0)[:, None] * groups).sum(dim=0).clamp(min=1)
+    return groups[labels] / (counts[labels][:, None] * classes)
+
+
+def _gap(first: Tensor, second: Tensor) -> Tensor:
+    """Difference of mean HM over seeds, from S and U `[..., seed, 2]`."""
+
+    def mean_hm(values: Tensor) -> Tensor:
+        return (2 * values.prod(dim=-1) / values.sum(dim=-1).clamp(min=1e-12)).mean(dim=-1)
+
+    return mean_hm(first) - mean_hm(second)
+
+
+def holm(values: Sequence[float]) -> list[float]:
+    """The p values corrected for having asked that many questions (Holm 1979): never above 1, order kept."""
+    order = np.argsort(values, kind="stable")
+    corrected, largest = [0.0] * len(values), 0.0
+    for rank, i in enumerate(order):
+        largest = max(largest, min(1.0, (len(values) - rank) * values[i]))
+        corrected[i] = largest
+    return corrected

@@ -1,0 +1,270 @@
+"""The table of a bench: Markdown for people, CSV for programs, LaTeX for papers."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from avshot.bench.plan import Plan
+from avshot.bench.significance import holm, paired_p_value
+from avshot.bench.trainings import Block, Line
+from avshot.metrics import predict_calibrated
+from avshot.report.published import published
+from avshot.report.summary import trivial
+from avshot.run import Run
+from avshot.tables import markdown
+
+_FROM_PAPER = "{} printed"
+
+
+@dataclass(frozen=True)
+class Result:
+    """One line of the finished table.
+
+    Attributes:
+        label: Of the row.
+        values: `{metric: one value per seed}`, fractions.
+        printed: `{metric: per cent}` as published.
+        source: Where the published numbers stand.
+        note: What a reader must know about the published numbers or the row.
+        p: Corrected p value of the difference in HM to the row that the plan compares with, or None.
+        selected_on: What chose epoch and calibration.
+        seconds: Mean time of a Run, or None.
+        parameters: Number of parameters, or None.
+        seeds: Number of Runs.
+        reason: Why there are no values.
+    """
+
+    label: str
+    values: dict[str, list[float]]
+    printed: dict[str, float]
+    source: str = ""
+    note: str = ""
+    p: float | None = None
+    selected_on: str = "-"
+    seconds: float | None = None
+    parameters: int | None = None
+    seeds: int = 0
+    reason: str = ""
+
+    def cell(self, metric: str) -> str:
+        """Mean and sample deviation in per cent."""
+        found = 100 * np.array(self.values.get(metric, []))
+        if len(found) == 0:
+            return "-"
+        return f"{found.mean():.1f}" + (f" ± {found.std(ddof=1):.1f}" if len(found) > 1 else "")
+
+
+def results(plan: Plan, block: Block) -> list[Result]:
+    """The lines of a block in the plan's order, then chance and majority."""
+    lines = [_result(line, plan, block) for line in block.lines]
+    tested = _p_values(plan, block)
+    lines = [line if line.label not in tested else _with_p(line, tested[line.label]) for line in lines]
+    first = next((line.runs[0] for line in block.lines if line.runs), None)
+    guessers = [] if first is None else trivial(block.name, first)
+    return lines + [Result(row.label, row.values, {}) for row in guessers]
+
+
+def _with_p(result: Result, p: float) -> Result:
+    return Result(**{**result.__dict__, "p": p})
+
+
+def _result(line: Line, plan: Plan, block: Block) -> Result:
+    entry, runs = line.entry, line.runs
+    printed, source, note = _printed(line, plan, block)
+    values = {m: [r.metrics[m] for r in runs if r.metrics.get(m) is not None] for m in (*plan.metrics, "HM", "AUSUC")}
+    notes = [text for text in (entry.note, entry.misprint, note) if text]
+    return Result(
+        entry.label,
+        {metric: found for metric, found in values.items() if found},
+        printed,
+        source,
+        " ".join(notes),
+        None,
+        _selection(runs),
+        float(np.mean([run.info["seconds"] for run in runs])) if runs else None,
+        runs[0].info["parameters"] if runs else None,
+        len(runs),
+        line.reason,
+    )
+
+
+def _printed(line: Line, plan: Plan, block: Block) -> tuple[dict[str, float], str, str]:
+    """Published numbers of a row: its own, or for a method as published those of the papers; with source and note."""
+    entry = line.entry
+    own = entry.published.get(block.dataset) or entry.published.get(block.benchmark)
+    if own is not None:
+        return dict(own), plan.source, ""
+    if any(row.published for row in plan.rows) or entry.settings.get("config") or entry.settings.get("legacy"):
+        return {}, "", ""
+    for row in published(block.benchmark):
+        if row["method"] == entry.settings["method"] and entry.settings.get("modality", "both") == "both":
+            numbers = {m: float(row[m]) for m in ("S", "U", "HM", "ZSL") if row[m]}
+            chosen = "unstated" if row["selected_on"] == "unstated" else f"on {row['selected_on']}"
+            return numbers, f"{row['source']} (selection {chosen})", row.get("note") or ""
+    return {}, "", ""
+
+
+def _selection(runs: Sequence[Run]) -> str:
+    """What chose epoch and calibration."""
+    if not runs:
+        return "-"
+    chosen = runs[0].info["chosen"]
+    return "test (oracle)" if chosen["select"] == "oracle" else " + ".join(chosen["by"]) or "nothing"
+
+
+def _p_values(plan: Plan, block: Block) -> dict[str, float]:
+    """Holm-corrected p value of each row against the plan's row, over the seeds that both have."""
+    against = next((line for line in block.lines if line.entry.label == plan.against), None)
+    if against is None or not against.runs:
+        return {}
+    base = {run.experiment.seed: run for run in against.runs}
+    found: dict[str, float] = {}
+    for line in block.lines:
+        pairs = [(run, base[run.experiment.seed]) for run in line.runs if run.experiment.seed in base]
+        if line is against or not pairs:
+            continue
+        value = _p_value(pairs)
+        if value is not None:
+            found[line.entry.label] = value
+    return dict(zip(found, holm(list(found.values())), strict=True))
+
+
+def _p_value(pairs: Sequence[tuple[Run, Run]]) -> float | None:
+    """None where the two rows were not tested on the same clips and classes."""
+    one, two = pairs[0][0].scored("test"), pairs[0][1].scored("test")
+    if one is None or two is None or one.ids != two.ids or one.names != two.names:
+        return None
+    if bool(one.seen[one.labels].all()) or not bool(one.seen[one.labels].any()):
+        return None
+    return paired_p_value(_right([a for a, _ in pairs]), _right([b for _, b in pairs]), one.labels, one.seen)
+
+
+def _right(runs: Sequence[Run]) -> Tensor:
+    """`[seed, clip]` True where the calibrated prediction is the label."""
+    rows = []
+    for run in runs:
+        test = run.scored("test")
+        assert test is not None
+        rows.append(predict_calibrated(test.scores, test.seen, run.beta) == test.labels)
+    return torch.stack(rows)
+
+
+def table(plan: Plan, lines: Sequence[Result]) -> tuple[list[str], list[list[str]]]:
+    """Head and cells in per cent. Published numbers stand beside ours where some row has them."""
+    printed = [m for m in plan.metrics if any(m in line.printed for line in lines)]
+    head = ["method", *plan.metrics, *(_FROM_PAPER.format(m) for m in printed)]
+    head += [f"p against {plan.against}"] if plan.against else []
+    head += ["seeds", "seconds", "parameters", "selected on"]
+    marks = _marks(lines)
+    cells = []
+    for line in lines:
+        row = [line.label + marks.get(line.label, ""), *(line.cell(m) for m in plan.metrics)]
+        row += [f"{line.printed[m]:.2f}" if m in line.printed else "-" for m in printed]
+        row += [_p_text(line.p)] if plan.against else []
+        row += [
+            str(line.seeds or "-"),
+            "-" if line.seconds is None else f"{line.seconds:.0f}",
+            "-" if line.parameters is None else f"{line.parameters / 1e6:.2f} M",
+            line.selected_on,
+        ]
+        cells.append(row)
+    return head, cells
+
+
+def _p_text(p: float | None) -> str:
+    return "-" if p is None else "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def _marks(lines: Sequence[Result]) -> dict[str, str]:
+    """` [1]` for the first row that has something said below the table, and so on."""
+    about = [line.label for line in lines if line.note or line.reason]
+    return {label: f" [{i}]" for i, label in enumerate(about, 1)}
+
+
+def remarks(lines: Sequence[Result]) -> list[str]:
+    """What is said below the table, in the order of the marks."""
+    marks = _marks(lines)
+    texts = {line.label: " ".join(filter(None, (_left_out(line), line.note))) for line in lines}
+    return [f"{marks[label].strip()} {texts[label]}" for label in marks]
+
+
+def _left_out(line: Result) -> str:
+    if not line.reason:
+        return ""
+    return f"Not run: {line.reason}" if line.seeds == 0 else f"A training failed: {line.reason}"
+
+
+def as_markdown(plan: Plan, block: Block, lines: Sequence[Result], *, caption: str) -> str:
+    """Title, table, remarks and sources of one dataset."""
+    head, cells = table(plan, lines)
+    text = [f"## {plan.title}: {block.name}\n", caption + "\n", markdown(head, cells)]
+    sources = sorted({line.source for line in lines if line.source and line.printed})
+    text += [f"- {remark}" for remark in remarks(lines)]
+    if sources:
+        text.append(f"- Printed: {'; '.join(sources)}.")
+    if block.simulated and any(line.printed for line in lines):
+        text.append(f"- {block.name} is simulated: its numbers and the printed ones are of different data.")
+    return "\n".join(text) + "\n"
+
+
+def as_csv(plan: Plan, blocks: Sequence[tuple[Block, Sequence[Result]]]) -> str:
+    """One line per row, dataset and metric: mean and deviation as fractions of 1, published numbers likewise."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    head = ["dataset", "row", "metric", "mean", "deviation", "seeds", "printed", "source", "p_HM", "selected_on"]
+    writer.writerow([*head, "seconds", "parameters", "note"])
+    for block, lines in blocks:
+        for line in lines:
+            for metric in plan.metrics:
+                found = np.array(line.values.get(metric, []))
+                mean = f"{found.mean():.6f}" if len(found) else ""
+                spread = f"{found.std(ddof=1):.6f}" if len(found) > 1 else ""
+                paper = f"{line.printed[metric] / 100:.4f}" if metric in line.printed else ""
+                p = "" if line.p is None else f"{line.p:.6f}"
+                about = [line.selected_on, f"{line.seconds or 0:.1f}", line.parameters or 0]
+                about += [" ".join(filter(None, (_left_out(line), line.note)))]
+                row = [block.name, line.label, metric, mean, spread, len(found), paper, line.source, p, *about]
+                writer.writerow(row)
+    return out.getvalue()
+
+
+def as_latex(plan: Plan, block: Block, lines: Sequence[Result]) -> str:
+    """A `booktabs` table; the best value of each of our columns is bold."""
+    head, cells = table(plan, lines)
+    keep = [i for i, name in enumerate(head) if name not in ("seconds", "parameters", "selected on", "seeds")]
+    best = {i: _best(lines, plan.metrics[i - 1]) for i in range(1, 1 + len(plan.metrics))}
+    body = [
+        " & ".join(
+            f"\\textbf{{{_tex(row[i])}}}" if i in best and n == best[i] and row[i] != "-" else _tex(row[i])
+            for i in keep
+        )
+        + r" \\"
+        for n, row in enumerate(cells)
+    ]
+    columns = "l" + "r" * (len(keep) - 1)
+    top = [r"\begin{table}", r"\centering", rf"\caption{{{_tex(plan.title)}, {_tex(block.name)}.}}"]
+    top += [
+        rf"\begin{{tabular}}{{{columns}}}",
+        r"\toprule",
+        " & ".join(_tex(head[i]) for i in keep) + r" \\",
+        r"\midrule",
+    ]
+    return "\n".join([*top, *body, r"\bottomrule", r"\end{tabular}", r"\end{table}"]) + "\n"
+
+
+def _best(lines: Sequence[Result], metric: str) -> int:
+    means = [float(np.mean(line.values.get(metric, [-1.0]))) for line in lines]
+    return means.index(max(means))
+
+
+def _tex(text: str) -> str:
+    for sign in "&%$#_{}":
+        text = text.replace(sign, f"\\{sign}")
+    return text.replace("±", r"$\pm$").replace("<", r"$<$")
