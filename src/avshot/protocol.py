@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,8 @@ from avshot.classes.embed import embed_classes
 from avshot.classes.optimise import optimise_classes
 from avshot.classes.phrase import phrases
 from avshot.data.dataset import Dataset, load_dataset
+from avshot.data.disturb import NoisyAudio
+from avshot.data.official import released_descriptions
 from avshot.familiar import what_is_usual
 from avshot.judge import SCORING_BATCH, Judge, score_clips
 from avshot.method import Inputs, Method, get_method
@@ -78,7 +80,7 @@ def run(
         return load_run(folder)
     started = time.time()
     dataset = load_dataset(experiment.dataset) if dataset is None else dataset
-    if not get_method(experiment.method).needs.temporal:
+    if not get_method(experiment.method).needs.temporal and not experiment.audio_noise:
         dataset = dataset.averaged
     first, second = stages(dataset)
     raw = class_embeddings(dataset, experiment, tuple(dict.fromkeys(first.candidates + second.candidates)))
@@ -105,8 +107,18 @@ def _embedded(dataset: Dataset, experiment: Experiment, names: tuple[str, ...]) 
         text = {encoder: dataset.text[encoder][rows] for encoder in own or dataset.text}
         return Classes(names, text, torch.zeros(len(names), dtype=torch.bool))
     spoken = {name: dataset.phrases.get(name, name) for name in names}
-    texts = phrases(tuple(spoken.values()), prompts=experiment.prompts, descriptions=experiment.descriptions)
+    descriptions = experiment.descriptions
+    if descriptions == "released":
+        descriptions = str(released_descriptions(experiment.dataset))
+    texts = phrases(tuple(spoken.values()), prompts=experiment.prompts, descriptions=descriptions)
     return embed_classes(names, experiment.text, phrases={name: texts[spoken[name]] for name in names})
+
+
+def _tested(dataset: Dataset, experiment: Experiment) -> Dataset:
+    """The dataset as the test sees it: with noise on the sound where that is asked for."""
+    if not experiment.audio_noise or dataset.features is None:
+        return dataset
+    return replace(dataset, features=NoisyAudio(dataset.features, experiment.audio_noise))
 
 
 def _claim(folder: Path, experiment: Experiment) -> None:
@@ -211,7 +223,7 @@ def _retrain(
 ) -> tuple[Method, Classes, _Part]:
     """Stage 2: train from scratch as chosen and score the test clips once. "oracle" lets the test clips choose."""
     classes, plain, outcomes = _candidates(experiment, stage, raw)
-    source = ClipSource(dataset, stage.judge, classes, experiment.modality)
+    source = ClipSource(_tested(dataset, experiment), stage.judge, classes, experiment.modality)
     best = folder / "oracle.safetensors"
     if experiment.select == "oracle" and len(source):
         judge = Judge(source, classes, experiment.resolved_recipe(), best)

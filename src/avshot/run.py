@@ -51,12 +51,14 @@ class Experiment(BaseModel):
         join_text: Join several text encoders end to end into one class embedding, each at unit length, for methods
             that take one.
         prompts: Prompt ensemble, or "name".
-        descriptions: CSV with descriptions of the classes, or None.
+        descriptions: CSV with descriptions of the classes, or None; "released" takes the one that KDA ships in the
+            folder of a released benchmark.
         optimise_classes: Class-embedding optimisation on or off; None takes the recipe's choice.
         optimise: Changes to `OptimiseConfig`.
         legacy: Do as the authors' program does where ours departs from it (`Method.released`). How class vectors are
             joined is the dataset's business: `official:...&legacy=true`.
         modality: What the method gets to see.
+        audio_noise: Share of the audio steps of each test clip that are drowned in noise (`avshot.data.disturb`).
         seed: Decides initial weights, draws and dropout.
         task: Only "gzsl" for now.
         select: Which clips choose epoch and calibration: "val", or "oracle" for the test clips themselves.
@@ -78,6 +80,7 @@ class Experiment(BaseModel):
     optimise: dict[str, Any] = Field(default_factory=dict)
     legacy: bool = False
     modality: Literal["both", "audio", "visual"] = "both"
+    audio_noise: float = Field(default=0.0, ge=0.0, le=1.0)
     seed: int = 0
     task: Literal["gzsl"] = "gzsl"
     select: Literal["val", "oracle"] = "val"
@@ -109,6 +112,8 @@ class Experiment(BaseModel):
             parts.append("legacy")
         if self.modality != "both":
             parts.append(self.modality)
+        if self.audio_noise:
+            parts.append(f"noise={self.audio_noise:g}")
         if self.select != "val":
             parts.append(self.select)
         return "-".join(str(p).replace("/", "_").replace(" ", "") for p in parts)

@@ -109,6 +109,26 @@ def load_official_spec(spec: str) -> Dataset:
     )
 
 
+def released_descriptions(spec: str) -> Path:
+    """The CSV of class descriptions that KDA ships beside the lists of a benchmark: `class-split/UCF.csv`.
+
+    Args:
+        spec: What `load_dataset` takes.
+
+    Raises:
+        ValueError: Not a released benchmark, or its folder has no such file.
+    """
+    kind, _, rest = spec.partition(":")
+    if kind != "official":
+        raise ValueError(f"{spec} is no released benchmark, so no descriptions come with it; pass a CSV of them.")
+    root, _, query = rest.partition("?")
+    name = dict(parse_qsl(query))["name"]
+    file = find_benchmark(root, name) / "class-split" / f"{name}.csv"
+    if not file.exists():
+        raise ValueError(f"{file} is not there; it comes with the program of KDA (docs/reproduce.md).")
+    return file
+
+
 def _features_folder(folder: Path, split: str, features: str | Path | None) -> Path | None:
     """The folder of features to read; None where there is none and none was asked for."""
     base = folder / "features"
