@@ -147,6 +147,113 @@ def test_published_presets_hold_the_published_values():
     assert all(p.recipe.weight_decay == 1e-5 for p in avca.AVCA.presets.values())
 
 
+# --- what the thesis takes away or measures otherwise -----------------------------------------------------------------
+
+TERMS = ("triplet", "reconstruction", "decoded_triplet", "word_triplet", "regularisation")
+
+
+@pytest.mark.parametrize("name", TERMS)
+@torch.no_grad()
+def test_a_loss_term_is_weighted_or_left_out(name):
+    batch = make_batch()
+    full = small().loss(batch)
+    assert set(full) == set(TERMS)
+    without = small(**{name: 0}).loss(batch)
+    assert set(without) == set(TERMS) - {name}
+    assert all(torch.equal(without[key], full[key]) for key in without)
+    torch.testing.assert_close(small(**{name: 2.5}).loss(batch)[name], 2.5 * full[name])
+
+
+def with_other(features, modality):
+    """The same clips with other features of one modality."""
+    audio, visual = features.audio[:, 0], features.visual[:, 0]
+    return Features.averaged(audio + 3 * (modality == "audio"), visual + 3 * (modality == "visual"))
+
+
+@torch.no_grad()
+def test_without_cross_attention_a_branch_is_its_encoder_and_projection():
+    features = make_batch().features
+    mixed, apart = small(), small(cross_attention=False)
+    for modality, theta in (("visual", 2), ("audio", 3)):  # the picture and theta_a, the sound and theta_v
+        other = with_other(features, modality)
+        assert torch.equal(apart.net.embed(features)[theta], apart.net.embed(other)[theta])
+        assert not torch.allclose(mixed.net.embed(features)[theta], mixed.net.embed(other)[theta])
+    phi_a, _, theta_a, _ = apart.net.embed(features)
+    assert torch.equal(theta_a, apart.net.audio_projection(phi_a))
+    assert not [name for name in apart.state_dict() if "blocks" in name or "position" in name]
+
+
+@torch.no_grad()
+def test_one_branch_has_its_own_losses_and_still_reads_the_other_modality():
+    model, batch = small(branches="visual"), make_batch()
+    _, phi_v, _, v, w, t, _, rho_v, rho_w = embedded(model, batch)
+    _, _, _, v_, _, t_, _, rho_v_, _ = embedded(model, batch.negative)
+    expected = {
+        "triplet": triplet(v, t, v_) + triplet(t, v, t_),
+        "reconstruction": squared(rho_v, w) + squared(rho_w, w),
+        "decoded_triplet": triplet(rho_w, rho_v, rho_v_),
+        "word_triplet": triplet(t, v, v_) + triplet(v, t, t_),
+        "regularisation": squared(model.net.visual_reconstruction(v), phi_v) + squared(v, t),
+    }
+    got = {name: float(value) for name, value in model.loss(batch).items()}
+    assert got == pytest.approx(expected, rel=1e-4, abs=1e-4)
+    gone = ("audio_projection", "audio_reconstruction")
+    assert not [name for name in model.state_dict() if name.startswith(tuple(f"net.{part}" for part in gone))]
+    other = with_other(batch.features, "audio")
+    assert not torch.allclose(model.score(other, batch.classes), model.score(batch.features, batch.classes))
+
+    audio = small(branches="audio", evaluate="audio")
+    theta_a, theta_w = audio.net.embed(batch.features)[2], audio.net.word_projection(batch.classes.text["w2v"])
+    torch.testing.assert_close(audio.score(batch.features, batch.classes), -torch.cdist(theta_a, theta_w))
+    assert set(audio.loss(batch)) == set(TERMS)
+
+
+@pytest.mark.parametrize("cross_attention", [True, False])
+@pytest.mark.parametrize("branches", ["both", "audio", "visual"])
+def test_every_parameter_that_a_variant_has_learns(cross_attention, branches):
+    evaluate = "visual" if branches == "both" else branches
+    model, batch = small(cross_attention=cross_attention, branches=branches, evaluate=evaluate).train(), make_batch()
+    sum(model.loss(batch).values()).backward()
+    silent = {name.split(".")[1] for name, p in model.named_parameters() if p.grad is None}
+    unread = {"audio": "visual_encoder", "visual": "audio_encoder"}  # without attention nothing reads the other one
+    assert silent == ({unread[branches]} if branches in unread and not cross_attention else set())
+
+
+@torch.no_grad()
+def test_evaluating_theta_a_theta_v_or_both():
+    batch = make_batch(size=4)
+    features = Features.cat(
+        [batch.features, batch.features.only("audio"), batch.features.only("visual")]
+    )  # four clips with both, four without picture, four without sound
+    models = {how: small(evaluate=how) for how in ("audio", "visual", "sum", "mean", "min")}
+    scores = {how: model.score(features, batch.classes) for how, model in models.items()}
+    net = models["sum"].net
+    theta_w = net.word_projection(batch.classes.text["w2v"])
+    _, _, theta_a, theta_v = net.embed(features)
+    for i in range(12):
+        for j in range(5):
+            a, v = distance(theta_a[i], theta_w[j]), distance(theta_v[i], theta_w[j])
+            if 4 <= i < 8:
+                v = a
+            elif i >= 8:
+                a = v
+            expected = {"audio": a, "visual": v, "sum": a + v, "mean": (a + v) / 2, "min": min(a, v)}
+            assert {how: -float(scores[how][i, j]) for how in scores} == pytest.approx(expected, abs=1e-4)
+    assert not torch.allclose(scores["audio"][:4], scores["visual"][:4])
+    nothing = batch.features.only("audio").only("visual")
+    assert all(model.score(nothing, batch.classes).isfinite().all() for model in models.values())
+    assert torch.equal(models["audio"].embeddings(features, batch.classes)[0][:4], theta_a[:4])
+
+
+def test_branches_that_cannot_be_evaluated_are_refused():
+    with pytest.raises(ValueError, match=r"only the branch 'audio'.*evaluate='audio'"):
+        small(branches="audio")
+    with pytest.raises(ValueError, match="evaluate is 'loudest'; expected one of audio, visual, sum"):
+        small(evaluate="loudest")
+    with pytest.raises(ValueError, match="branches is 'text'"):
+        small(branches="text")
+
+
 # --- released weights ------------------------------------------------------------------------------------------------
 
 

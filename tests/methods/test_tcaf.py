@@ -345,3 +345,81 @@ def test_published_presets_say_where_they_come_from():
     )
     anet = presets["activitynet-main"].config
     assert (anet.heads, anet.head_dim, anet.encoder_hidden, anet.train_visual_steps) == (3, 128, 128, 60)
+
+
+# --- what the thesis takes away or adds -------------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def test_a_loss_term_with_weight_0_is_left_out():
+    batch = some_batch()
+    full = small().eval().loss(batch)
+    assert set(full) == {"cross_entropy", "regression", "reconstruction"}
+    for name in full:
+        without = small(**{name: 0}).eval().loss(batch)
+        assert set(without) == set(full) - {name}
+        assert all(torch.equal(without[key], full[key]) for key in without)
+
+
+@torch.no_grad()
+def test_triplet_loss_against_a_loop():
+    model, batch = small(triplet=0.5, margin=0.7).eval(), some_batch(clips=8)
+    batch = dataclasses.replace(batch, labels=torch.tensor([0, 0, 1, 2, 2, 2, 0, 0]))
+    theta_o, theta_w = model.embed(batch.features), model.project_text(batch.classes.text["w2v"][batch.labels])
+    after = [2, 2, 3, 6, 6, 6, 2, 2]  # the next clip of another class, going round
+
+    def t(anchor, positive, negative):
+        return max(0.0, math.dist(anchor.tolist(), positive.tolist()) - math.dist(anchor, negative.tolist()) + 0.7)
+
+    total = sum(
+        t(theta_o[i], theta_w[i], theta_o[j]) + t(theta_w[i], theta_o[i], theta_w[j]) for i, j in enumerate(after)
+    )
+    assert total > 0
+    assert model.loss(batch)["triplet"].item() == pytest.approx(0.5 * total / 8, rel=1e-4)
+    alike = dataclasses.replace(batch, labels=torch.full((8,), 3))
+    assert model.loss(alike)["triplet"].item() == 0.0
+
+
+def test_no_feed_forward_leaves_attention_alone():
+    model, batch = small(feedforward=0).eval(), some_batch()
+    assert not [name for name in model.state_dict() if ".ff." in name]
+    fusion = model.fusion
+    with torch.no_grad():
+        tokens, mask, modality = fusion.tokens(batch.features)
+        tokens = torch.cat([fusion.class_token.expand(len(tokens), -1, -1), tokens], dim=1)
+        modality = torch.cat([torch.zeros(1, dtype=torch.long), modality])
+        mask = torch.cat([torch.ones(len(mask), 1, dtype=torch.bool), mask], dim=1)
+        allowed = ((modality[:, None] == 0) | (modality == 0) | (modality[:, None] != modality)) & mask[:, None]
+        for layer in fusion.layers:
+            normed = layer.norm(tokens)
+            tokens = tokens + layer.attn(normed, normed, allowed)
+        assert torch.equal(fusion(batch.features).clip, tokens[:, 0])
+    model.train()
+    sum(model.loss(batch).values()).backward()
+    assert all(p.grad is not None for p in model.parameters())
+
+
+@torch.no_grad()
+def test_averaged_input_is_one_step_per_modality():
+    model, batch = small(average_input=True, visual_scaling="none").eval(), some_batch()
+    features = batch.features
+    scores = model.score(features, batch.classes)
+    steps = []
+    for name in ("audio", "visual"):
+        value, time = getattr(features, name), getattr(features, f"{name}_time")
+        lengths = getattr(features, f"{name}_mask").sum(dim=1).tolist()
+        steps += [
+            torch.stack([value[i, :n].mean(dim=0) for i, n in enumerate(lengths)])[:, None],
+            torch.stack([time[i, :n].mean() for i, n in enumerate(lengths)])[:, None],
+        ]
+    whole = Features.averaged(steps[0][:, 0], steps[2][:, 0])
+    whole = dataclasses.replace(whole, audio_time=steps[1], visual_time=steps[3])
+    plain = small(visual_scaling="none").eval()
+    torch.testing.assert_close(scores, plain.score(whole, batch.classes))
+    assert not torch.allclose(scores, plain.score(features, batch.classes), atol=1e-3)
+    # A clip that lacks a modality still lacks it.
+    torch.testing.assert_close(
+        model.score(features.only("audio"), batch.classes), plain.score(whole.only("audio"), batch.classes)
+    )
+    with pytest.raises(ValueError, match='visual_scaling="none"'):
+        small(average_input=True, visual_scaling="time")

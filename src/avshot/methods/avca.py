@@ -14,6 +14,11 @@ mention and the code draws at random and never trains (`train_positions`). Two t
 left out: a second projection of the reconstructed encoder outputs that no loss reads, and a further forward pass for
 logging. Both only moved the running statistics of batch normalisation.
 
+What the thesis takes away or measures otherwise is a field too: the attention (`cross_attention`), a branch with its
+losses (`branches`), each loss term (its weight), and whose distance decides (`evaluate`). Without attention the branches
+still share the projection and the decoder of the class embeddings, which the thesis leaves open; "min" takes the lesser
+distance class by class, of which its "modality with the smallest distance" is the case without calibration.
+
 Missing modality (ours, the authors have none): a clip without picture is scored by `theta_a` in place of `theta_v`; the
 absent modality is hidden from the attention and left out of batch statistics and of the means of the losses. A clip
 with neither lies at the origin, so its scores say nothing about it.
@@ -75,7 +80,7 @@ class AVCA(Method):
         self.net = Avca(config, inputs.audio, inputs.visual, inputs.text_dim)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
-        """The five terms of eq. 4 to 10, unweighted.
+        """The five terms of eq. 4 to 10, times their weights (1 as published); weight 0 leaves a term out.
 
         Raises:
             ValueError: The batch has no negatives.
@@ -83,7 +88,10 @@ class AVCA(Method):
         return self.net.terms(*self.net.passed(batch))
 
     def score(self, features: Features, classes: Classes) -> Tensor:
-        """Negative Euclidean distance of `theta_v` (`theta_a` without picture) to every `theta_w`; eq. 3."""
+        """Negative Euclidean distance of `theta_v` (`theta_a` without picture) to every `theta_w`; eq. 3.
+
+        `evaluate` can ask for another distance, see `avshot.nn.avca.Avca.score`.
+        """
         return self.net.score(features, classes)
 
     def embeddings(self, features: Features, classes: Classes) -> tuple[Tensor, Tensor]:

@@ -114,7 +114,7 @@ class TransformerLayer(nn.Module):
         dim: Width of the tokens.
         heads: Number of heads.
         head_dim: Width of a head.
-        feedforward: Hidden width of the feed-forward part.
+        feedforward: Hidden width of the feed-forward part; 0 = no such part, `y = h`.
         dropout: After attention, and twice in the feed-forward part.
         shared_norm: One `LayerNorm` serves both parts, as TCaF and AV-Diff train it; False gives each its own.
     """
@@ -124,13 +124,15 @@ class TransformerLayer(nn.Module):
     ) -> None:
         super().__init__()
         self.attn = Attention(dim, heads, head_dim, dropout=dropout)
-        self.ff = FeedForward(dim, feedforward, dropout=dropout)
+        self.ff = FeedForward(dim, feedforward, dropout=dropout) if feedforward else None
         self.norm = nn.LayerNorm(dim)
-        self.norm_ff = None if shared_norm else nn.LayerNorm(dim)
+        self.norm_ff = nn.LayerNorm(dim) if feedforward and not shared_norm else None
 
     def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
         """Map tokens `[clip, token, dim]` under `mask [clip, token, token]` (True = row may look at column)."""
         normed = self.norm(tokens)
         tokens = tokens + self.attn(normed, normed, mask)
+        if self.ff is None:
+            return tokens
         norm_ff = self.norm if self.norm_ff is None else self.norm_ff
         return tokens + self.ff(norm_ff(tokens))

@@ -14,9 +14,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from avshot.nn.attention import Attention, FeedForward
+from avshot.nn.avca_block import AvcaBlock
 from avshot.nn.mlp import EmbNet1, EmbNet2, InputScaling
 from avshot.types import Batch, Classes, Features
+
+BRANCHES = ("audio", "visual")
+EVALUATIONS = (*BRANCHES, "sum", "mean", "min")
 
 
 @dataclass(frozen=True)
@@ -39,15 +42,21 @@ class AvcaConfig:
     norm_first: bool = True  # LayerNorm before a sub-layer (code); False: after its residual sum (paper)
     share_feedforward: bool = True  # one feed-forward for both tokens (code); False: one per modality (paper f3, f4)
     train_positions: bool = False  # position vectors: drawn once and kept (code, by oversight); True: trained
+    cross_attention: bool = True  # False: no attention block, a branch is its encoder and projection (thesis Table 2.4)
+    branches: str = "both"  # "audio", "visual": only this branch is projected and trained (thesis Table 2.4)
+    evaluate: str = (
+        "visual"  # whose distance decides: "visual" (paper), "audio", "sum", "mean", "min"; thesis Table 2.5
+    )
+    triplet: float = 1.0  # weight of l_t; 0 removes it, as for the next four (thesis Table 2.6)
+    reconstruction: float = 1.0  # weight of l_rec
+    decoded_triplet: float = 1.0  # weight of l_ct
+    word_triplet: float = 1.0  # weight of l_w
+    regularisation: float = 1.0  # weight of l_r
 
 
-def _rates(encoder: float, projection: float, decoder: float, momentum: float) -> dict[str, float]:
-    return {
-        "dropout_encoder": encoder,
-        "dropout_projection": projection,
-        "dropout_decoder": decoder,
-        "momentum": momentum,
-    }
+def _rates(*rates: float, momentum: float) -> dict[str, float]:
+    names = ("dropout_encoder", "dropout_projection", "dropout_decoder")
+    return dict(zip(names, rates, strict=True)) | {"momentum": momentum}
 
 
 # Fields of the published settings by dataset and features: AVCA-GZSL 2711aeb, run scripts of AVCA; the -main rates also
@@ -60,34 +69,6 @@ PUBLISHED: Mapping[str, Mapping[str, float]] = {
     "vggsound-main": _rates(0.0, 0.0, 0.1, momentum=0.1),
     "vggsound-cls": _rates(0.0, 0.0, 0.0, momentum=0.99),
 }
-
-
-class _Block(nn.Module):
-    """Attention between the tokens and a feed-forward, each with a residual; paper section 3.1."""
-
-    def __init__(self, config: AvcaConfig) -> None:
-        super().__init__()
-        width, rate = config.width, config.dropout_encoder
-        self.norm_first = config.norm_first
-        self.attention_norm = nn.LayerNorm(width)
-        self.attention = Attention(width, config.heads, config.head_dim, dropout=rate)
-        self.feedforward_norm = nn.LayerNorm(width)
-        count = 1 if config.share_feedforward else 2
-        self.feedforward = nn.ModuleList(FeedForward(width, config.feedforward, dropout=rate) for _ in range(count))
-
-    def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
-        """Map `tokens [clip, 2, width]`; `mask [clip, 1, 2]` bool, True = the token can be read."""
-        if self.norm_first:
-            normed = self.attention_norm(tokens)
-            tokens = tokens + self.attention(normed, normed, mask)
-            return tokens + self._feed(self.feedforward_norm(tokens))
-        tokens = self.attention_norm(tokens + self.attention(tokens, tokens, mask))
-        return self.feedforward_norm(tokens + self._feed(tokens))
-
-    def _feed(self, tokens: Tensor) -> Tensor:
-        if len(self.feedforward) == 1:
-            return self.feedforward[0](tokens)
-        return torch.stack([net(tokens[:, i]) for i, net in enumerate(self.feedforward)], dim=1)
 
 
 class Word(NamedTuple):
@@ -124,43 +105,64 @@ class Avca(nn.Module):
         audio: Width of the audio features.
         visual: Width of the visual features.
         text: Width of the class embeddings.
+
+    Raises:
+        ValueError: `branches` or `evaluate` does not exist, or a branch is to be evaluated that the model lacks.
     """
 
     def __init__(self, config: AvcaConfig, audio: int, visual: int, text: int) -> None:
         super().__init__()
+        _check(config)
         self.config = config
+        self.branches = BRANCHES if config.branches == "both" else (config.branches,)
         hidden, width, out, momentum = config.hidden, config.width, config.embedding, config.momentum
         encoder, projection, decoder = config.dropout_encoder, config.dropout_projection, config.dropout_decoder
         self.audio_scaling, self.visual_scaling = (InputScaling(config.scaling, n) for n in (audio, visual))
         self.audio_encoder = EmbNet2(audio, hidden, width, dropout=encoder, momentum=momentum)
         self.visual_encoder = EmbNet2(visual, hidden, width, dropout=encoder, momentum=momentum)
-        position = torch.randn(2, width)
-        if config.train_positions:
-            self.position = nn.Parameter(position)
-        else:
-            self.register_buffer("position", position)
-        self.blocks = nn.ModuleList(_Block(config) for _ in range(config.depth))
-        self.audio_projection = EmbNet2(width, hidden, out, dropout=projection, momentum=momentum)
-        self.visual_projection = EmbNet2(width, hidden, out, dropout=projection, momentum=momentum)
+        if config.cross_attention:
+            position = torch.randn(2, width)
+            if config.train_positions:
+                self.position = nn.Parameter(position)
+            else:
+                self.register_buffer("position", position)
+            self.blocks = nn.ModuleList(_block(config) for _ in range(config.depth))
+        for name in self.branches:
+            projected = EmbNet2(width, hidden, out, dropout=projection, momentum=momentum)
+            self.add_module(f"{name}_projection", projected)
         self.word_projection = EmbNet1(text, out, dropout=decoder)
         self.decoder = EmbNet1(out, text, dropout=decoder)
-        self.audio_reconstruction = EmbNet1(out, width, dropout=decoder)
-        self.visual_reconstruction = EmbNet1(out, width, dropout=decoder)
+        for name in self.branches:
+            self.add_module(f"{name}_reconstruction", EmbNet1(out, width, dropout=decoder))
 
     def embed(self, features: Features) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Encode and project: `phi_a, phi_v [clip, width]` and `theta_a, theta_v [clip, embedding]` (eq. 1 and 2)."""
+        """Encode and project: `phi_a, phi_v [clip, width]` and `theta_a, theta_v [clip, embedding]` (eq. 1 and 2).
+
+        The theta of a branch that the model lacks (`branches`) is zero.
+        """
         (audio, visual), has_a, has_v = features.pooled(), features.has_audio, features.has_visual
         audio = self.audio_scaling(audio[:, None], has_a[:, None])[:, 0]
         visual = self.visual_scaling(visual[:, None], has_v[:, None])[:, 0]
         phi_a, phi_v = self.audio_encoder(audio, has_a), self.visual_encoder(visual, has_v)
+        mixed_a, mixed_v = self._attend(phi_a, phi_v, has_a, has_v)
+        theta_a, theta_v = self._project("audio", mixed_a, has_a), self._project("visual", mixed_v, has_v)
+        return phi_a, phi_v, theta_a, theta_v
+
+    def _attend(self, phi_a: Tensor, phi_v: Tensor, has_a: Tensor, has_v: Tensor) -> tuple[Tensor, Tensor]:
+        """What the projections get: phi, and on top of it what the attention makes of both."""
+        if not self.config.cross_attention:
+            return phi_a, phi_v
         tokens = torch.stack([phi_a, phi_v], dim=1) + self.position
         mask = torch.stack([has_a, has_v], dim=1)[:, None]
         for block in self.blocks:
             tokens = block(tokens, mask)
         # The outer residual starts from phi, without the position vector.
-        theta_a = self.audio_projection(phi_a + tokens[:, 0], has_a)
-        theta_v = self.visual_projection(phi_v + tokens[:, 1], has_v)
-        return phi_a, phi_v, theta_a, theta_v
+        return phi_a + tokens[:, 0], phi_v + tokens[:, 1]
+
+    def _project(self, branch: str, mixed: Tensor, real: Tensor) -> Tensor:
+        if branch not in self.branches:
+            return mixed.new_zeros(len(mixed), self.config.embedding)
+        return self.get_submodule(f"{branch}_projection")(mixed, real)
 
     def passed(self, batch: Batch) -> tuple[Passed, Passed]:
         """The clips of `batch` and, row by row, its negatives. Raises ValueError when it has no negatives."""
@@ -175,18 +177,29 @@ class Avca(nn.Module):
         word = Word(w, theta_w, self.decoder(theta_w))
         phi_a, phi_v, theta_a, theta_v = self.embed(batch.features)
         has_a, has_v = batch.features.has_audio, batch.features.has_visual
-        rho_a, rho_v = self.decoder(theta_a, has_a), self.decoder(theta_v, has_v)
-        back_a, back_v = self.audio_reconstruction(theta_a, has_a), self.visual_reconstruction(theta_v, has_v)
-        return Passed(Branch(phi_a, theta_a, rho_a, back_a, has_a), Branch(phi_v, theta_v, rho_v, back_v, has_v), word)
+        audio = self._branch("audio", phi_a, theta_a, has_a)
+        return Passed(audio, self._branch("visual", phi_v, theta_v, has_v), word)
+
+    def _branch(self, name: str, phi: Tensor, theta: Tensor, real: Tensor) -> Branch:
+        if name not in self.branches:  # only phi means something
+            return Branch(phi, theta, theta, theta, real)
+        back = self.get_submodule(f"{name}_reconstruction")(theta, real)
+        return Branch(phi, theta, self.decoder(theta, real), back, real)
 
     def terms(self, own: Passed, other: Passed) -> dict[str, Tensor]:
-        """The five loss terms of eq. 4 to 10, unweighted; `other` are clips of other classes, row by row."""
-        pairs = ((own.audio, other.audio), (own.visual, other.visual))
+        """The five loss terms of eq. 4 to 10, times their weights; a term with weight 0 is left out.
+
+        Args:
+            own: The clips.
+            other: Clips of other classes, row by row.
+        """
+        pairs = [(getattr(own, name), getattr(other, name)) for name in self.branches]
         parts = [self._branch_terms(mine, theirs, own.word, other.word) for mine, theirs in pairs]
-        terms = {name: parts[0][name] + parts[1][name] for name in parts[0]}
+        terms = {name: torch.stack([part[name] for part in parts]).sum() for name in parts[0]}
         real = torch.ones_like(own.audio.real)
         terms["reconstruction"] = terms["reconstruction"] + _squared(own.word.rho, own.word.w, real)
-        return terms
+        weights = {name: float(getattr(self.config, name)) for name in terms}
+        return {name: weights[name] * term for name, term in terms.items() if weights[name] != 0}
 
     def _branch_terms(self, own: Branch, other: Branch, word: Word, other_word: Word) -> dict[str, Tensor]:
         """The share of one modality in the loss terms; `other` are the clips of other classes, row by row."""
@@ -208,15 +221,70 @@ class Avca(nn.Module):
         }
 
     def score(self, features: Features, classes: Classes) -> Tensor:
-        """Negative Euclidean distance of `theta_v` (`theta_a` without picture) to every `theta_w`; eq. 3."""
-        # Exact differences: the matrix-product shortcut of cdist loses digits where distances are small.
-        return -torch.cdist(*self.embeddings(features, classes), compute_mode="donot_use_mm_for_euclid_dist")
+        """Negative Euclidean distance of clips to every `theta_w`: of `theta_v` (eq. 3), or what `evaluate` asks for.
+
+        A clip that has one modality goes by that one's distance ("sum": twice that, to be of one size with the
+        others'). A model with one branch puts a clip that lacks its modality at the origin.
+        """
+        how = self.config.evaluate
+        if how in BRANCHES:
+            return -_distances(*self.embeddings(features, classes))
+        _, _, theta_a, theta_v = self.embed(features)
+        theta_w = self._project_words(classes)
+        heard, seen = (torch.where(x[:, None], 1.0, 0.0) for x in (features.has_audio, features.has_visual))
+        distances = torch.stack([_distances(theta_a, theta_w), _distances(theta_v, theta_w)])
+        if how == "min":
+            least = torch.where(torch.stack([heard, seen]) > 0, distances, torch.inf).amin(dim=0)
+            return -torch.where(heard + seen > 0, least, 0.0)
+        mean = (heard * distances[0] + seen * distances[1]) / (heard + seen).clamp(min=1)
+        return -(2 * mean if how == "sum" else mean)
 
     def embeddings(self, features: Features, classes: Classes) -> tuple[Tensor, Tensor]:
-        """Clips as `theta_v` (`theta_a` without picture) and classes as `theta_w`."""
-        (text,) = classes.text.values()
+        """Clips as `theta_v` (`theta_a` without picture) and classes as `theta_w`.
+
+        With `evaluate="audio"` the other way round. "sum", "mean" and "min" compare two points per clip; here stands
+        the first.
+        """
         _, _, theta_a, theta_v = self.embed(features)
-        return torch.where(features.has_visual[:, None], theta_v, theta_a), self.word_projection(text)
+        if self.config.evaluate == "audio":
+            first, second, real = theta_a, theta_v, features.has_audio
+        else:
+            first, second, real = theta_v, theta_a, features.has_visual
+        return torch.where(real[:, None], first, second), self._project_words(classes)
+
+    def _project_words(self, classes: Classes) -> Tensor:
+        (text,) = classes.text.values()
+        return self.word_projection(text)
+
+
+def _block(config: AvcaConfig) -> AvcaBlock:
+    return AvcaBlock(
+        config.width,
+        heads=config.heads,
+        head_dim=config.head_dim,
+        feedforward=config.feedforward,
+        dropout=config.dropout_encoder,
+        norm_first=config.norm_first,
+        share_feedforward=config.share_feedforward,
+    )
+
+
+def _check(config: AvcaConfig) -> None:
+    if config.branches not in ("both", *BRANCHES):
+        raise ValueError(f"branches is {config.branches!r}; expected both, audio or visual.")
+    if config.evaluate not in EVALUATIONS:
+        raise ValueError(f"evaluate is {config.evaluate!r}; expected one of {', '.join(EVALUATIONS)}.")
+    if config.branches not in ("both", config.evaluate):
+        raise ValueError(
+            f"The model has only the branch {config.branches!r}, but evaluate is {config.evaluate!r}; "
+            f"pass evaluate={config.branches!r}."
+        )
+
+
+def _distances(clips: Tensor, words: Tensor) -> Tensor:
+    """Euclidean distances `[clip, class]`."""
+    # Exact differences: the matrix-product shortcut of cdist loses digits where distances are small.
+    return torch.cdist(clips, words, compute_mode="donot_use_mm_for_euclid_dist")
 
 
 def _mean(rows: Tensor, real: Tensor) -> Tensor:

@@ -29,6 +29,7 @@ class EncoderConfig:
     norm_over_padding: bool = False  # True: padded steps enter the encoders' batch statistics in training (authors)
     train_visual_steps: int = 0  # longest training clip in visual steps, cropped at random; 0 = no limit
     test_visual_steps: int = 0  # longest clip in visual steps otherwise, cropped from the centre; 0 = no limit
+    average_input: bool = False  # True: one step per modality, the mean of its features over time (thesis Table B.3)
     drop_steps: float = 0.0  # share of time steps hidden in training; ours, for small data
     feature_noise: float = 0.0  # Gaussian noise in training, in deviations of the features; ours, for small data
     drop_modality: float = 0.0  # share of clips that lose one modality in training; ours, makes each suffice alone
@@ -63,6 +64,11 @@ class Encoders(nn.Module):
             share = getattr(config, name)
             if not 0 <= share < 1:
                 raise ValueError(f"{name} is {share}; expected a share in [0, 1).")
+        if config.average_input and "time" in (config.audio_scaling, config.visual_scaling):
+            raise ValueError(
+                'average_input leaves one step, which scaling "time" turns into ones; '
+                'pass visual_scaling="none" (or another one).'
+            )
         self.config = config
         self.audio_scaling = InputScaling(config.audio_scaling, audio_dim)
         self.visual_scaling = InputScaling(config.visual_scaling, visual_dim)
@@ -73,11 +79,13 @@ class Encoders(nn.Module):
     def prepare(self, features: Features) -> Features:
         """Cut long clips; in training, also hide and disturb what the settings ask for."""
         config = self.config
-        if not self.training:
-            return crop_window(features, config.test_visual_steps, random=False)
-        features = crop_window(features, config.train_visual_steps, random=True)
-        features = drop_modality(features, config.drop_modality)
-        return add_noise(drop_steps(features, config.drop_steps), config.feature_noise)
+        if self.training:
+            features = crop_window(features, config.train_visual_steps, random=True)
+            features = drop_modality(features, config.drop_modality)
+            features = add_noise(drop_steps(features, config.drop_steps), config.feature_noise)
+        else:
+            features = crop_window(features, config.test_visual_steps, random=False)
+        return _averaged(features) if config.average_input else features
 
     def encode(self, features: Features) -> tuple[Tensor, Tensor]:
         """Encoded steps phi of prepared features: `[clip, time_a, dim]` and `[clip, time_v, dim]`."""
@@ -141,3 +149,21 @@ def _indexed(features: Features) -> Features:
         for time in (features.audio_time, features.visual_time)
     ]
     return replace(features, audio_time=steps[0], visual_time=steps[1])
+
+
+def _averaged(features: Features) -> Features:
+    """One step per modality: the mean over its real steps, at their mean time."""
+    whole = Features.averaged(*features.pooled())
+    times = (
+        torch.where(mask, time, torch.zeros_like(time)).sum(dim=1, keepdim=True)
+        / mask.sum(dim=1, keepdim=True).clamp(min=1)
+        for mask, time in ((features.audio_mask, features.audio_time), (features.visual_mask, features.visual_time))
+    )
+    audio_time, visual_time = times
+    return replace(
+        whole,
+        audio_mask=features.has_audio[:, None],
+        visual_mask=features.has_visual[:, None],
+        audio_time=audio_time,
+        visual_time=visual_time,
+    )

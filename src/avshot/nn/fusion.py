@@ -25,7 +25,7 @@ class FusionConfig(TokenConfig):
     layers: int = 6  # transformer layers; thesis L
     heads: int = 8  # attention heads; thesis H
     head_dim: int = 64  # width of a head; heads * head_dim need not equal dim
-    feedforward: int = 128  # hidden width of the feed-forward part; thesis d_ff
+    feedforward: int = 128  # hidden width of the feed-forward part, thesis d_ff; 0 = none (thesis Table B.2)
     dropout_transformer: float = 0.3  # thesis drop_prob
     attention: str = "cross"  # "cross", "self" or "full" (thesis Table 3.3)
     self_layers: int = 0  # this many first layers look within their modality instead (AV-Diff's hybrid attention)

@@ -31,6 +31,8 @@ class HeadsConfig:
     cross_entropy: float = 1.0  # weight of l_ce; 0 removes it (thesis Table 3.2)
     regression: float = 1.0  # weight of l_reg
     reconstruction: float = 1.0  # weight of l_rec; 0 removes it (thesis Table 3.2)
+    triplet: float = 0.0  # weight of a triplet loss like AVCA's l_t, which TCaF does without (thesis Table B.3)
+    margin: float = 1.0  # of that triplet loss; AVCA's mu
 
 
 class TcafHeads(Method):
@@ -64,6 +66,8 @@ class TcafHeads(Method):
         """Thesis eq. 3.15: `cross_entropy` (3.16), `regression` (3.17), `reconstruction` (3.18).
 
         The squared errors are means over elements, as in the authors' code; the thesis prints sums over dimensions.
+        `triplet` is there on request: theta_o in the place of AVCA's theta_a and theta_v (eq. 2.5), with the next clip
+        of the batch that is of another class as the negative. A term with weight 0 is left out.
         """
         config = self.config
         (text,) = batch.classes.text.values()
@@ -72,14 +76,14 @@ class TcafHeads(Method):
         theta_all = self.project_text(text)
         theta_w = self.project_text(word) if config.project_per_clip else theta_all[batch.labels]
         terms = {
-            "cross_entropy": (config.cross_entropy, F.cross_entropy(theta_o @ theta_all.T, batch.labels)),
-            "regression": (config.regression, F.mse_loss(theta_o, theta_w)),
-            "reconstruction": (
-                config.reconstruction,
-                F.mse_loss(self.decode_output(theta_o), word) + F.mse_loss(self.decode_text(theta_w), word),
-            ),
+            "cross_entropy": F.cross_entropy(theta_o @ theta_all.T, batch.labels),
+            "regression": F.mse_loss(theta_o, theta_w),
+            "reconstruction": F.mse_loss(self.decode_output(theta_o), word)
+            + F.mse_loss(self.decode_text(theta_w), word),
+            "triplet": _triplets(theta_o, theta_w, batch.labels, config.margin),
         }
-        return {name: weight * term for name, (weight, term) in terms.items()}
+        weights = {name: float(getattr(config, name)) for name in terms}
+        return {name: weights[name] * term for name, term in terms.items() if weights[name] != 0}
 
     def embeddings(self, features: Features, classes: Classes) -> tuple[Tensor, Tensor]:
         """theta_o of the clips and theta_w of the classes."""
@@ -91,3 +95,18 @@ class TcafHeads(Method):
         return -torch.cdist(
             self.embed(features), self.embed_classes(classes), compute_mode="donot_use_mm_for_euclid_dist"
         )
+
+
+def _triplets(clips: Tensor, words: Tensor, labels: Tensor, margin: float) -> Tensor:
+    """Mean of `t(clip, word, other clip) + t(word, clip, other word)` over the clips that have such an other clip.
+
+    The other one is the next in the batch that is of another class. 0 when all clips are of one class.
+    """
+    place = torch.arange(len(labels), device=labels.device)
+    steps = (place - place[:, None]) % len(labels)  # from a row to a column, going round
+    differs = labels[:, None] != labels
+    other = torch.where(differs, steps, len(labels)).argmin(dim=1)
+    some = differs.any(dim=1)
+    rows = F.triplet_margin_loss(clips, words, clips[other], margin=margin, reduction="none")
+    rows = rows + F.triplet_margin_loss(words, clips, words[other], margin=margin, reduction="none")
+    return torch.where(some, rows, torch.zeros_like(rows)).sum() / some.sum().clamp(min=1)
