@@ -15,9 +15,9 @@ left out: a second projection of the reconstructed encoder outputs that no loss 
 logging. Both only moved the running statistics of batch normalisation.
 
 What the thesis takes away or measures otherwise is a field too: the attention (`cross_attention`), a branch with its
-losses (`branches`), each loss term (its weight), and whose distance decides (`evaluate`). Without attention the branches
-still share the projection and the decoder of the class embeddings, which the thesis leaves open; "min" takes the lesser
-distance class by class, of which its "modality with the smallest distance" is the case without calibration.
+losses (`branches`), each loss term (its weight), and whose distance decides (`evaluate`). Without attention the
+branches still share the projection and the decoder of the class embeddings, which the thesis leaves open; "min" takes
+the lesser distance class by class, of which its "modality with the smallest distance" is the case without calibration.
 
 Missing modality (ours, the authors have none): a clip without picture is scored by `theta_a` in place of `theta_v`; the
 absent modality is hidden from the attention and left out of batch statistics and of the means of the losses. A clip

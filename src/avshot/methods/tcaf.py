@@ -24,9 +24,9 @@ How ours differs from the authors' code, and why:
 the list of classes (cross-entropy); the two passes have different batch statistics. `project_per_clip=False` runs it
 once over the classes.
 
-Rows of the thesis' ablations that add or replace something: `triplet` takes its negatives from the batch (class-balanced
-draws, as AVCA's negatives are); `average_input` averages before the encoders, where normalisation over time would leave
-nothing but ones, so it wants another `visual_scaling`.
+Rows of the thesis' ablations that add or replace something: `triplet` takes its negatives from the batch (drawn
+balanced over classes, as AVCA's negatives are); `average_input` averages before the encoders, where normalisation over
+time would leave nothing but ones, so it wants another `visual_scaling`.
 
 A missing modality has no tokens; the class token then looks at the other one alone.
 """
