@@ -43,7 +43,7 @@ def test_score_is_the_negative_distance_or_the_dot_product():
     text = batch.classes.text["words"]
     torch.manual_seed(0)
     near = create_method("devise", INPUTS).eval()
-    embedded = near.embed(batch.features)
+    embedded = near.map(batch.features)
     expected = torch.stack([-(embedded - row).square().sum(dim=1).sqrt() for row in text], dim=1)
     torch.testing.assert_close(near.score(batch.features, batch.classes), expected)
     torch.manual_seed(0)
@@ -55,5 +55,5 @@ def test_score_is_the_negative_distance_or_the_dot_product():
 def test_a_missing_modality_counts_as_zeros():
     model = create_method("devise", INPUTS, normalise_inputs=False).eval()
     batch = make_batch()
-    only = model.embed(batch.features.only("audio"))
+    only = model.map(batch.features.only("audio"))
     torch.testing.assert_close(only, batch.features.audio[:, 0] @ model.map.weight[:, 3:].T)

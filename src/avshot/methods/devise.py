@@ -9,7 +9,8 @@ https://arxiv.org/abs/2203.03598, and the authors' code (AVCA-GZSL, 2711aeb).
 
 How ours differs: nothing in the map and the loss. The authors evaluate with the Euclidean distance to the class
 embeddings although training ranks dot products; so do we by default (`distance="euclidean"`), because published numbers
-come from it. A missing modality enters as zeros, so the other one decides alone.
+come from it. Class embeddings of one length are ranked alike by both. The map is `avshot.nn.bilinear`, which `sje`,
+`ale` and `apn` use too: they differ in the loss. A missing modality enters as zeros, so the other one decides alone.
 """
 
 from __future__ import annotations
@@ -18,11 +19,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from avshot.method import Inputs, Method, Needs, Preset, Recipe, method
+from avshot.nn.bilinear import BilinearMap, violations
 from avshot.types import Batch, Classes, Features
 
 
@@ -70,32 +70,26 @@ class Devise(Method):
 
     def __init__(self, config: _Config, inputs: Inputs) -> None:
         super().__init__(config, inputs)
-        self.map = nn.Linear(inputs.visual + inputs.audio, inputs.text_dim, bias=False)
-        self.dropout = nn.Dropout(config.dropout)
-
-    def embed(self, features: Features) -> Tensor:
-        """Clips in the class-embedding space: `[clip, text_dim]`."""
-        audio, visual = features.pooled()
-        joined = torch.cat([visual, audio], dim=1)
-        if self.config.normalise_inputs:
-            joined = F.normalize(joined, dim=1)
-        return self.map(self.dropout(joined))
+        self.map = BilinearMap(
+            inputs.audio,
+            inputs.visual,
+            inputs.text_dim,
+            normalise=config.normalise_inputs,
+            dropout=config.dropout,
+            distance=config.distance,
+        )
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Sum over wrong classes of max(0, margin - s_true + s_wrong), mean over clips (AVCA code; DeViSE eq. 1)."""
         (text,) = batch.classes.text.values()
-        scores = self.embed(batch.features) @ self.dropout(text).T
-        true = scores.gather(1, batch.labels[:, None])
-        violation = (self.config.margin - true + scores).clamp(min=0)
-        wrong = torch.ones_like(violation).scatter(1, batch.labels[:, None], 0.0)
-        return {"hinge": (violation * wrong).sum(dim=1).mean()}
+        scores = self.map.compatibility(batch.features, text)
+        return {"hinge": violations(scores, batch.labels, self.config.margin).sum(dim=1).mean()}
 
     def score(self, features: Features, classes: Classes) -> Tensor:
         """Negative distance, or dot product, to every class embedding: `[clip, class]`."""
         (text,) = classes.text.values()
-        embedded = self.embed(features)
-        return embedded @ text.T if self.config.distance == "dot" else -torch.cdist(embedded, text)
+        return self.map.score(features, text)
 
     def embeddings(self, features: Features, classes: Classes) -> tuple[Tensor, Tensor]:
         """Embedded clips beside the class embeddings."""
-        return self.embed(features), next(iter(classes.text.values()))
+        return self.map(features), next(iter(classes.text.values()))
