@@ -29,13 +29,14 @@ class Task:
     """Clips whose features are linear images of their class vectors, with noise."""
 
     classes: Classes  # 16, the first 12 seen
+    vectors: torch.Tensor  # of the classes, what clips are made from
     audio_map: torch.Tensor
     visual_map: torch.Tensor
 
     def clips(self, labels, seed, noise=0.3):
         """Features of clips with the classes `labels`; lengths differ from clip to clip."""
         generator = torch.Generator().manual_seed(seed)
-        vectors = next(iter(self.classes.text.values()))[:, :TEXT][labels]
+        vectors = self.vectors[labels]
         length = torch.randint(2, STEPS + 1, (len(labels), 2), generator=generator)
         parts = []
         for side, matrix in enumerate((self.audio_map, self.visual_map)):
@@ -58,11 +59,17 @@ def make_task(texts=1):
     text = {f"encoder{k}": vectors for k in range(texts)}
     classes = Classes(tuple(f"a{i} b{j}" for i, j in pairs), text, torch.arange(16) < 12)
     maps = (torch.randn(TEXT, width, generator=generator) for width in (AUDIO, VISUAL))
-    return Task(classes, *maps)
+    return Task(classes, vectors, *maps)
 
 
+@functools.cache
 def task_of(name):
-    return make_task(get_method(name).needs.texts)
+    """The task; for a method that needs class texts in the space of the features, with such texts."""
+    task = make_task(get_method(name).needs.texts)
+    if name != "nearest_text":
+        return task
+    text = {"clap": task.vectors @ task.audio_map, "clip": task.vectors @ task.visual_map}
+    return replace(task, classes=task.classes.with_text(text))
 
 
 def seen_classes(task):
