@@ -172,12 +172,17 @@ def test_audit_prints_its_findings(run, tmp_path, monkeypatch):
     asked = []
 
     class Found:
+        benchmark, findings, misjoined = "UCF", (), {}
+
         def render(self):
             return "what was found"
 
     monkeypatch.setattr(audit, "audit", lambda *a, **k: asked.append((a, k)) or Found())
     code, out, _ = run("audit", tmp_path, "--name", "UCF", "--text", tmp_path / "v.npy")
-    assert (code, out.strip()) == (0, "what was found")
+    assert code == 0
+    assert out.startswith("what was found\n")
+    assert "published on ucf-main" in out
+    assert "what may have moved them" in out
     assert asked == [((tmp_path, "UCF", tmp_path / "v.npy"), {"descriptions": None})]
 
 

@@ -221,8 +221,11 @@ def print_methods() -> None:
 def print_audit(root: Path, name: str, text: Path | None, descriptions: Path | None) -> None:
     """`avshot audit`."""
     from avshot.data.audit import audit
+    from avshot.report.causes import explain
 
-    print(audit(root, name, text, descriptions=descriptions).render())
+    found = audit(root, name, text, descriptions=descriptions)
+    print(found.render())
+    print(explain(found))
 
 
 def print_optimisation(names: Path, text: str, plot: Path | None, changes: Sequence[str]) -> None:
