@@ -39,7 +39,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from avshot.method import Inputs, Needs, Preset, Recipe, method, replace_fields
+from avshot.method import Inputs, Method, Needs, Preset, Recipe, method, replace_fields
 from avshot.nn.fusion import FusionConfig, TemporalFusion
 from avshot.nn.fusion_weights import FUSION_NAMES, fusion_sizes, shape_of, without_copies
 from avshot.nn.tcaf_heads import HeadsConfig, TcafHeads
@@ -69,7 +69,7 @@ _LONG = {"train_visual_steps": 60, "test_visual_steps": 300}  # ActivityNet's "f
 
 
 @method
-class Tcaf(TcafHeads):
+class Tcaf(TcafHeads, Method):
     """Temporal cross-modal attention, projected beside the class embeddings."""
 
     needs = Needs(texts=1, temporal=True)
@@ -147,7 +147,7 @@ class Tcaf(TcafHeads):
     def __init__(self, config: _Config, inputs: Inputs) -> None:
         super().__init__(config, inputs)
         self.fusion = TemporalFusion(config, inputs.audio, inputs.visual)
-        self.add_heads(config, config.dim, inputs)
+        self.add_heads(config, config.dim, inputs.text_dim)
 
     def fused(self, features: Features) -> Tensor:
         """The output class token, or the pooled tokens without one: `[clip, dim]`."""

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
-from avshot.method import Inputs, Method
 from avshot.nn.mlp import EmbNet1, EmbNet2
 from avshot.types import Batch, Classes, Features
 
@@ -35,15 +34,18 @@ class HeadsConfig:
     margin: float = 1.0  # of that triplet loss; AVCA's mu
 
 
-class TcafHeads(Method):
-    """Base class of methods that project a fused clip beside the projected class embeddings, as TCaF does.
+class TcafHeads(nn.Module):
+    """What a method does that projects a fused clip beside the projected class embeddings, as TCaF does.
 
-    A subclass makes its fusion first, then calls `add_heads`, and says in `fused` what represents a clip.
+    A method inherits it before `avshot.method.Method`, makes its fusion, then calls `add_heads`, and says in `fused`
+    what represents a clip.
     """
 
-    def add_heads(self, config: HeadsConfig, dim: int, inputs: Inputs) -> None:
-        """Make O_proj, W_proj, D_o and D_w for clip vectors `dim` wide."""
-        text, out, hidden = inputs.text_dim, config.dim_out, config.decoder_hidden
+    config: HeadsConfig
+
+    def add_heads(self, config: HeadsConfig, dim: int, text_dim: int) -> None:
+        """Make O_proj, W_proj, D_o and D_w for clip vectors `dim` and class embeddings `text_dim` wide."""
+        text, out, hidden = text_dim, config.dim_out, config.decoder_hidden
         self.project_output = EmbNet2(dim, hidden, out, dropout=config.dropout_output)
         self.project_text = EmbNet1(text, out, dropout=config.dropout_text)
         self.decode_output = EmbNet2(out, hidden, text, dropout=config.dropout_output)
