@@ -211,10 +211,16 @@ def print_methods() -> None:
     for name in list_methods():
         cls = get_method(name)
         inputs = Inputs(128, 4096, {f"text{i}": 300 for i in range(cls.needs.texts)})
-        size = sum(p.numel() for p in create_method(name, inputs).parameters()) / 1e6
+        try:
+            size = f"{sum(p.numel() for p in create_method(name, inputs).parameters()) / 1e6:.2f} M"
+        except ValueError:  # these sizes do not fit it
+            size = "-"
         reads = ["steps" if cls.needs.temporal else "averages"] + (["negatives"] if cls.needs.negatives else [])
-        rows.append([name, " + ".join(reads), str(cls.needs.texts), f"{size:.2f} M", str(len(cls.presets)), cls.paper])
-    head = ["method", "reads", "texts", "parameters", "presets", "paper"]
+        year = re.search(r"\b(19|20)\d\d\b", cls.paper)
+        texts = f"1-{cls.needs.texts}" if cls.needs.fewer_texts else str(cls.needs.texts)
+        row = [name, year[0] if year else "-", " + ".join(reads), texts, size, str(len(cls.presets)), cls.paper]
+        rows.append(row)
+    head = ["method", "year", "reads", "texts", "parameters", "presets", "paper"]
     print_table("methods (parameters at audio 128, visual 4096, text 300)", head, rows)
 
 

@@ -30,7 +30,18 @@ from avshot.judge import SCORING_BATCH, Judge, score_clips
 from avshot.method import Inputs, Method, get_method
 from avshot.metrics import fit_temperature, gzsl_metrics
 from avshot.model_card import model_card
-from avshot.run import FORMAT, Experiment, Run, describe, load_run, save_json, save_tensors, save_text, versions
+from avshot.run import (
+    FORMAT,
+    Experiment,
+    Run,
+    describe,
+    load_run,
+    parse_experiment,
+    save_json,
+    save_tensors,
+    save_text,
+    versions,
+)
 from avshot.tasks.gzsl import Stage, stages
 from avshot.train import ClipSource, History, train
 from avshot.types import MODALITIES, Classes
@@ -125,7 +136,7 @@ def _claim(folder: Path, experiment: Experiment) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "experiment.yaml"
     content = yaml.safe_dump(experiment.model_dump(mode="json"), sort_keys=False)
-    if file.exists() and yaml.safe_load(file.read_text()) != yaml.safe_load(content):
+    if file.exists() and parse_experiment(yaml.safe_load(file.read_text())) != experiment:
         raise ValueError(f"{folder} holds a Run of another experiment; choose another folder or remove this one.")
     save_text(file, content)
 
