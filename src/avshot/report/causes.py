@@ -91,7 +91,7 @@ def explain(found: Audit) -> str:
     """
     places: dict[Cause, int] = {}
     lines = []
-    for split in ("main", "cls"):
+    for split in ("main", "cls", "clipclap"):
         dataset = f"{found.benchmark.lower()}-{split}"
         rows = []
         for one in explained(dataset):
