@@ -1,0 +1,96 @@
+"""Every bench file in experiments/: it resolves row by row, and its published numbers can be true."""
+
+import functools
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from avshot.bench.plan import load_plan
+from avshot.method import list_methods
+
+FILES = sorted((Path(__file__).parent.parent / "experiments").glob("*.toml"))
+BENCHMARKS = {f"{name}-{split}" for name in ("ucf", "activitynet", "vggsound") for split in ("main", "cls")}
+OWN_DATA = {"all-methods"}  # no table of a paper: it names neither source nor datasets
+every_file = pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+
+
+@functools.cache
+def plan_of(file):
+    """The file, read; `load_plan` resolves method, preset, config and recipe of every row on every dataset."""
+    return load_plan(file)
+
+
+def printed(row):
+    """`(dataset, {metric: per cent})` as published."""
+    return row.published.items()
+
+
+def contradictions(row):
+    """What is wrong with the published numbers of a row, in words; a misprint, where the copy is right."""
+    found = []
+    for dataset, numbers in printed(row):
+        if {"S", "U", "HM"} <= set(numbers):
+            s, u, hm = (numbers[key] for key in ("S", "U", "HM"))
+            exact = 2 * s * u / (s + u) if s + u > 0 else 0.0
+            if abs(exact - hm) > 0.06:
+                found.append(f"{dataset}: HM {hm}, but S and U give {exact:.2f}")
+        # A clip of an unseen class that is right among all classes is so among the unseen ones; rounding keeps order.
+        if {"U", "ZSL"} <= set(numbers) and numbers["U"] > numbers["ZSL"]:
+            found.append(f"{dataset}: U {numbers['U']} above ZSL {numbers['ZSL']}")
+    return found
+
+
+@every_file
+def test_every_row_resolves(file):
+    plan = plan_of(file)
+    content = tomllib.loads(file.read_text(encoding="utf-8"))
+    assert {"title", "rows"} <= set(content)
+    assert file.stem in OWN_DATA or (plan.source and plan.datasets)
+    rows = [row for row in plan.rows if not row.reference]
+    assert len(rows) == len(content["rows"]) >= 2
+    # Labels name folders, so they must differ in more than punctuation and case.
+    folders = [re.sub(r"[^\w.+=-]+", "-", row.label).casefold() for row in plan.rows]
+    assert len(set(folders)) == len(folders)
+    assert set(plan.metrics) <= {"S", "U", "HM", "ZSL", "AUSUC"}
+
+
+@every_file
+def test_rows_of_a_table_ask_for_different_things(file):
+    plan = plan_of(file)
+    asked = [repr(sorted((key, str(value)) for key, value in row.settings.items())) for row in plan.rows]
+    twice = [row.label for row, settings in zip(plan.rows, asked, strict=True) if asked.count(settings) > 1]
+    assert twice == []
+
+
+@every_file
+def test_published_numbers_are_per_cent_and_agree(file):
+    plan = plan_of(file)
+    for row in plan.rows:
+        for dataset, numbers in printed(row):
+            assert dataset in plan.datasets, (row.label, dataset)
+            assert dataset.partition("?")[0] in BENCHMARKS, (row.label, dataset)
+            assert set(numbers) <= {"S", "U", "HM", "ZSL"}
+            assert numbers
+            assert all(0 <= value <= 100 for value in numbers.values()), (row.label, numbers)
+        found = contradictions(row)
+        assert bool(found) == bool(row.misprint), (row.label, found, row.misprint)
+
+
+@every_file
+def test_the_row_that_others_are_tested_against_is_there(file):
+    plan = plan_of(file)
+    assert plan.against in [row.label for row in plan.rows]
+
+
+def test_every_method_is_in_some_table():
+    used = {row.settings["method"] for file in FILES for row in plan_of(file).rows}
+    assert set(list_methods()) - used == set()
+
+
+def test_contradictory_numbers_are_found():
+    import types
+
+    row = types.SimpleNamespace(published={"ucf-cls": {"S": 50.0, "U": 50.0, "HM": 49.0, "ZSL": 40.0}})
+    assert contradictions(row) == ["ucf-cls: HM 49.0, but S and U give 50.00", "ucf-cls: U 50.0 above ZSL 40.0"]
