@@ -6,9 +6,10 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import torch
 
-from avshot.bench.plan import load_plan
-from avshot.method import list_methods
+from avshot.bench.plan import experiment_of, load_plan
+from avshot.method import Inputs, get_method, list_methods
 
 FILES = sorted((Path(__file__).parent.parent / "experiments").glob("*.toml"))
 BENCHMARKS = {f"{name}-{split}" for name in ("ucf", "activitynet", "vggsound") for split in ("main", "cls")}
@@ -54,6 +55,21 @@ def test_every_row_resolves(file):
     folders = [re.sub(r"[^\w.+=-]+", "-", row.label).casefold() for row in plan.rows]
     assert len(set(folders)) == len(folders)
     assert set(plan.metrics) <= {"S", "U", "HM", "ZSL", "AUSUC"}
+
+
+@every_file
+def test_every_row_builds_its_method(file):
+    """Values that do not go together are found when the method is made; on "meta" nothing is allocated."""
+    plan = plan_of(file)
+    for row in plan.rows:
+        for name in () if row.reference else plan.datasets:
+            experiment = experiment_of(row, name, seed=0)
+            cls = get_method(experiment.method)
+            widths = (512, 512) if "-main" in name else (128, 4096)
+            inputs = Inputs(*widths, {f"text{i}": 300 for i in range(cls.needs.texts)})
+            with torch.device("meta"):
+                model = cls(experiment.resolved_config(), inputs)
+            assert model.config == experiment.resolved_config()
 
 
 @every_file
