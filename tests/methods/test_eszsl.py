@@ -186,3 +186,18 @@ def test_chunks_change_nothing(monkeypatch):
     whole = fitted(batch, parts=5)
     monkeypatch.setattr("avshot.methods.eszsl.CHUNK", 20)  # batches of 12: two are joined, the last stays alone
     torch.testing.assert_close(fitted(batch, parts=5).map, whole.map)
+
+
+@pytest.mark.parametrize("balance", [True, False])
+def test_scores_are_in_units_of_their_deviation_whatever_the_penalties(balance):
+    batch, sizes = make_task(), []
+    for lam in (1e-2, 1e3):
+        model = fitted(batch, gamma=0.1, lam=lam, balance=balance)
+        raw = model.embeddings(batch.features, batch.classes)[0] @ batch.classes.text["words"].T
+        sizes.append(raw.abs().mean().item())
+        scores = model.score(batch.features, batch.classes)
+        assert torch.equal(scores.argsort(dim=1), raw.argsort(dim=1))
+        weight = weights_by_hand(batch.labels, balance)
+        variances = [np.var(row) for row in scores.double().numpy()]
+        assert np.average(variances, weights=weight.numpy()) == pytest.approx(1.0, rel=1e-4)
+    assert sizes[0] > 20 * sizes[1]

@@ -10,7 +10,9 @@ How ours differs: x is the averaged picture and sound side by side, each standar
 authors: ready-made image kernels; ours is the linear form). The penalties are in units of the mean eigenvalue of the
 matrix they are added to, so that one grid suits ten clips and a hundred thousand, and clips are weighed so that classes
 count alike; `released` restores plain units and weights. The authors hold out one random fifth of the training classes
-to choose the penalties; ours makes `folds` folds of the classes and uses each once.
+to choose the penalties; ours makes `folds` folds of the classes and uses each once. Scores are divided by their
+deviation over the training classes: the penalties set the size of V, and a calibration found under some would mean
+nothing under others. Ranks do not change.
 
 Missing modality: it enters as zeros after scaling, so the other one decides alone, and stays out of means and
 deviations.
@@ -55,13 +57,15 @@ class _Sums:
     """What the closed form needs of the training clips, in double precision.
 
     `gram [fold, dim, dim]` sums x x' over the clips of the classes in a fold, `sums [class, dim]` sums x over a class,
-    both with the weights of the clips; `text [class, text_dim]`; `fold [class]` is -1 for a class without clips.
+    both with the weights of the clips; `text [class, text_dim]`; `fold [class]` is -1 for a class without clips. Where
+    there are fewer clips than dimensions, x are coordinates in `basis [feature dim, dim]`, which spans all clips.
     """
 
     gram: Tensor
     sums: Tensor
     text: Tensor
     fold: Tensor
+    basis: Tensor | None
 
     def targets(self, keep: Tensor, wrong: float) -> Tensor:
         """X' Y S `[dim, text_dim]` over the classes in `keep [class]`, Y being 1 for the true class, else `wrong`."""
@@ -90,6 +94,7 @@ class ESZSL(Method):
 
     map: Tensor
     penalties: Tensor
+    deviation: Tensor
 
     def __init__(self, config: _Config, inputs: Inputs) -> None:
         super().__init__(config, inputs)
@@ -103,6 +108,7 @@ class ESZSL(Method):
             self.register_buffer(f"{name}_deviation", torch.ones(width))
         self.register_buffer("map", torch.zeros(inputs.audio + inputs.visual, inputs.text_dim))
         self.register_buffer("penalties", torch.zeros(2))  # the gamma and lambda in use, for the record
+        self.register_buffer("deviation", torch.tensor(1.0))
 
     def phases(self) -> tuple[Phase, ...]:
         """None: `adapt` does it all."""
@@ -134,14 +140,18 @@ class ESZSL(Method):
         sums = self._accumulate(support, counts)
         gamma, lam = self._choose(support, sums, counts)
         everything = sums.fold >= 0
-        left = self._left(sums.gram.sum(dim=0), sums.targets(everything, self.config.wrong), gamma)
-        self.map.copy_(left @ self._right(sums.text[everything], lam))
+        gram, text = sums.gram.sum(dim=0), sums.text[everything]
+        solved = self._left(gram, sums.targets(everything, self.config.wrong), gamma) @ self._right(text, lam)
+        # Mean over clips of the variance over classes of x' V s, from V' X' X V and the covariance of S.
+        variance = (solved.T @ gram @ solved * torch.cov(text.T, correction=0)).sum() / counts.sum()
+        self.deviation.copy_(torch.where(variance > 0, variance.sqrt(), torch.ones_like(variance)))
+        self.map.copy_(solved if sums.basis is None else sums.basis @ solved)
         self.penalties.copy_(torch.tensor([gamma, lam]))
 
     def score(self, features: Features, classes: Classes) -> Tensor:
-        """Scores `x' V s` `[clip, class]`, about 1 for a sure class and `wrong` for the others; 0 before `adapt`."""
+        """Scores `x' V s` `[clip, class]` in units of their deviation over the training classes; 0 before `adapt`."""
         clips, text = self.embeddings(features, classes)
-        return clips @ text.T
+        return clips @ text.T / self.deviation
 
     def embeddings(self, features: Features, classes: Classes) -> tuple[Tensor, Tensor]:
         """Clips as `x' V` beside the class embeddings."""
@@ -172,19 +182,26 @@ class ESZSL(Method):
             getattr(self, f"{name}_deviation").copy_(torch.where(varies, variance, torch.ones_like(variance)).sqrt())
         return self._exact(counts)
 
-    def _rows(self, support: Iterable[Batch]) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    def _rows(self, support: Iterable[Batch], basis: Tensor | None) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Scaled features `[clip, dim]`, labels `[clip]` and class embeddings `[class, text_dim]`, in large batches."""
-        waiting: list[tuple[Tensor, Tensor]] = []
-        text = torch.empty(0)
+        waiting: list[tuple[Tensor, Tensor, Tensor]] = []
         for batch in support:
-            x = self._exact(self.scaled(batch.features))
-            waiting.append((x, batch.labels.to(x.device)))
-            text = self._exact(next(iter(batch.classes.text.values())))
-            if sum(len(labels) for _, labels in waiting) >= CHUNK:
-                yield torch.cat([x for x, _ in waiting]), torch.cat([labels for _, labels in waiting]), text
+            x, (text,) = self._exact(self.scaled(batch.features)), batch.classes.text.values()
+            waiting.append((x if basis is None else x @ basis, batch.labels.to(x.device), self._exact(text)))
+            if sum(len(labels) for _, labels, _ in waiting) >= CHUNK:
+                yield _joined(waiting)
                 waiting = []
         if waiting:
-            yield torch.cat([x for x, _ in waiting]), torch.cat([labels for _, labels in waiting]), text
+            yield _joined(waiting)
+
+    def _basis(self, support: Iterable[Batch], clips: int) -> Tensor | None:
+        """Orthonormal `[feature dim, clip]` that spans the clips; None where it would not be smaller.
+
+        A ridge solution lies in the span of its data, so solving there is exact and takes as long as the clips are few.
+        """
+        if clips >= len(self.map):
+            return None
+        return torch.linalg.qr(torch.cat([x for x, _, _ in self._rows(support, None)]).T)[0]
 
     def _accumulate(self, support: Iterable[Batch], counts: Tensor) -> _Sums:
         """Sum what the closed form needs, per fold of classes."""
@@ -193,16 +210,18 @@ class ESZSL(Method):
         folds = min(config.folds, int(present.sum()) // 2) if None in (config.gamma, config.lam) else 1
         fold = torch.where(present, (present.cumsum(dim=0) - 1) % max(folds, 1), -1)
         weight = counts.sum() / (present.sum() * counts.clamp(min=1)) if config.balance else torch.ones_like(counts)
-        gram = counts.new_zeros(max(folds, 1), len(self.map), len(self.map))
-        sums, text = counts.new_zeros(len(counts), len(self.map)), counts.new_zeros(len(counts), self.map.shape[1])
-        for x, labels, vectors in self._rows(support):
+        basis = self._basis(support, int(counts.sum()))
+        dim = len(self.map) if basis is None else basis.shape[1]
+        gram = counts.new_zeros(max(folds, 1), dim, dim)
+        sums, text = counts.new_zeros(len(counts), dim), counts.new_zeros(len(counts), self.map.shape[1])
+        for x, labels, vectors in self._rows(support, basis):
             text.copy_(vectors)
             weighted = weight[labels][:, None] * x
             sums.index_add_(0, labels, weighted)
             for i in range(len(gram)):
                 rows = fold[labels] == i
                 gram[i].addmm_(weighted[rows].T, x[rows])
-        return _Sums(gram, sums, text, fold)
+        return _Sums(gram, sums, text, fold, basis)
 
     def _choose(self, support: Iterable[Batch], sums: _Sums, counts: Tensor) -> tuple[float, float]:
         """The penalties under which held-out training classes are best told apart; the strongest on ties.
@@ -217,7 +236,7 @@ class ESZSL(Method):
             return gammas[len(gammas) // 2], lams[len(lams) // 2]
         solved = [self._held_out(sums, i, gammas, lams) for i in range(len(sums.gram))]
         hits = counts.new_zeros(len(gammas), len(lams), len(counts))
-        for x, labels, _ in self._rows(support):
+        for x, labels, _ in self._rows(support, sums.basis):
             for i, (left, right) in enumerate(solved):
                 rows = sums.fold[labels] == i
                 clips = (x[rows].float() @ left).unflatten(1, (len(gammas), -1))
@@ -241,13 +260,18 @@ class ESZSL(Method):
 
     def _left(self, gram: Tensor, targets: Tensor, gamma: float) -> Tensor:
         """`(X' X + gamma I)^-1 X' Y S` `[dim, text_dim]`."""
-        return torch.cholesky_solve(targets, torch.linalg.cholesky(self._penalised(gram, gamma)))
+        return torch.cholesky_solve(targets, torch.linalg.cholesky(self._penalised(gram, gamma, len(self.map))))
 
     def _right(self, text: Tensor, lam: float) -> Tensor:
         """`(S' S + lambda I)^-1` `[text_dim, text_dim]`."""
-        return torch.linalg.inv(self._penalised(text.T @ text, lam))
+        return torch.linalg.inv(self._penalised(text.T @ text, lam, text.shape[1]))
 
-    def _penalised(self, matrix: Tensor, penalty: float) -> Tensor:
-        """The matrix plus the penalty on its diagonal."""
-        unit = matrix.diagonal().mean().clamp(min=1e-12) if self.config.relative else 1.0
+    def _penalised(self, matrix: Tensor, penalty: float, dim: int) -> Tensor:
+        """The matrix plus the penalty on its diagonal, in units of its mean eigenvalue over `dim` dimensions."""
+        unit = (matrix.trace() / dim).clamp(min=1e-12) if self.config.relative else 1.0
         return matrix + penalty * unit * torch.eye(len(matrix), dtype=matrix.dtype, device=matrix.device)
+
+
+def _joined(parts: list[tuple[Tensor, Tensor, Tensor]]) -> tuple[Tensor, Tensor, Tensor]:
+    """Features and labels of several batches as one; the class embeddings are the same in all."""
+    return torch.cat([x for x, _, _ in parts]), torch.cat([labels for _, labels, _ in parts]), parts[0][2]
