@@ -103,3 +103,11 @@ def test_a_bench_without_data_says_what_to_do(tmp_path):
     file.write_text('title = "T"\n[[rows]]\nmethod = "devise"\n')
     with pytest.raises(ValueError, match="pass --dataset SPEC"):
         run_bench(file, tmp_path / "out")
+
+
+def test_a_dataset_that_cannot_be_loaded_stops_no_other(tmp_path):
+    file = tmp_path / "plan.toml"
+    file.write_text(PLAN.replace("seeds = [0, 1]", "seeds = [0]").replace(f'["{DATA}"]', f'["nothing.toml", "{DATA}"]'))
+    with pytest.raises(ValueError, match=r"1 of 3 trainings failed .*nothing"):
+        run_bench(file, tmp_path / "out")
+    assert "simulated-ucf-main" in (tmp_path / "out" / "bench.md").read_text()

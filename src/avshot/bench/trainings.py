@@ -79,30 +79,45 @@ def train_plan(
     trainings = 0
     for dataset in datasets:
         folder = out / _slug(Path(dataset).stem if dataset.endswith(".toml") else dataset)
-        reasons: dict[str, str] = {}
-        asked: dict[str, dict[Path, Experiment]] = {}
-        loaded: dict[str, Dataset] = {}
-        for row in plan.rows:
-            spec = locate(dataset, root, legacy=bool(row.settings.get("legacy")))
-            if spec not in loaded:
-                loaded[spec] = _loaded(spec)
-            data = loaded[spec]
-            experiments = [experiment_of(row, spec, seed=seed, name=data.name, **more) for seed in plan.seeds]
-            reason = why_not(experiments[0], data)
-            if reason is not None:
-                reasons[row.label] = reason
-                continue
-            folders = {folder / _slug(row.label) / f"seed-{e.seed}": e for e in experiments}
-            asked.setdefault(spec, {}).update(folders)
-        for spec, experiments_of_spec in asked.items():
-            failed |= train_all(experiments_of_spec, loaded[spec], jobs)
-            trainings += len(experiments_of_spec)
+        try:
+            asked, reasons, name = _asked(plan, dataset, folder, root, more)
+        except (ValueError, OSError) as error:
+            if len(datasets) == 1:
+                raise
+            failed[folder] = error  # the other datasets are not to suffer
+            trainings += 1
+            continue
+        for loaded, experiments in asked:
+            failed |= train_all(experiments, loaded, jobs)
+            trainings += len(experiments)
         lines = tuple(_line(row, folder, plan.seeds, reasons.get(row.label, ""), failed) for row in plan.rows)
-        name = (
-            loaded[locate(dataset, root)].name if locate(dataset, root) in loaded else next(iter(loaded.values())).name
-        )
         blocks.append(Block(dataset, name, benchmark_of(name), name.startswith("simulated-"), lines))
     return Outcome(tuple(blocks), failed, trainings)
+
+
+def _asked(
+    plan: Plan, dataset: str, folder: Path, root: Path | None, more: dict[str, Any]
+) -> tuple[list[tuple[Dataset, dict[Path, Experiment]]], dict[str, str], str]:
+    """What to train: per way of reading the dataset its experiments; why other rows are left out; the dataset's name.
+
+    Legacy rows read the released benchmarks another way, so one table can need two readings.
+    """
+    loaded: dict[str, Dataset] = {}
+    experiments: dict[str, dict[Path, Experiment]] = {}
+    reasons: dict[str, str] = {}
+    for row in plan.rows:
+        spec = locate(dataset, root, legacy=bool(row.settings.get("legacy")))
+        if spec not in loaded:
+            loaded[spec] = _loaded(spec)
+        of_row = [experiment_of(row, spec, seed=seed, name=loaded[spec].name, **more) for seed in plan.seeds]
+        reason = why_not(of_row[0], loaded[spec])
+        if reason is not None:
+            reasons[row.label] = reason
+            continue
+        folders = {folder / _slug(row.label) / f"seed-{experiment.seed}": experiment for experiment in of_row}
+        experiments.setdefault(spec, {}).update(folders)
+    first = next(iter(loaded.values())).name
+    return [(loaded[spec], found) for spec, found in experiments.items()], reasons, first
 
 
 def why_not(experiment: Experiment, dataset: Dataset) -> str | None:
