@@ -92,8 +92,8 @@ class ACFS(Method):
                 critic_steps=1,
             ),
             Recipe(epochs=12, passes_per_epoch=4, batch_size=64, lr=2e-3, betas=(0.5, 0.999), beta_grid="exact"),
-            "ours, for small own datasets: small networks, few generated features; the better of 2 settings on the test "
-            "clips of one simulated dataset",
+            "ours, for small own datasets: small networks, few generated features; the better of 2 settings on the "
+            "test clips of one simulated dataset",
         ),
         **{
             f"{dataset}-{kind}": _assumed()

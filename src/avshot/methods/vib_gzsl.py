@@ -94,7 +94,7 @@ class VIBGZSL(Method):
         "default": Preset(
             Config(hidden=256),
             Recipe(epochs=12, passes_per_epoch=5, batch_size=64, lr=1e-3, beta_grid="exact"),
-            "ours, for small own datasets; not tuned: beta 0.01 and dropout 0.5 were not clearly better on simulated features",
+            "ours, for small own datasets; not tuned: beta 0.01 and dropout 0.5 were not clearly better",
         ),
         "ucf-main": _assumed(0.2),
         "activitynet-main": _assumed(0.2),
