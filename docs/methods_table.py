@@ -29,9 +29,12 @@ def methods_table() -> str:
 
 
 def _linked(paper: str) -> str:
-    """`Authors, title, venue, https://...` as one Markdown link; a paper without an address stays as it is."""
-    text, comma, address = paper.rpartition(", https://")
-    return f"[{text}](https://{address})" if comma else paper
+    """Each `authors, title, venue, https://...` as a Markdown link; a paper without an address stays as it is."""
+    parts = []
+    for one in paper.split("; "):
+        text, comma, address = one.rpartition(", https://")
+        parts.append(f"[{text}](https://{address})" if comma else one)
+    return "; ".join(parts)
 
 
 def update(text: str) -> str:
