@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import released
 import torch
 
 from avshot.data.dataset import FOLDS, load_dataset
@@ -165,14 +166,20 @@ def test_empty_selection_keeps_the_widths():
 
 
 def test_from_a_text():
-    spec = "simulated:ucf-main?scale=0.1&temporal=true&seed=3&noise=2.5"
+    spec = "simulated:ucf-main?scale=0.1&temporal=true&seed=3&noise=2.5&gap=0.25"
     data = load_dataset(spec)
     assert data.name == "simulated-ucf-main"
     assert data.features.spec["simulated"] == {
         "signal": 1.0,
         "noise": 2.5,
         "scene": 1.0,
+        "audio_signal": 1.0,
+        "visual_signal": 1.0,
+        "overlap": 0.0,
+        "imbalance": 0.0,
+        "gap": 0.25,
         "temporal": True,
+        "span": 0.3,
         "seed": 3,
     }
     assert data.fingerprint() == load_dataset(spec).fingerprint()
@@ -189,8 +196,160 @@ def test_from_a_text():
         ("simulated:ucf?colour=red", "no option 'colour'"),
         ("simulated:ucf?noise=-1", "noise is -1.0"),
         ("simulated:ucf?seed=-1", "seed is -1"),
+        ("simulated:ucf?gap=1.5", "gap is 1.5; expected 0 to 1"),
+        ("simulated:ucf?imbalance=nan", "imbalance is nan; expected -1 to 1"),
+        ("simulated:ucf?audio_signal=-0.1", "audio_signal is -0.1"),
+        ("simulated:ucf?vectors=nowhere.npy", "no file 'nowhere.npy'"),
+        ("simulated:ucf?names=nowhere", "nowhere"),
     ],
 )
 def test_bad_descriptions_are_refused(spec, message):
     with pytest.raises(ValueError, match=message):
         load_dataset(spec)
+
+
+def test_a_knob_that_does_not_exist_is_refused():
+    with pytest.raises(ValueError, match="no knob 'colour'; knobs: signal, noise"):
+        simulate("ucf", colour=1.0)
+
+
+def latents(data, modality):
+    """Class part of every clip's latent vector, found from its features: without noise and scene, x = M u."""
+    source = replace(data.features, story=replace(data.features.story, scene=0.0))
+    width, rng = source.vectors.shape[1], np.random.default_rng([0, 1])
+    maps = []
+    for dim in source.dims:
+        maps.append(rng.standard_normal((width, dim), dtype=np.float32))
+        rng.standard_normal((16, dim), dtype=np.float32)
+    found = source.gather(np.arange(len(source.ids))).pooled()[modality].numpy()
+    return found @ np.linalg.pinv(maps[modality]), source.vectors[source.classes]
+
+
+def test_each_modality_carries_its_share_of_the_class_vector():
+    given = {f"word {i}": np.random.default_rng(i).standard_normal(20) for i in range(48)}
+    common = {"scale": 0.02, "dims": (30, 30), "vectors": given, "noise": 0.0}
+
+    def carried(**knobs):
+        """Which entries of the class vector each modality shows, and how strongly."""
+        data = simulate("ucf", **common, **knobs)
+        parts = []
+        for modality in range(2):
+            latent, vectors = latents(data, modality)
+            scale = (latent * vectors).sum(0) / (vectors**2).sum(0)
+            assert np.abs(latent - scale * vectors).max() < 1e-4
+            parts.append(scale.round(3))
+        return parts
+
+    audio, visual = carried(audio_signal=0.25, visual_signal=0.5)
+    assert (np.count_nonzero(audio), np.count_nonzero(visual)) == (5, 10)
+    assert not (audio * visual).any()  # overlap 0: as little in common as there can be
+    audio, visual = carried(audio_signal=0.25, visual_signal=0.5, overlap=1.0)
+    assert np.count_nonzero(audio * visual) == 5
+    audio, visual = carried(audio_signal=0.8, visual_signal=0.5)
+    assert np.count_nonzero(audio * visual) == 6  # 16 and 10 of 20 must meet in 6
+    audio, visual = carried(signal=2.0, imbalance=0.5)
+    assert audio == pytest.approx(2 * np.sqrt(0.5), abs=2e-3)
+    assert visual == pytest.approx(2 * np.sqrt(1.5), abs=2e-3)
+    audio, visual = carried(imbalance=-1.0)
+    assert not visual.any()
+
+
+def test_classes_of_unseen_folds_go_through_a_map_turned_by_the_gap():
+    common = {"scale": 0.1, "dims": (64, 64)}
+    plain, turned = simulate("ucf", **common).features, simulate("ucf", **common, gap=1 / 3).features
+    for modality in range(2):
+        here = plain.class_map(modality)
+        assert np.array_equal(turned.class_map(modality), here)
+        away = [turned.class_map(modality, domain) for domain in (1, 2)]
+        cosine = [float((a * here).sum() / np.linalg.norm(a) / np.linalg.norm(here)) for a in away]
+        assert cosine == pytest.approx([np.cos(np.pi / 6)] * 2, abs=0.03)  # a third of a right angle
+        assert float((away[0] * away[1]).sum() / np.linalg.norm(away[0]) / np.linalg.norm(away[1])) < 0.8
+    data = simulate("ucf", **common, gap=1 / 3)
+    same = [bool(torch.equal(turned.gather([row]).audio, plain.gather([row]).audio)) for row in range(len(data))]
+    unseen = {*data.classes_of("val_unseen"), *data.classes_of("test_unseen")}
+    assert same == [clip.label not in unseen for clip in data.clips]
+
+
+def test_span_is_the_share_of_a_sequence_that_shows_the_class():
+    def shown(span):
+        data = simulate("ucf", scale=0.1, dims=(64, 64), temporal=True, noise=0.0, span=span)
+        source = replace(data.features, story=replace(data.features.story, scene=0.0))
+        found = source.gather(np.arange(60))
+        return ((found.audio.abs().sum(2) > 1e-6) & found.audio_mask).sum(1) / found.audio_mask.sum(1)
+
+    assert shown(1.0).min() == 1
+    assert 0.3 < shown(0.0).mean() < shown(0.5).mean() < 0.9
+
+
+def test_released_lists_give_names_folds_and_clips_per_class(tmp_path):
+    released.write_lists(tmp_path)
+    file = released.write_vectors(tmp_path / "vectors.npy")
+    data = load_dataset(f"simulated:ucf-main?names={tmp_path}&vectors={file}")
+    assert data.name == "simulated-ucf-main"
+    for fold, stage in zip(FOLDS, list(released.FOLDS), strict=True):
+        labels = [data.clips[i].label for i in data.fold(fold)]
+        expected = {released.original(name): count for name, count in released.FOLDS[stage].items()}
+        assert {name: labels.count(name) for name in labels} == expected
+    assert data.phrases["CleanAndJerk"] == "Weight Lifting"
+    (told,) = data.text.values()
+    for name, vector in zip(data.names, told.numpy(), strict=True):
+        assert np.array_equal(vector, released.vectors()[released.SPELLED[name]])
+    assert "Typing" not in load_dataset(f"simulated:ucf-cls?names={tmp_path}&vectors={file}").names
+    half = simulate("ucf-main", names=tmp_path, scale=0.5)
+    assert [len(half.fold(fold)) for fold in FOLDS] == [2 + 2 + 1, 3, 2, 4, 2]  # half of each, at least one
+
+
+def test_shifted_vectors_are_those_of_the_released_join(tmp_path):
+    released.write_lists(tmp_path)
+    file = released.write_vectors(tmp_path / "vectors.npy")
+    spec = f"simulated:ucf-main?names={tmp_path}&vectors={file}"
+    right, shifted = load_dataset(spec), load_dataset(spec + "&shifted=true")
+    # Keys in order: Archery, Boxing Speed Bag, Drumming, Handstand Pushups, Tai Chi, Typing, Weight Lifting.
+    # Ids in order: Archery, BoxingSpeedBag, CleanAndJerk, Drumming, HandstandPushups, TaiChi, Typing.
+    expected = {
+        "Archery": "Archery",
+        "BoxingSpeedBag": "Boxing Speed Bag",
+        "CleanAndJerk": "Drumming",
+        "HandstandPushups": "Tai Chi",
+        "TaiChi": "Typing",
+        "Typing": "Weight Lifting",
+    }
+    (told,) = shifted.text.values()
+    for name, vector in zip(shifted.names, told.numpy(), strict=True):
+        assert np.array_equal(vector, released.vectors()[expected[name]])
+    rows = np.arange(len(right))
+    assert torch.equal(right.gather(rows).visual, shifted.gather(rows).visual)  # features are made from the right ones
+    assert shifted.name == "simulated-ucf-main-shifted"
+    assert "by position" in shifted.warnings()[0]
+    assert right.fingerprint() != shifted.fingerprint()
+
+
+@pytest.mark.parametrize(("name", "wrong"), [("ucf-main", 40), ("activitynet-main", 8), ("vggsound-main", 183)])
+def test_without_lists_as_many_classes_as_released_get_a_wrong_vector(name, wrong):
+    right, shifted = (simulate(name, scale=0.01, dims=(4, 4), shifted=which) for which in (False, True))
+    (true,), (told,) = right.text.values(), shifted.text.values()
+    assert int((true != told).any(dim=1).sum()) == wrong  # 79 of 101, 8 of 200, 205 of 309 (FACTS 1.5), to scale
+    assert torch.equal(true.sort(dim=0).values, told.sort(dim=0).values)  # the same vectors, given to others
+    rows = np.arange(20)
+    assert torch.equal(right.gather(rows).audio, shifted.gather(rows).audio)
+
+
+def test_real_lists(real_data):
+    """Clips and wrong vectors as counted in FACTS 1.2 and 1.5; VGGSound lists lack the training tables."""
+    for benchmark, stem, unseen_wrong in (
+        ("ucf", "ucf", 5),
+        ("activitynet", "activity", 1),
+        ("vggsound", "vggsound", 42),
+    ):
+        file = real_data / "text" / f"word_embeddings_{stem}_normed.npy"
+        spec = f"simulated:{benchmark}-main?scale={0.05 if benchmark == 'vggsound' else 1}"
+        spec += f"&names={real_data / 'splits'}&vectors={file}"
+        right, shifted = load_dataset(spec), load_dataset(spec + "&shifted=true")
+        clips, classes, _ = COUNTED[f"{benchmark}-main"]
+        assert tuple(len(right.classes_of(fold)) for fold in FOLDS) == classes
+        if benchmark != "vggsound":
+            assert tuple(len(right.fold(fold)) for fold in FOLDS) == clips
+        (true,), (told,) = right.text.values(), shifted.text.values()
+        wrong = (true != told).any(dim=1)
+        rows = [right.names.index(name) for name in right.classes_of("test_unseen")]
+        assert int(wrong[rows].sum()) == unseen_wrong

@@ -1,13 +1,20 @@
-"""Simulated features at the true sizes of the released benchmarks, for scale tests. They are not the benchmarks.
+"""Simulated features at the true sizes of the released benchmarks: a test of methods we can reason about.
 
-The story behind a clip i of class y, with unit class vector t_y (300 numbers):
+They are not the benchmarks, and a number on them says nothing about real videos. The story behind a clip i of class y,
+with unit class vector t_y (300 numbers):
 
-    latent  u_im = signal * t_y + noise * e_im          what modality m shows of the class; e has expected length 1
-    feature x_im = M_m u_im + B_m z_i                    z_i: the scene, common to both modalities, unrelated to y
+    latent  u_im = signal * a_m * D_m t_y + noise * e_im    what modality m shows of the class; e has expected length 1
+    feature x_im = M_m u_im + B_m z_i                       z_i: the scene, common to both modalities, unrelated to y
 
-`M_m` (dim x 300) and `B_m` (dim x 16) are fixed Gaussian maps. A linear map can therefore undo `M_m`, also for classes
-it has not seen, as far as `noise` and the scene allow; with `signal = 0` the features know nothing of the class. In
+`M_m` (dim x 300) and `B_m` (dim x 16) are fixed Gaussian maps. `D_m` keeps the entries of the class vector that the
+modality carries (`audio_signal`, `visual_signal`, `overlap`) and sets the others to 0; `a_m` is sqrt(1 - imbalance) for
+audio and sqrt(1 + imbalance) for visual features. A linear map can undo `M_m`, also for classes it has not seen, as
+far as `noise` and the scene allow; with `signal = 0` the features know nothing of the class. With a `gap`, classes of
+`val_unseen` and of `test_unseen` go through maps cos(g) M_m + sin(g) M'_m of their own, g = gap right angles. In
 sequences the class is present during one random span only, and half of the noise is new in every step.
+
+Given the class, averaged features are Gaussian with a known mean and covariance: `avshot.data.bayes` computes what no
+method can beat. docs/simulated-features.md tells what each knob does to that limit.
 
 Features are made when they are asked for, each clip from its own random stream: a set of 94,000 clips of 4096 numbers
 takes no memory, and a clip is the same whatever is asked for beside it.
@@ -16,7 +23,8 @@ takes no memory, and a clip is the same whatever is asked for beside it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import fields
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -25,28 +33,12 @@ import torch
 from numpy.typing import ArrayLike
 
 from avshot.data.dataset import FOLDS, Dataset
+from avshot.data.official_text import read_class_vectors
+from avshot.data.simulated_classes import SimulatedClasses, Size, made_up_classes, released_classes
 from avshot.data.simulated_features import SimulatedFeatures, Story
 from avshot.types import Clip
 
 __all__ = ["SIZES", "SimulatedFeatures", "Story", "load_simulated", "simulate"]
-
-TEXT_DIM = 300
-
-
-@dataclass(frozen=True)
-class Size:
-    """Clips and classes of a released benchmark (its lists, counted).
-
-    Attributes:
-        clips: Clips in each of `FOLDS`.
-        classes: Classes of `train`, of `val_unseen` and of `test_unseen`; `test_seen` has those of the first two.
-        seconds: Shortest, median and longest clip.
-    """
-
-    clips: tuple[int, int, int, int, int]
-    classes: tuple[int, int, int]
-    seconds: tuple[float, float, float]
-
 
 # Counts from the released class lists; "cls" has fewer unseen test classes than "main". Seconds: VGGSound clips last
 # 10 s; UCF-101 and ActivityNet vary about the given median.
@@ -67,10 +59,10 @@ def simulate(
     scale: float = 1.0,
     seed: int = 0,
     vectors: Mapping[str, ArrayLike] | None = None,
-    temporal: bool = False,
-    signal: float = 1.0,
-    noise: float = 4.0,
+    names: str | Path | None = None,
+    shifted: bool = False,
     dims: tuple[int, int] | None = None,
+    **knobs: float,
 ) -> Dataset:
     """A dataset of simulated features with the class and clip counts of a released benchmark.
 
@@ -78,17 +70,21 @@ def simulate(
         name: "ucf", "activitynet" or "vggsound", with "-cls" (the default) or "-main" behind it.
         scale: Multiplies the clip counts; every class keeps at least one clip in each of its folds.
         seed: Draws class vectors, class sizes, maps and clips.
-        vectors: Class vectors by class name; the first ones are used, made unit length. None = random ones.
-        temporal: Sequences at the benchmark's clip lengths (VGGish and C3D steps), instead of averages.
-        signal: See `Story`; 0 = features independent of the class.
-        noise: See `Story`.
+        vectors: Class vectors by class name, made unit length. With `names` keyed by spelled-out names, as released;
+            else the first ones are used. None = random ones.
+        names: Folder of released lists (`<names>/UCF/class-split`): the true names of each fold, and the true number
+            of clips of each class where the clip table is there. None = sizes drawn, classes numbered.
+        shifted: Methods get class vectors joined as the released programs join them, wrong for many classes, while
+            the features are made from the right ones. Without `names` as many classes as there get a wrong vector.
         dims: Width of audio and visual features; None = those of the benchmark (cls 128/4096, main 512/512).
+        knobs: Any field of `Story`: signal, noise, scene, audio_signal, visual_signal, overlap, imbalance, gap,
+            temporal, span.
 
     Returns:
         A dataset named "simulated-<name>", with class vectors in `text`, that makes its features on demand.
 
     Raises:
-        ValueError: Unknown name, settings out of range, too few or unfit vectors.
+        ValueError: Unknown name or knob, settings out of range, lists not there, too few or unfit vectors.
 
     Example:
         >>> data = simulate("ucf", scale=0.1, dims=(8, 16))
@@ -100,45 +96,46 @@ def simulate(
         raise ValueError(f"No benchmark {name!r} to simulate; expected one of {', '.join(SIZES)}.")
     if not scale > 0:
         raise ValueError(f"scale is {scale}; expected more than 0.")
-    story = Story(signal=signal, noise=noise, temporal=temporal, seed=seed)
+    story = _story(seed, knobs)
+    benchmark, split = full.split("-")
     size, rng = SIZES[full], np.random.default_rng([seed, 0])
-    names, table = _vectors(vectors, sum(size.classes), rng)
-    parts = _class_folds(size)
-    labels = [_labels(rng, parts[fold], round(n * scale)) for fold, n in zip(FOLDS, size.clips, strict=True)]
+    if names is None:
+        cast = made_up_classes(benchmark, size, vectors, rng, shifted=shifted)
+    else:
+        cast = released_classes(names, benchmark, split, vectors, rng, shifted=shifted)
+    labels = [_labels(rng, cast, fold, n, scale) for fold, n in zip(FOLDS, size.clips, strict=True)]
     ends = np.cumsum([0, *map(len, labels)])
     classes = np.concatenate(labels)
-    clips = tuple(Clip(id=f"simulated-{i:06d}", label=names[c]) for i, c in enumerate(classes))
+    clips = tuple(Clip(id=f"simulated-{i:06d}", label=cast.names[c]) for i, c in enumerate(classes))
     return Dataset(
-        name=f"simulated-{full}",
+        name=f"simulated-{full}" + ("-shifted" if shifted else ""),
         clips=clips,
-        names=names,
+        names=cast.names,
         folds={fold: np.arange(ends[i], ends[i + 1]) for i, fold in enumerate(FOLDS)},
         features=SimulatedFeatures(
             ids=tuple(clip.id for clip in clips),
             classes=classes,
-            vectors=table,
-            dims=dims or DIMS[full.split("-")[1]],
+            vectors=cast.vectors,
+            dims=dims or DIMS[split],
             seconds=_seconds(rng, size.seconds, len(clips)),
             story=story,
+            domains=cast.domains,
         ),
-        text={"simulated" if vectors is None else "given": torch.from_numpy(table)},
+        phrases=cast.phrases,
+        text={"simulated" if vectors is None else "given": torch.from_numpy(cast.told)},
+        notes=("Class vectors are joined by position, wrong for many classes, to see what that does.",) * shifted,
     )
 
 
 def load_simulated(spec: str) -> Dataset:
-    """`simulate` from a text such as `vggsound` or `ucf-main?scale=0.1&temporal=true&seed=1`.
+    """`simulate` from a text such as `vggsound` or `ucf-main?scale=0.1&gap=0.2&names=FOLDER&vectors=FILE.npy`.
 
     Raises:
-        ValueError: Unknown benchmark or option, or a value of the wrong type.
+        ValueError: Unknown benchmark or option, a value of the wrong type, or what `simulate` refuses.
     """
     name, _, query = spec.partition("?")
-    types: dict[str, Callable[[str], Any]] = {
-        "scale": float,
-        "seed": int,
-        "temporal": _truth,
-        "signal": float,
-        "noise": float,
-    }
+    types: dict[str, Callable[[str], Any]] = {"scale": float, "vectors": str, "names": str, "shifted": _truth}
+    types |= {field.name: _READ[str(field.type)] for field in fields(Story)}
     options: dict[str, Any] = {}
     for key, value in parse_qsl(query, keep_blank_values=True):
         if key not in types:
@@ -147,6 +144,10 @@ def load_simulated(spec: str) -> Dataset:
             options[key] = types[key](value)
         except ValueError:
             raise ValueError(f"Option {key}={value!r} of simulated data cannot be read as a value of it.") from None
+    if "vectors" in options:
+        if not Path(options["vectors"]).is_file():
+            raise ValueError(f"There is no file {options['vectors']!r} of class vectors.")
+        options["vectors"] = read_class_vectors(options["vectors"])
     return simulate(name, **options)
 
 
@@ -156,41 +157,27 @@ def _truth(text: str) -> bool:
     return text.lower() == "true"
 
 
-def _class_folds(size: Size) -> dict[str, np.ndarray]:
-    """Class numbers of each fold."""
-    train, val, test = np.split(np.arange(sum(size.classes)), np.cumsum(size.classes)[:2])
-    both = np.concatenate([train, val])
-    return {"train": train, "val_seen": train, "val_unseen": val, "test_seen": both, "test_unseen": test}
+_READ: Mapping[str, Callable[[str], Any]] = {"float": float, "int": int, "bool": _truth}
 
 
-def _labels(rng: np.random.Generator, classes: np.ndarray, count: int) -> np.ndarray:
-    """`[clip]` sorted class numbers: uneven class sizes, none empty (so at least one clip per class)."""
-    extra = max(0, count - len(classes))
-    sizes = 1 + rng.multinomial(extra, rng.dirichlet(np.full(len(classes), 8.0)))
-    return np.repeat(classes, sizes)
+def _story(seed: int, knobs: Mapping[str, Any]) -> Story:
+    known = [field.name for field in fields(Story)]
+    unknown = sorted(set(knobs) - set(known))
+    if unknown:
+        raise ValueError(f"Simulated features have no knob {', '.join(map(repr, unknown))}; knobs: {', '.join(known)}.")
+    return Story(seed=seed, **knobs)
+
+
+def _labels(rng: np.random.Generator, cast: SimulatedClasses, fold: str, count: int, scale: float) -> np.ndarray:
+    """`[clip]` sorted class numbers: as many of each class as listed, else uneven sizes; at least one of each class."""
+    classes = cast.folds[fold]
+    if fold in cast.counts:
+        listed = cast.counts[fold]
+        return np.repeat(classes, np.where(listed > 0, np.maximum(1, np.rint(listed * scale).astype(int)), 0))
+    extra = max(0, round(count * scale) - len(classes))
+    return np.repeat(classes, 1 + rng.multinomial(extra, rng.dirichlet(np.full(len(classes), 8.0))))
 
 
 def _seconds(rng: np.random.Generator, limits: tuple[float, float, float], count: int) -> np.ndarray:
     low, median, high = limits
     return np.clip(median * np.exp(0.5 * rng.standard_normal(count)), low, high)
-
-
-def _vectors(
-    given: Mapping[str, ArrayLike] | None, count: int, rng: np.random.Generator
-) -> tuple[tuple[str, ...], np.ndarray]:
-    """Class names and unit class vectors `[class, dim]` float32."""
-    if given is None:
-        names = tuple(f"class {i:03d}" for i in range(count))
-        table = rng.standard_normal((count, TEXT_DIM))
-    else:
-        if len(given) < count:
-            raise ValueError(f"Got vectors of {len(given)} classes; this benchmark has {count}. Pass that many.")
-        names = tuple(given)[:count]
-        rows = [np.asarray(given[name], dtype=np.float64) for name in names]
-        if len({row.shape for row in rows}) != 1 or rows[0].ndim != 1:
-            raise ValueError(f"Class vectors have shapes {sorted({row.shape for row in rows})}; expected one [dim].")
-        table = np.stack(rows)
-    length = np.linalg.norm(table, axis=1, keepdims=True)
-    if not (length > 0).all():
-        raise ValueError("A class vector is zero (or not a number); expected vectors with a direction.")
-    return names, (table / length).astype(np.float32)
