@@ -69,10 +69,10 @@ def run_bench(
 
 
 def _world(out: Path) -> str:
-    """The rendered world with its features, in `out/world`."""
+    """The rendered world with its features, in `out/rendered`."""
     from avshot.demo import prepare_world
 
-    return str(prepare_world(out / "world"))
+    return str(prepare_world(out / "rendered"))
 
 
 def _caption(plan: Plan) -> str:
