@@ -111,3 +111,18 @@ def test_a_dataset_that_cannot_be_loaded_stops_no_other(tmp_path):
     with pytest.raises(ValueError, match=r"1 of 3 trainings failed .*nothing"):
         run_bench(file, tmp_path / "out")
     assert "simulated-ucf-main" in (tmp_path / "out" / "bench.md").read_text()
+
+
+def test_legacy_rows_read_the_data_as_the_released_programs_do(tmp_path):
+    file = tmp_path / "plan.toml"
+    file.write_text(PLAN.replace("seeds = [0, 1]", "seeds = [0]"))
+    run_bench(file, tmp_path / "out", legacy=True)
+    runs = {run.path.parent.name: run for run in find_runs(tmp_path / "out")}
+    assert set(runs) == {"plain", "plain-legacy", "wide-margin", "wide-margin-legacy"}
+    assert runs["plain-legacy"].experiment.legacy
+    assert runs["plain-legacy"].experiment.dataset == f"{DATA}&shifted=true"
+    right, shifted = (runs[name].classes() for name in ("plain", "plain-legacy"))
+    assert right.names == shifted.names
+    vectors, moved = (next(iter(classes.text.values())) for classes in (right, shifted))
+    assert not (vectors == moved).all()  # names and vectors are joined otherwise
+    assert (out := (tmp_path / "out" / "bench.md").read_text()).index("| plain ") < out.index("| plain (legacy)")

@@ -53,8 +53,9 @@ def test_auto_takes_the_default_preset_on_other_data(tmp_path):
 
 def test_legacy_doubles_every_row_but_references(tmp_path):
     plan = load_plan(written(tmp_path, PLAN)).with_legacy()
-    assert [row.label for row in plan.rows] == ["a", "b", "devise", "a (legacy)", "b (legacy)"]
-    assert experiment_of(plan.rows[3], "x", seed=0).legacy
+    assert [row.label for row in plan.rows] == ["a", "a (legacy)", "b", "b (legacy)", "devise"]
+    assert experiment_of(plan.rows[1], "x", seed=0).legacy
+    assert not experiment_of(plan.rows[2], "x", seed=0).legacy
 
 
 def test_only_some_methods(tmp_path):

@@ -82,13 +82,12 @@ class Plan:
         return replace(self, rows=kept, against=against)
 
     def with_legacy(self) -> Plan:
-        """Every row a second time, as the authors' program does it."""
-        twins = [
-            replace(row, label=f"{row.label} (legacy)", settings={**row.settings, "legacy": True})
-            for row in self.rows
-            if not row.reference
-        ]
-        return replace(self, rows=self.rows + tuple(twins))
+        """Behind every row the same as the authors' program does it."""
+        rows: list[Entry] = []
+        for row in self.rows:
+            twin = replace(row, label=f"{row.label} (legacy)", settings={**row.settings, "legacy": True})
+            rows += [row] if row.reference else [row, twin]
+        return replace(self, rows=tuple(rows))
 
 
 def load_plan(file: str | Path) -> Plan:
