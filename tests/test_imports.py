@@ -15,7 +15,8 @@ PACKAGE = Path(importlib.util.find_spec("avshot").origin).parent
 LAYERS = (
     {"types"},
     {"losses", "metrics", "media"},
-    {"nn", "method", "features"},
+    {"nn", "recipe", "features"},
+    {"method"},
     {"official_weights", "data"},
     {"methods", "classes"},  # classes read released word vectors with the restricted unpickler of data
     {"players"},
@@ -29,7 +30,7 @@ LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
 # The registry walks the folder of methods when asked what there is; it imports no method by name.
 EXCEPTIONS = {("avshot.method", "avshot.methods")}
 # Models know nothing of files, datasets or where features come from.
-MODELS = {"types", "losses", "metrics", "nn", "method", "official_weights", "methods"}
+MODELS = {"types", "losses", "metrics", "nn", "recipe", "method", "official_weights", "methods"}
 INPUTS = {"media", "features", "classes", "data"}
 FORBIDDEN_NAMES = {"utils", "util", "common", "helpers", "helper", "misc"}
 # Their builds break transformers beside a torch for processors.

@@ -295,3 +295,21 @@ def test_ready_made_features_and_vectors_give_a_clear_error(tmp_path, clips):
     with pytest.raises(ValueError, match="class vectors made, which came with its dataset"):
         predictor.classes(["a new class"])
     assert predictor.classes(["DOG barking"]).names == ("DOG barking",)
+
+
+def test_a_generative_method_learns_new_names_and_finds_back_to_its_own(folder, clips):
+    """Names without a row in its classifier are learnt from generated features; the Run's own classes keep theirs."""
+    videos = sorted((folder / "heard").glob("*.mp4"))
+    labels = [video.stem.rsplit("-", 1)[0].replace("-", " ") for video in videos]
+    changed = Recognizer(
+        "f_vaegan_d2", folder=folder, recipe={"epochs": 1, "batches_per_epoch": 4, "passes_per_epoch": 0}
+    )
+    predictor = Predictor(changed.fit(videos, labels, classes=["dog barking"]).run)
+    clip = next(iter(clips.values()))
+    before = predictor.predict(clip).ranking
+    own = predictor.classes([guess.name for guess in before])
+    assert predictor.predict(clip, own.names).ranking == before  # no new name, nothing is learnt
+    new = predictor.predict(clip, ["dog barking", "a church organ"]).ranking
+    assert {guess.name for guess in new} == {"dog barking", "a church organ"}
+    assert predictor.predict(clip, ["dog barking", "a church organ"]).ranking == new
+    assert predictor.predict(clip).ranking == before

@@ -5,14 +5,14 @@ A `ValueError` is a sentence for the user: it is printed without a traceback, an
 
 from __future__ import annotations
 
-import csv
-import math
 import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from avshot.arguments import parse_amount, parse_labels, parse_list, parse_seeds, parse_some
 
 app = typer.Typer(
     name="avshot",
@@ -28,26 +28,6 @@ _STOPPED = 130  # what typer makes of Ctrl-C
 Store = Annotated[str | None, typer.Option(help="Folder of the feature store; default: beside the dataset.")]
 Seeds = Annotated[str, typer.Option(help="Seeds, comma-separated.")]
 Jobs = Annotated[int, typer.Option(min=1, help="Trainings at a time, each on one thread when above 1.")]
-
-
-def _list(text: str) -> list[str]:
-    """Comma-separated parts; one that holds a comma itself is put in double quotes."""
-    rows = list(csv.reader([text], skipinitialspace=True))
-    return [part.strip() for row in rows for part in row if part.strip()]
-
-
-def _seeds(text: str) -> list[int]:
-    parts = _list(text)
-    if not parts or not all(part.isascii() and part.isdigit() for part in parts):
-        raise ValueError(f"Got --seeds {text!r}; expected whole numbers from 0 on, for example 0,1,2.")
-    return [int(part) for part in parts]
-
-
-def _some(option: str, text: str) -> list[str]:
-    parts = _list(text)
-    if not parts:
-        raise ValueError(f"Got nothing for {option}; name at least one.")
-    return parts
 
 
 @app.callback(invoke_without_command=True)
@@ -69,7 +49,7 @@ def demo(
     """The whole line on rendered videos: render, extract, train, test, report, predict an unseen class."""
     from avshot.demo import run_demo
 
-    run_demo(out, seeds=_seeds(seeds), clips=clips, difficulty=difficulty)
+    run_demo(out, seeds=parse_seeds(seeds), clips=clips, difficulty=difficulty)
 
 
 @app.command()
@@ -94,11 +74,11 @@ def dataset(
     from avshot.tables import print_table
 
     rule = SplitRule(
-        train=None if train is None else _amount(train),
-        val=_amount(val),
-        test=_amount(test),
-        unseen_val=_labels(unseen_val),
-        unseen_test=_labels(unseen_test),
+        train=None if train is None else parse_amount(train),
+        val=parse_amount(val),
+        test=parse_amount(test),
+        unseen_val=parse_labels(unseen_val),
+        unseen_test=parse_labels(unseen_test),
         group_disjoint=group_disjoint,
         seed=seed,
     )
@@ -155,7 +135,7 @@ def train(
         dict(
             dataset=dataset,
             preset=preset,
-            text=tuple(_some("--text", text)),
+            text=tuple(parse_some("--text", text)),
             prompts=prompts,
             descriptions=descriptions,
             optimise_classes=optimise_classes,
@@ -163,7 +143,11 @@ def train(
             device=device,
             **parse_changes(changes or []),
         ),
-        {"method": _some("--method", method), "modality": _some("--modality", modality), "seed": _seeds(seeds)},
+        {
+            "method": parse_some("--method", method),
+            "modality": parse_some("--modality", modality),
+            "seed": parse_seeds(seeds),
+        },
         out,
         jobs=jobs,
     )
@@ -191,8 +175,8 @@ def bench(
         out,
         datasets=dataset or (),
         root=root,
-        seeds=_seeds(seeds) if seeds else (),
-        methods=_some("--methods", methods) if methods else (),
+        seeds=parse_seeds(seeds) if seeds else (),
+        methods=parse_some("--methods", methods) if methods else (),
         legacy=legacy,
         jobs=jobs,
         device=device,
@@ -225,7 +209,7 @@ def predict(
     """Rank class names for raw videos, with what the decision rested on."""
     from avshot.commands import predict_videos
 
-    names = None if classes is None else _list(classes)
+    names = None if classes is None else parse_list(classes)
     if predict_videos(run, videos, names, top=top, as_json=json, device=device):
         raise typer.Exit(1)
 
@@ -262,26 +246,6 @@ def optimise_classes_command(
     from avshot.commands import print_optimisation
 
     print_optimisation(names, text, plot, changes or [])
-
-
-def _amount(text: str) -> int | float:
-    text = text.strip()
-    if text.isascii() and text.isdigit():
-        return int(text)
-    try:
-        amount = float(text)
-    except ValueError:
-        amount = math.nan
-    if not math.isfinite(amount):  # float() also reads "nan" and "infinity"
-        raise ValueError(f"Got the amount {text!r}; expected a count such as 8 or a fraction such as 0.2.")
-    return amount
-
-
-def _labels(text: str) -> tuple[str, ...] | int | float:
-    try:
-        return _amount(text)
-    except ValueError:
-        return tuple(_list(text))
 
 
 def _say(text: str) -> None:

@@ -13,6 +13,16 @@ REDUCTIONS = ("mean", "sum")
 _CHUNK_NUMBERS = 1 << 23  # numbers in the largest temporary of the ranking loss: 64 MiB in double precision
 
 
+def mean_over(rows: Tensor, real: Tensor) -> Tensor:
+    """Mean of `rows [row]` where `real [row]` is True; 0, with a gradient of 0, where there is none."""
+    return torch.where(real, rows, torch.zeros_like(rows)).sum() / real.sum().clamp(min=1)
+
+
+def squared_error(left: Tensor, right: Tensor, real: Tensor) -> Tensor:
+    """Mean squared difference of `left` and `right` `[row, dim]` over all numbers of the rows where `real` is True."""
+    return mean_over((left - right).square().mean(dim=1), real)
+
+
 def pairwise_distance(a: Tensor, b: Tensor, distance: str = "cosine") -> Tensor:
     """Distances `[row of a, row of b]` between rows `a [n, dim]` and `b [m, dim]`.
 

@@ -19,10 +19,24 @@ from typing import Any, ClassVar, TypeVar, get_type_hints
 import torch
 from torch import Tensor, nn
 
-from avshot.metrics import BETA_GRIDS
+from avshot.recipe import Phase, Preset, Recipe, Turn
 from avshot.types import Batch, Classes, Features
 
-SCHEDULES = ("constant", "plateau", "cosine")
+__all__ = [
+    "Inputs",
+    "Method",
+    "Needs",
+    "Phase",
+    "Preset",
+    "Recipe",
+    "Turn",
+    "create_method",
+    "get_method",
+    "get_preset",
+    "list_methods",
+    "method",
+    "replace_fields",
+]
 
 
 @dataclass(frozen=True)
@@ -69,101 +83,6 @@ class Inputs:
         if len(self.text) != 1:
             raise ValueError(f"This method uses one text encoder; got {len(self.text)}: {', '.join(self.text)}.")
         return next(iter(self.text.values()))
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How a method is trained. Published values sit in each method's presets, with their source.
-
-    Attributes:
-        epochs: Passes of `batches_per_epoch` batches; stage 1 chooses how many of them stage 2 repeats.
-        batches_per_epoch: Batches drawn in an epoch (the sampler draws with replacement, so an epoch is a convention).
-        passes_per_epoch: In place of that when above 0: as many batches as make this many passes over the training
-            clips, so that stage 2, which has more clips and classes, also gets more steps. Published: 0.
-        batch_size: Clips per batch, drawn class-balanced.
-        lr: Adam's learning rate.
-        weight_decay: Adam's L2 penalty.
-        betas: Adam's running-average coefficients.
-        schedule: "constant"; "plateau" (x0.1 when the validation score has not risen for 3 epochs); "cosine" (one
-            linear warm-up of 5 %, then a half cosine to 0 over all steps of `epochs`).
-        clip_norm: Largest gradient norm, or None.
-        beta_grid: Name of the calibration grid (see `avshot.metrics.BETA_GRIDS`), in units of the method's score.
-        optimise_classes: Run class-embedding optimisation on the candidate names before training.
-        views: What the trained method may be shown when it scores: "both", "audio", "visual". With several, the
-            validation clips choose one along with epoch and calibration, so that a weak modality which was learnt by
-            heart does no harm. Only for methods trained to do with either (modality dropout). Published: "both".
-    """
-
-    epochs: int = 50
-    batches_per_epoch: int = 500
-    passes_per_epoch: int = 0
-    batch_size: int = 256
-    lr: float = 1e-3
-    weight_decay: float = 0.0
-    betas: tuple[float, float] = (0.9, 0.999)
-    schedule: str = "constant"
-    clip_norm: float | None = None
-    beta_grid: str = "avca"
-    optimise_classes: bool = False
-    views: tuple[str, ...] = ("both",)
-
-    def __post_init__(self) -> None:
-        for name in ("epochs", "batches_per_epoch", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; expected at least 1.")
-        if self.passes_per_epoch < 0:
-            raise ValueError(f"passes_per_epoch is {self.passes_per_epoch}; expected 0 (fixed batches) or more.")
-        if not self.lr > 0 or self.weight_decay < 0:
-            raise ValueError(f"lr is {self.lr} and weight_decay {self.weight_decay}; expected > 0 and >= 0.")
-        for name, known in (("schedule", SCHEDULES), ("beta_grid", tuple(BETA_GRIDS))):
-            if getattr(self, name) not in known:
-                raise ValueError(f"{name} {getattr(self, name)!r} does not exist; use one of {', '.join(known)}.")
-
-    def batches(self, clips: int) -> int:
-        """Batches of an epoch when there are so many training clips."""
-        if self.passes_per_epoch == 0:
-            return self.batches_per_epoch
-        return max(1, round(self.passes_per_epoch * clips / self.batch_size))
-
-
-@dataclass(frozen=True)
-class Turn:
-    """One player of a phase: parameters with an optimiser of their own, and what they minimise.
-
-    Attributes:
-        parameters: Prefixes of the parameter names that train; empty = all.
-        terms: Names of the terms of `Method.loss` that it minimises; empty = all.
-        steps: Batches in a row before the next player's turn.
-    """
-
-    parameters: tuple[str, ...] = ()
-    terms: tuple[str, ...] = ()
-    steps: int = 1
-
-
-@dataclass(frozen=True)
-class Phase:
-    """A stretch of training.
-
-    Attributes:
-        name: Shown in the log.
-        turns: Who trains. Several players alternate, batch by batch (a critic and a generator), each with its own
-            optimiser of the recipe's settings.
-        share: Fraction of the recipe's epochs.
-    """
-
-    name: str = "all"
-    turns: tuple[Turn, ...] = (Turn(),)
-    share: float = 1.0
-
-
-@dataclass(frozen=True)
-class Preset:
-    """A named setting of a method: its `Config`, its `Recipe`, and where the numbers come from."""
-
-    config: Any
-    recipe: Recipe
-    source: str
 
 
 class Method(nn.Module, ABC):

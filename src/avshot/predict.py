@@ -7,19 +7,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from avshot.candidates import joined
 from avshot.classes.phrase import join_key, phrases, read_descriptions
 from avshot.evidence import Moment, log_odds, modality_shares, moments
 from avshot.familiar import distance_to_usual
 from avshot.method import Method
+from avshot.prediction import Guess, Prediction
 from avshot.run import Run
 from avshot.types import MODALITIES, Classes, Clip, Features
 
@@ -29,48 +30,6 @@ if TYPE_CHECKING:
 __all__ = ["Guess", "Moment", "Prediction", "Predictor"]
 
 _WORDS = {"audio": "sound", "visual": "picture"}
-
-
-@dataclass(frozen=True)
-class Guess:
-    """One class of a ranking: its probability, and whether the model had training clips of it."""
-
-    name: str
-    probability: float
-    seen: bool
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What a Run says about one video.
-
-    Attributes:
-        video: The file.
-        status: "ok", or what was wrong with the file: "no_audio", "no_visual", "truncated".
-        duration: Seconds.
-        ranking: Classes, most probable first; probabilities add up to 1 over all candidates.
-        modality: Share of the decision that rested on "audio" and on "visual" (see `avshot.evidence`): they add up to
-            1, or are 0 when neither speaks for the first class.
-        moments: Windows of the file in seconds with their share of the decision, in time order.
-        notes: What a reader should know: a missing modality, a truncated file, a clip unlike the training clips.
-    """
-
-    video: str
-    status: str
-    duration: float
-    ranking: tuple[Guess, ...]
-    modality: dict[str, float]
-    moments: tuple[Moment, ...]
-    notes: tuple[str, ...]
-
-    @property
-    def label(self) -> str:
-        """The most probable class."""
-        return self.ranking[0].name
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for `json.dumps`."""
-        return asdict(self)
 
 
 class Predictor:
@@ -86,7 +45,7 @@ class Predictor:
         self.model: Method = run.method(device)
         self._known = run.classes()
         self._named: tuple[tuple[str, ...], Classes] | None = None
-        self._adapted = False  # to names that were not candidates of the Run
+        self._adapted: Classes | None = None  # candidates that a method without an open vocabulary learnt last
 
     def classes(self, names: Sequence[str] | None = None) -> Classes:
         """Candidate classes `names`, in that order and spelling; None takes the Run's own.
@@ -99,29 +58,31 @@ class Predictor:
             ValueError: No names, a name given twice, or a class that this Run cannot embed.
         """
         if names is None:
-            self._adapt(self._known, back=True)
+            self._adapt(self._known)
             return self._known
         if isinstance(names, str):
             raise ValueError(f"Got the text {names!r} as class names; pass a list of names.")
         wanted = tuple(" ".join(name.split()) for name in names)
         if self._named is None or self._named[0] != wanted:
             self._named = (wanted, self._embedded(wanted))
-        self._adapt(self._named[1], back=False)
+        self._adapt(self._named[1])
         return self._named[1]
 
-    def _adapt(self, candidates: Classes, *, back: bool) -> None:
+    def _adapt(self, candidates: Classes) -> None:
         """Prepare a method that scores nothing but the candidates it has adapted to.
 
-        Names typed by a person are learnt from what the method kept, without clips; `back` restores the Run's own.
+        It knows the Run's classes from their clips. With a new name among them it has to learn all candidates from what
+        it kept, without clips.
         """
-        if self.model.needs.open_vocabulary or not self.model.adapts() or (back and not self._adapted):
+        if self.model.needs.open_vocabulary or not self.model.adapts() or candidates is self._adapted:
             return
-        if back:
-            self.model = self.run.method(self.device)
-        else:
-            torch.manual_seed(self.run.experiment.seed)
-            self.model.adapt(None, candidates.to(self.device))
-        self._adapted = not back
+        if _rows(candidates) <= _rows(self._known):
+            if self._adapted is not None:
+                self.model, self._adapted = self.run.method(self.device), None
+            return
+        torch.manual_seed(self.run.experiment.seed)
+        self.model.adapt(None, candidates.to(self.device))
+        self._adapted = candidates
 
     def _embedded(self, wanted: tuple[str, ...]) -> Classes:
         if not wanted or not all(wanted):
@@ -150,7 +111,7 @@ class Predictor:
         experiment, known = self.run.experiment, self._known
         if not self.model.needs.open_vocabulary and not self.model.adapts():
             raise ValueError(f"Method {experiment.method!r} knows only its own {len(known)} classes, not {new[0]!r}.")
-        embedded = embed_classes(new, experiment.text, phrases=self._texts(new))
+        embedded = joined(embed_classes(new, experiment.text, phrases=self._texts(new)), experiment)
         if embedded.dims != known.dims:
             raise ValueError(
                 f"This Run uses the class vectors {', '.join(known.text)}, which came with its dataset, so it cannot "
@@ -299,6 +260,11 @@ class Predictor:
                     f"The {_WORDS[name]} is {factor:.1f} times as unusual as the strangest training clip; take the "
                     "ranking as a guess (its probabilities were flattened by that factor)."
                 )
+
+
+def _rows(classes: Classes) -> set[tuple[float, ...]]:
+    """The class embeddings, to see whether two lists of classes share them."""
+    return {tuple(row) for row in torch.cat(list(classes.text.values()), dim=1).tolist()}
 
 
 def _has(features: Features, modality: str) -> bool:

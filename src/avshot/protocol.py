@@ -14,17 +14,13 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 import yaml
 from safetensors.torch import load_file
 from torch import Tensor
 
-from avshot.classes.embed import embed_classes
-from avshot.classes.optimise import optimise_classes
-from avshot.classes.phrase import phrases
+from avshot.candidates import class_embeddings, stage_candidates
 from avshot.data.dataset import Dataset, load_dataset
 from avshot.data.disturb import NoisyAudio
-from avshot.data.official import released_descriptions
 from avshot.familiar import what_is_usual
 from avshot.judge import SCORING_BATCH, Judge, score_clips
 from avshot.method import Inputs, Method, get_method
@@ -101,30 +97,6 @@ def run(
     return load_run(folder)
 
 
-def class_embeddings(dataset: Dataset, experiment: Experiment, names: tuple[str, ...]) -> Classes:
-    """Class embeddings of `names` as the text encoders (or the dataset's own vectors) give them."""
-    classes = _embedded(dataset, experiment, names)
-    if not experiment.join_text:
-        return classes
-    joined = torch.cat([F.normalize(vectors, dim=1) for vectors in classes.text.values()], dim=1)
-    return classes.with_text({"+".join(classes.text): joined})
-
-
-def _embedded(dataset: Dataset, experiment: Experiment, names: tuple[str, ...]) -> Classes:
-    own = [name for name in experiment.text if name in dataset.text]
-    if dataset.text and (own or not any(":" in name for name in experiment.text)):  # "clip:<model>" asks for an encoder
-        place = {name: i for i, name in enumerate(dataset.names)}
-        rows = torch.tensor([place[name] for name in names])
-        text = {encoder: dataset.text[encoder][rows] for encoder in own or dataset.text}
-        return Classes(names, text, torch.zeros(len(names), dtype=torch.bool))
-    spoken = {name: dataset.phrases.get(name, name) for name in names}
-    descriptions = experiment.descriptions
-    if descriptions == "released":
-        descriptions = str(released_descriptions(experiment.dataset))
-    texts = phrases(tuple(spoken.values()), prompts=experiment.prompts, descriptions=descriptions)
-    return embed_classes(names, experiment.text, phrases={name: texts[spoken[name]] for name in names})
-
-
 def _tested(dataset: Dataset, experiment: Experiment) -> Dataset:
     """The dataset as the test sees it: with noise on the sound where that is asked for."""
     if not experiment.audio_noise or dataset.features is None:
@@ -139,18 +111,6 @@ def _claim(folder: Path, experiment: Experiment) -> None:
     if file.exists() and parse_experiment(yaml.safe_load(file.read_text())) != experiment:
         raise ValueError(f"{folder} holds a Run of another experiment; choose another folder or remove this one.")
     save_text(file, content)
-
-
-def _candidates(experiment: Experiment, stage: Stage, raw: Classes) -> tuple[Classes, Classes, dict[str, Any]]:
-    """Candidate classes of a stage with (used, raw) embeddings; optimisation sees only this stage's names."""
-    picked = raw.select(stage.candidates)
-    seen = torch.tensor([name in set(stage.seen) for name in stage.candidates], dtype=torch.bool)
-    picked = Classes(picked.names, picked.text, seen)
-    settings = experiment.resolved_optimise()
-    if settings is None:
-        return picked, picked, {}
-    used, outcomes = optimise_classes(picked, settings)
-    return used, picked, {encoder: outcome.to_dict() for encoder, outcome in outcomes.items()}
 
 
 def _build(experiment: Experiment, dataset: Dataset, clips: np.ndarray, classes: Classes) -> Method:
@@ -195,7 +155,7 @@ def _select(
 ) -> tuple[dict[str, Any], _Part]:
     """Stage 1: choose epochs, learning-rate drops, calibration and temperature. Kept in stage1.json for a resume."""
     done, best = folder / "stage1.json", folder / "stage1.safetensors"
-    classes, _, outcomes = _candidates(experiment, stage, raw)
+    classes, _, outcomes = stage_candidates(experiment, stage, raw)
     source = ClipSource(dataset, stage.judge, classes, experiment.modality)
     if not done.exists():
         judge = Judge(source, classes, experiment.resolved_recipe(), best) if len(source) else None
@@ -233,7 +193,7 @@ def _retrain(
     progress: Report | None,
 ) -> tuple[Method, Classes, _Part]:
     """Stage 2: train from scratch as chosen and score the test clips once. "oracle" lets the test clips choose."""
-    classes, plain, outcomes = _candidates(experiment, stage, raw)
+    classes, plain, outcomes = stage_candidates(experiment, stage, raw)
     source = ClipSource(_tested(dataset, experiment), stage.judge, classes, experiment.modality)
     best = folder / "oracle.safetensors"
     if experiment.select == "oracle" and len(source):

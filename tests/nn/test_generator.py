@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from avshot.nn.generator import Critic, Generator, VariationalEncoder, gradient_penalty, mean_over, plays
+from avshot.losses import mean_over
+from avshot.nn.generator import Critic, Generator, VariationalEncoder, gradient_penalty, plays
 
 
 def rows(count, dim, seed):

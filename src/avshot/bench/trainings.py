@@ -11,10 +11,10 @@ from typing import Any
 import torch
 
 from avshot.bench.plan import Entry, Plan, benchmark_of, experiment_of, locate
+from avshot.candidates import class_embeddings
 from avshot.data.dataset import Dataset, load_dataset
 from avshot.grid import train_all
 from avshot.method import Inputs, get_method
-from avshot.protocol import class_embeddings
 from avshot.run import Experiment, Run, load_run
 
 

@@ -29,9 +29,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from avshot.losses import mean_over
 from avshot.method import Inputs, Method, Needs, Preset, Recipe, method, replace_fields
 from avshot.nn.mlp import InputScaling
-from avshot.nn.triplet import Projection, mean_over, triplets
+from avshot.nn.triplet import Projection, triplets
 from avshot.official_weights import fill
 from avshot.types import Batch, Classes, Features
 

@@ -29,9 +29,10 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
+from avshot.losses import mean_over
 from avshot.method import Inputs, Method, Needs, Preset, Recipe, method, replace_fields
 from avshot.nn.mlp import InputScaling
-from avshot.nn.triplet import Gate, Projection, mean_over, triplets
+from avshot.nn.triplet import Gate, Projection, triplets
 from avshot.official_weights import fill
 from avshot.types import Batch, Classes, Features
 

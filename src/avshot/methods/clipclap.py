@@ -31,6 +31,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from avshot.losses import mean_over, squared_error
 from avshot.method import Inputs, Method, Needs, Preset, Recipe, method, replace_fields
 from avshot.nn.fusion_weights import shape_of
 from avshot.nn.mlp import EmbNet1, EmbNet2, InputScaling
@@ -152,11 +153,11 @@ class ClipClap(Method):
         rho_o, rho_w = self.clip_decoder(theta_o, real), self.text_decoder(theta_w)
         right = F.cross_entropy(theta_o @ theta_all.T, labels, reduction="none")
         terms = {
-            "cross_entropy": (config.cross_entropy, _mean(right, real)),
-            "regression": (config.regression, _squared(theta_o, theta_w, real)),
+            "cross_entropy": (config.cross_entropy, mean_over(right, real)),
+            "regression": (config.regression, squared_error(theta_o, theta_w, real)),
             "reconstruction": (
                 config.reconstruction,
-                _squared(rho_o, target, real) + F.mse_loss(rho_w, target),
+                squared_error(rho_o, target, real) + F.mse_loss(rho_w, target),
             ),
         }
         return {name: weight * term for name, (weight, term) in terms.items()}
@@ -184,16 +185,6 @@ def _entries(config: Config, count: int) -> tuple[int, ...]:
     if count == 1 or side == "both":
         return tuple(range(count))
     return (0,) if side == "visual" else (1,)
-
-
-def _mean(rows: Tensor, real: Tensor) -> Tensor:
-    """Mean of `rows [clip]` over the clips where `real` is True; 0 when there is none."""
-    return torch.where(real, rows, torch.zeros_like(rows)).sum() / real.sum().clamp(min=1)
-
-
-def _squared(left: Tensor, right: Tensor, real: Tensor) -> Tensor:
-    """Mean squared difference over all elements of the clips where `real` is True."""
-    return _mean((left - right).square().mean(dim=1), real)
 
 
 _OFFICIAL = {

@@ -41,6 +41,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from avshot.losses import mean_over
 from avshot.method import Inputs, Method, Needs, Preset, Recipe, method
 from avshot.nn.attention import TransformerLayer
 from avshot.nn.mlp import EmbNet2, InputScaling
@@ -202,11 +203,11 @@ class KDA(Method):
         logits = rho @ mean.T + self.margins(batch.classes)[batch.labels]
         wrong = F.cross_entropy(logits, batch.labels, reduction="none")
         if self.config.alignment == "regression":
-            apart = _mean((rho - mean[batch.labels]).square().mean(dim=1), real)
+            apart = mean_over((rho - mean[batch.labels]).square().mean(dim=1), real)
         else:
             apart = self._align(rho[real], batch.labels[real], mean, deviation)
         return {
-            "classification": self.config.classification * _mean(wrong, real),
+            "classification": self.config.classification * mean_over(wrong, real),
             "alignment": self.config.alignment_weight * apart,
         }
 
@@ -247,11 +248,6 @@ def wasserstein(mean: Tensor, deviation: Tensor, other_mean: Tensor, other_devia
         Distances; the gradient between equal Gaussians is 0.
     """
     return torch.linalg.vector_norm(torch.cat([mean - other_mean, deviation - other_deviation], dim=1), dim=1)
-
-
-def _mean(rows: Tensor, real: Tensor) -> Tensor:
-    """Mean of `rows [clip]` over the clips where `real` is True; 0 when there is none."""
-    return torch.where(real, rows, torch.zeros_like(rows)).sum() / real.sum().clamp(min=1)
 
 
 def _check(config: Config, inputs: Inputs) -> None:

@@ -12,10 +12,10 @@ Efficient Learning", thesis, Tübingen 2024, section 3.4.2 and appendix B.1.2. N
 How ours differs, or what we assumed where the thesis is silent:
 
 - *One head in the cross-attention*, 64 wide, as in the Perceiver; all other widths are TCaF's, and both attentions are
-  followed by a dense block. Inferred from a printed cost, not known: the thesis gives 174.1 GFLOPs for 256 UCF clips and
-  51.8 for TCaF (B.4), but no clip length. Of lengths up to 19 steps only 7 audio and 10 visual come near the latter
-  (51.73); there we tried five forms of the layer and kept the one that needs 174.1 (one head of 300: 209.3; eight heads:
-  240.9; no dense block: 159.0; a gated one: 189.2). At 7 and 11 steps it would be 55.1 and 175.4.
+  followed by a dense block. This is inferred from a printed cost, not known: the thesis gives 174.1 GFLOPs for 256 UCF
+  clips and 51.8 for TCaF (B.4), but no clip length. Of lengths up to 19 steps only 7 audio and 10 visual come near the
+  latter (51.73); there we tried five forms of the layer and kept the one that needs 174.1 (one head of 300: 209.3;
+  eight heads: 240.9; no dense block: 159.0; a gated one: 189.2). At 7 and 11 steps it would be 55.1 and 175.4.
 - *The first latent* is the clip's: one of them is, the thesis does not say which; latents start alike in distribution.
 - *Latents start* from a normal distribution of deviation 1, as TCaF's class token; Jaegle et al. use 0.02
   (`latent_deviation`).

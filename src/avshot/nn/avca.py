@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from avshot.losses import mean_over, squared_error
 from avshot.nn.avca_block import AvcaBlock
 from avshot.nn.mlp import EmbNet1, EmbNet2, InputScaling
 from avshot.types import Batch, Classes, Features
@@ -197,7 +198,7 @@ class Avca(nn.Module):
         parts = [self._branch_terms(mine, theirs, own.word, other.word) for mine, theirs in pairs]
         terms = {name: torch.stack([part[name] for part in parts]).sum() for name in parts[0]}
         real = torch.ones_like(own.audio.real)
-        terms["reconstruction"] = terms["reconstruction"] + _squared(own.word.rho, own.word.w, real)
+        terms["reconstruction"] = terms["reconstruction"] + squared_error(own.word.rho, own.word.w, real)
         weights = {name: float(getattr(self.config, name)) for name in terms}
         return {name: weights[name] * term for name, term in terms.items() if weights[name] != 0}
 
@@ -207,17 +208,17 @@ class Avca(nn.Module):
 
         def triplet(anchor: Tensor, positive: Tensor, negative: Tensor, real: Tensor) -> Tensor:
             rows = F.triplet_margin_loss(anchor, positive, negative, margin=self.config.margin, reduction="none")
-            return _mean(rows, real)
+            return mean_over(rows, real)
 
         return {
             "triplet": triplet(own.theta, word.theta, other.theta, both)
             + triplet(word.theta, own.theta, other_word.theta, own.real),  # l_t, eq. 5
-            "reconstruction": _squared(own.rho, word.w, own.real),  # l_rec, eq. 7
+            "reconstruction": squared_error(own.rho, word.w, own.real),  # l_rec, eq. 7
             "decoded_triplet": triplet(word.rho, own.rho, other.rho, both),  # l_ct, eq. 8
             "word_triplet": triplet(word.theta, own.theta, other.theta, both)
             + triplet(own.theta, word.theta, other_word.theta, own.real),  # l_w, eq. 9
-            "regularisation": _squared(own.back, own.phi, own.real)
-            + _squared(own.theta, word.theta, own.real),  # l_r, eq. 10; as in the code, nothing is detached
+            "regularisation": squared_error(own.back, own.phi, own.real)
+            + squared_error(own.theta, word.theta, own.real),  # l_r, eq. 10; as in the code, nothing is detached
         }
 
     def score(self, features: Features, classes: Classes) -> Tensor:
@@ -285,13 +286,3 @@ def _distances(clips: Tensor, words: Tensor) -> Tensor:
     """Euclidean distances `[clip, class]`."""
     # Exact differences: the matrix-product shortcut of cdist loses digits where distances are small.
     return torch.cdist(clips, words, compute_mode="donot_use_mm_for_euclid_dist")
-
-
-def _mean(rows: Tensor, real: Tensor) -> Tensor:
-    """Mean of `rows [clip]` over the clips where `real` is True; 0 when there is none."""
-    return torch.where(real, rows, torch.zeros_like(rows)).sum() / real.sum().clamp(min=1)
-
-
-def _squared(left: Tensor, right: Tensor, real: Tensor) -> Tensor:
-    """Mean squared difference over all elements of the clips where `real` is True."""
-    return _mean((left - right).square().mean(dim=1), real)

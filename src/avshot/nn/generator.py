@@ -113,8 +113,3 @@ def plays(*players: nn.Module | None) -> bool:
     loss leaves them out: the second derivative of the gradient penalty is half the cost of a generator's step.
     """
     return any(p.requires_grad for player in players if player is not None for p in player.parameters())
-
-
-def mean_over(rows: Tensor, real: Tensor) -> Tensor:
-    """Mean of `rows [row]` where `real [row]` is True; 0, with a gradient of 0, where there is none."""
-    return torch.where(real, rows, torch.zeros_like(rows)).sum() / real.sum().clamp(min=1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -54,11 +53,6 @@ class Gate(_Rows):
     def __init__(self, dim: int) -> None:
         super().__init__()
         self.fc = nn.Sequential(BatchNorm(dim), nn.Linear(dim, 1), nn.Sigmoid())
-
-
-def mean_over(rows: Tensor, real: Tensor) -> Tensor:
-    """Mean of `rows [clip]` over the clips where `real [clip]` is True; 0 when there is none."""
-    return torch.where(real, rows, torch.zeros_like(rows)).sum() / real.sum().clamp(min=1)
 
 
 def triplets(anchor: Tensor, positive: Tensor, negative: Tensor, margin: float) -> Tensor:

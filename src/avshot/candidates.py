@@ -1,0 +1,57 @@
+"""Candidate classes: the embeddings that an experiment asks for, and which of them a stage may choose from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from avshot.classes.embed import embed_classes
+from avshot.classes.optimise import optimise_classes
+from avshot.classes.phrase import phrases
+from avshot.data.dataset import Dataset
+from avshot.data.official import released_descriptions
+from avshot.run import Experiment
+from avshot.tasks.gzsl import Stage
+from avshot.types import Classes
+
+
+def class_embeddings(dataset: Dataset, experiment: Experiment, names: tuple[str, ...]) -> Classes:
+    """Class embeddings of `names` as the text encoders (or the dataset's own vectors) give them."""
+    return joined(_embedded(dataset, experiment, names), experiment)
+
+
+def joined(classes: Classes, experiment: Experiment) -> Classes:
+    """Several class embeddings end to end, each at unit length, where the experiment asks for that (`join_text`)."""
+    if not experiment.join_text:
+        return classes
+    side_by_side = torch.cat([F.normalize(vectors, dim=1) for vectors in classes.text.values()], dim=1)
+    return classes.with_text({"+".join(classes.text): side_by_side})
+
+
+def _embedded(dataset: Dataset, experiment: Experiment, names: tuple[str, ...]) -> Classes:
+    own = [name for name in experiment.text if name in dataset.text]
+    if dataset.text and (own or not any(":" in name for name in experiment.text)):  # "clip:<model>" asks for an encoder
+        place = {name: i for i, name in enumerate(dataset.names)}
+        rows = torch.tensor([place[name] for name in names])
+        text = {encoder: dataset.text[encoder][rows] for encoder in own or dataset.text}
+        return Classes(names, text, torch.zeros(len(names), dtype=torch.bool))
+    spoken = {name: dataset.phrases.get(name, name) for name in names}
+    descriptions = experiment.descriptions
+    if descriptions == "released":
+        descriptions = str(released_descriptions(experiment.dataset))
+    texts = phrases(tuple(spoken.values()), prompts=experiment.prompts, descriptions=descriptions)
+    return embed_classes(names, experiment.text, phrases={name: texts[spoken[name]] for name in names})
+
+
+def stage_candidates(experiment: Experiment, stage: Stage, raw: Classes) -> tuple[Classes, Classes, dict[str, Any]]:
+    """Candidate classes of a stage with (used, raw) embeddings; optimisation sees only this stage's names."""
+    picked = raw.select(stage.candidates)
+    seen = torch.tensor([name in set(stage.seen) for name in stage.candidates], dtype=torch.bool)
+    picked = Classes(picked.names, picked.text, seen)
+    settings = experiment.resolved_optimise()
+    if settings is None:
+        return picked, picked, {}
+    used, outcomes = optimise_classes(picked, settings)
+    return used, picked, {encoder: outcome.to_dict() for encoder, outcome in outcomes.items()}
