@@ -116,9 +116,18 @@ class KDA(Method):
     Config = Config
     presets: ClassVar[Mapping[str, Preset]] = {
         "default": Preset(
-            Config(scaling="standardise", audio_hidden=256, visual_hidden=256, width=256, common=256),
+            # With a lambda of 1 clips and class embeddings shrank to one point on GRID (cross-entropy stayed at log C);
+            # 0.1 had the best validation HM of the values tried there (seed 0: 1, 0.1; and 1 without the map E_t).
+            Config(
+                scaling="standardise",
+                audio_hidden=256,
+                visual_hidden=256,
+                width=256,
+                common=256,
+                alignment_weight=0.1,
+            ),
             Recipe(epochs=12, passes_per_epoch=5, batch_size=64, lr=1e-3, weight_decay=1e-5, beta_grid="exact"),
-            "ours, for small own datasets: narrower, scaled inputs, losses as in the paper; not tuned",
+            "ours, for small own datasets: narrower, scaled inputs, losses as in the paper, less alignment",
         ),
         "ucf-main": _paper(False, 0.2, 0.3, 10.0),
         "ucf-cls": _paper(True, 0.2, 0.3, 10.0),
