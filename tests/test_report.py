@@ -114,10 +114,12 @@ def test_the_table_has_mean_and_deviation_over_seeds_and_a_chance_row(root, page
     assert mine.cell("HM") == wanted
     for text in (page.read_text(), page.with_suffix(".md").read_text()):
         assert wanted in text
-    assert rows[-1].label == "chance"
-    assert rows[-1].cell("S") == rows[-1].cell("U") == "10.0"  # ten classes
-    assert rows[-1].cell("ZSL") == "50.0"  # two of them unseen
-    hm = [np.mean(row.values["HM"]) for row in rows[:-1]]
+    *trained, chance, majority = rows
+    assert (chance.label, majority.label) == ("chance", "majority")
+    assert chance.cell("S") == chance.cell("U") == "10.0"  # ten classes
+    assert chance.cell("ZSL") == majority.cell("ZSL") == "50.0"  # two of them unseen
+    assert (majority.cell("S"), majority.cell("U"), majority.cell("HM")) == ("12.5", "0.0", "0.0")  # eight seen
+    hm = [np.mean(row.values["HM"]) for row in trained]
     assert hm == sorted(hm, reverse=True)
     head, cells = table(rows)
     assert head[:6] == ["method", "S", "U", "HM", "ZSL", "AUSUC"]
@@ -223,7 +225,7 @@ def test_datasets_that_lack_something(dataset, tmp_path, kind):
         folds["test_seen"] = folds["test_seen"][:6]
     protocol.run(experiment(), tmp_path / "run", dataset=named(dataset, kind, folds=folds))
     write_page(find_runs(tmp_path), tmp_path / "report.html")
-    row, chance = summarise(find_runs(tmp_path))
+    row, chance, _ = summarise(find_runs(tmp_path))
     assert row.cell("U") == chance.cell("U") == "-"
     assert ("Seen against unseen" in (tmp_path / "report.md").read_text()) is False
     assert "nan" not in (tmp_path / "report.md").read_text().lower()
@@ -232,7 +234,7 @@ def test_datasets_that_lack_something(dataset, tmp_path, kind):
 def test_hundreds_of_classes(tmp_path):
     protocol.run(experiment(recipe=SMALL | {"epochs": 1}), tmp_path / "run", dataset=wide_dataset(300))
     write_page(find_runs(tmp_path), tmp_path / "report.html")
-    (row, _) = summarise(find_runs(tmp_path))
+    row, *_ = summarise(find_runs(tmp_path))
     assert max(figures.per_class(row).get_size_inches()) < 12
     assert max(figures.confusion(row).get_size_inches()) < 12
     assert "class 299" in (tmp_path / "report.html").read_text()  # in the table per class
@@ -260,7 +262,7 @@ def test_settings_that_the_label_does_not_show_are_never_averaged(root):
         "text=wordllama, prompts=name)",
         "text=wordllama, prompts=clip-actions)",
     }
-    (row, _) = summarise([run, run])  # a copy is not a second seed
+    row, *_ = summarise([run, run])  # a copy is not a second seed
     assert len(row.runs) == 1
 
 

@@ -86,7 +86,7 @@ def write_page(runs: Sequence[Run], file: Path) -> None:
 
 def _add_tables(rows: list[Row], html: list[str], text: list[str]) -> None:
     head, cells = table(rows)
-    html.append(_html_table(head, cells, [row.label == "chance" for row in rows]))
+    html.append(_html_table(head, cells, [not row.runs for row in rows]))
     text.append(markdown(head, cells))
     theirs = published(rows[0].runs[0].info["data"]["name"])
     if not theirs:
