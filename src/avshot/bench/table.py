@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -65,14 +65,10 @@ def results(plan: Plan, block: Block) -> list[Result]:
     """The lines of a block in the plan's order, then chance and majority."""
     lines = [_result(line, plan, block) for line in block.lines]
     tested = _p_values(plan, block)
-    lines = [line if line.label not in tested else _with_p(line, tested[line.label]) for line in lines]
+    lines = [replace(line, p=tested.get(line.label)) for line in lines]
     first = next((line.runs[0] for line in block.lines if line.runs), None)
     guessers = [] if first is None else trivial(block.name, first)
     return lines + [Result(row.label, row.values, {}) for row in guessers]
-
-
-def _with_p(result: Result, p: float) -> Result:
-    return Result(**{**result.__dict__, "p": p})
 
 
 def _result(line: Line, plan: Plan, block: Block) -> Result:
