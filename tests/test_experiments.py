@@ -1,8 +1,10 @@
 """Every bench file in experiments/: it resolves row by row, and its published numbers can be true."""
 
 import functools
+import math
 import re
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,8 @@ import torch
 
 from avshot.bench.plan import experiment_of, load_plan
 from avshot.method import Inputs, get_method, list_methods
+from avshot.players import Players
+from avshot.types import Batch, Classes, Features
 
 FILES = sorted((Path(__file__).parent.parent / "experiments").glob("*.toml"))
 BENCHMARKS = {f"{name}-{split}" for name in ("ucf", "activitynet", "vggsound") for split in ("main", "cls")}
@@ -110,3 +114,48 @@ def test_contradictory_numbers_are_found():
 
     row = types.SimpleNamespace(published={"ucf-cls": {"S": 50.0, "U": 50.0, "HM": 49.0, "ZSL": 40.0}})
     assert contradictions(row) == ["ucf-cls: HM 49.0, but S and U give 50.00", "ucf-cls: U 50.0 above ZSL 40.0"]
+
+
+@functools.cache
+def settings_in_use():
+    """Every method as some row of some file sets it, once."""
+    found = {}
+    for file in FILES:
+        for row in plan_of(file).rows:
+            for name in () if row.reference else plan_of(file).datasets:
+                experiment = experiment_of(row, name, seed=0)
+                found.setdefault((experiment.method, repr(experiment.resolved_config())), experiment)
+    return list(found.values())
+
+
+def small_batch(texts, seed=0):
+    """Twelve clips of six classes; numbers are 0 to 1, which suits every generator."""
+    generator = torch.Generator().manual_seed(seed)
+    audio, visual = (torch.rand(12, 3, width, generator=generator) for width in (14, 18))
+    mask, time = torch.ones(12, 3, dtype=torch.bool), torch.arange(3).float().expand(12, 3).clone()
+    text = {f"text{i}": torch.randn(6, 10, generator=generator) for i in range(texts)}
+    classes = Classes(tuple("abcdef"), text, torch.ones(6, dtype=torch.bool))
+    return Batch(Features(audio, visual, mask, mask.clone(), time, time.clone()), torch.arange(12) % 6, classes)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", list_methods())
+def test_every_setting_in_use_takes_a_step_and_scores(method):
+    for experiment in (e for e in settings_in_use() if e.method == method):
+        cls = get_method(method)
+        batch, other = small_batch(cls.needs.texts), small_batch(cls.needs.texts, seed=1)
+        batch = replace(batch, negative=replace(other, labels=(batch.labels + 1) % 6))
+        torch.manual_seed(0)
+        model = cls(experiment.resolved_config(), Inputs(14, 18, batch.classes.dims)).train()
+        for phase in model.phases():
+            players = Players(model, phase, experiment.resolved_recipe())
+            for step in range(len(players.order)):
+                losses = players.step(batch, step)
+                assert losses, experiment.label()
+                assert all(math.isfinite(value) for value in losses.values()), experiment.label()
+        model.eval()
+        model.adapt([replace(batch, negative=None)], batch.classes)
+        with torch.inference_mode():
+            scores = model.score(batch.features, batch.classes)
+        assert scores.shape == (12, 6)
+        assert scores.isfinite().all(), experiment.label()
