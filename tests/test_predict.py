@@ -297,7 +297,7 @@ def test_ready_made_features_and_vectors_give_a_clear_error(tmp_path, clips):
     assert predictor.classes(["DOG barking"]).names == ("DOG barking",)
 
 
-def test_a_generative_method_learns_new_names_and_finds_back_to_its_own(folder, clips):
+def test_a_generative_method_learns_new_names_and_finds_back_to_its_own(heard, folder, clips):
     """Names without a row in its classifier are learnt from generated features; the Run's own classes keep theirs."""
     videos = sorted((folder / "heard").glob("*.mp4"))
     labels = [video.stem.rsplit("-", 1)[0].replace("-", " ") for video in videos]
