@@ -25,6 +25,7 @@ MOST_TICKS = 40  # class names that stay legible on one axis
 MOST_ROWS = 80  # classes that get a row of their own in a list
 LONGEST = 36  # characters of a name in a figure
 TSNE_MOST = 1500  # clips
+MOST_LINES = 7  # rows with a colour of their own in a line figure; the others are grey
 
 
 def _figure(width: float, height: float, **grid: Any) -> tuple[Figure, Any]:
@@ -37,8 +38,21 @@ def _figure(width: float, height: float, **grid: Any) -> tuple[Figure, Any]:
     return figure, axes
 
 
-def _look(i: int) -> dict[str, Any]:
-    return {"color": PALETTE[i % len(PALETTE)], "linestyle": STYLES[i // len(PALETTE) % len(STYLES)]}
+def _look(i: int, label: str) -> dict[str, Any]:
+    """Colour and label of the i-th line, best row first; those after `MOST_LINES` are grey and share one label."""
+    if i >= MOST_LINES:
+        shared = "further rows, see the table" if i == MOST_LINES else "_nolegend_"
+        return {"color": "#bbbbbb", "linewidth": 0.8, "zorder": 1, "label": shared}
+    return {"color": PALETTE[i % len(PALETTE)], "linestyle": STYLES[i // 4 % len(STYLES)], "zorder": 2, "label": label}
+
+
+def _dot(i: int) -> dict[str, Any]:
+    """Look of the point that goes with the i-th line."""
+    return {
+        "color": _look(i, "")["color"],
+        "markersize": 7 if i < MOST_LINES else 4,
+        "zorder": 3 if i < MOST_LINES else 1,
+    }
 
 
 def _titled(row: Row, text: str, width: float) -> str:
@@ -70,14 +84,10 @@ def seen_unseen(rows: Sequence[Row]) -> Figure | None:
             continue
         curve = exact_curve(scored.scores, scored.labels, scored.seen)
         area = row.runs[0].metrics["AUSUC"]
-        axis.plot(
-            100 * curve.unseen,
-            100 * curve.seen,
-            label=f"{shown(row.label, 70)} (area {100 * area:.1f})",
-            **_look(drawn),
-        )
+        label = f"{shown(row.label, 70)} (area {100 * area:.1f})"
+        axis.plot(100 * curve.unseen, 100 * curve.seen, **_look(drawn, label))
         metrics = row.runs[0].metrics
-        axis.plot(100 * metrics["U"], 100 * metrics["S"], "o", color=_look(drawn)["color"], markersize=7)
+        axis.plot(100 * metrics["U"], 100 * metrics["S"], "o", **_dot(drawn))
         drawn += 1
     if drawn == 0:
         return None
@@ -96,10 +106,10 @@ def learning(rows: Sequence[Row]) -> Figure | None:
         scores = row.runs[0].history()["stage1"]["scores"] if row.runs else []
         if not scores:
             continue
-        axis.plot(range(1, len(scores) + 1), 100 * np.array(scores), label=shown(row.label, 80), **_look(drawn))
+        axis.plot(range(1, len(scores) + 1), 100 * np.array(scores), **_look(drawn, shown(row.label, 80)))
         chosen = row.runs[0].info["chosen"]
         if chosen["select"] == "val":  # an oracle chose in stage 2
-            axis.plot(chosen["epochs"], 100 * scores[chosen["epochs"] - 1], "o", color=_look(drawn)["color"])
+            axis.plot(chosen["epochs"], 100 * scores[chosen["epochs"] - 1], "o", **_dot(drawn))
         drawn += 1
     if drawn == 0:
         return None
