@@ -107,7 +107,7 @@ def train_grid(base: dict[str, Any], axes: dict[str, list[Any]], out: Path, *, j
 
     A training that fails does not stop the others; the finished ones are reported before its error is raised.
     """
-    from avshot.data.dataset import load_dataset
+    from avshot.data.dataset import load_described
     from avshot.grid import raise_first, train_all
     from avshot.run import describe, find_runs, parse_experiment
 
@@ -116,11 +116,7 @@ def train_grid(base: dict[str, Any], axes: dict[str, list[Any]], out: Path, *, j
         experiment = parse_experiment(base | dict(zip(axes, values, strict=True)))
         describe(experiment)  # an unknown method, preset or field ends here, before any training
         experiments[run_folder(out, experiment)] = experiment
-    dataset = load_dataset(base["dataset"])
-    if dataset.features is None:
-        raise ValueError(
-            f"Dataset {dataset.name!r} has no features; make them with `avshot extract {base['dataset']}`."
-        )
+    dataset = load_described(base["dataset"])
     for warning in dataset.warnings():
         _say(f"note: {warning}")
     failed = train_all(experiments, dataset, jobs)

@@ -100,9 +100,15 @@ def test_what_does_not_fit_is_left_out_with_the_reason(tmp_path):
 
 def test_a_bench_without_data_says_what_to_do(tmp_path):
     file = tmp_path / "plan.toml"
-    file.write_text('title = "T"\n[[rows]]\nmethod = "devise"\n')
+    rows = '[[rows]]\nmethod = "devise"\n'
+    file.write_text(f'title = "T"\n{rows}')
     with pytest.raises(ValueError, match="pass --dataset SPEC"):
         run_bench(file, tmp_path / "out")
+    file.write_text(f'title = "T"\ndatasets = ["ucf-cls", "ucf-main"]\n{rows}')
+    with pytest.raises(ValueError, match="ucf-cls is a released benchmark: pass --root"):
+        run_bench(file, tmp_path / "out")
+    with pytest.raises(ValueError, match="nowhere"):
+        run_bench(file, tmp_path / "out", root=tmp_path / "nowhere")
 
 
 def test_a_dataset_that_cannot_be_loaded_stops_no_other(tmp_path):

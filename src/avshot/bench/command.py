@@ -55,6 +55,8 @@ def run_bench(
         raise ValueError(f"{file} names no datasets; pass --dataset SPEC, for example --dataset world.")
     specs = [_world(out) if name == WORLD else name for name in plan.datasets]
     outcome = train_plan(plan, out, specs, root=root, jobs=jobs, device=device)
+    if not outcome.blocks:  # no dataset could be loaded
+        raise next(iter(outcome.failed.values()))
     found = [(block, results(plan, block)) for block in outcome.blocks]
     for block, lines in found:
         head, cells = table(plan, lines)

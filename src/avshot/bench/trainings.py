@@ -12,7 +12,7 @@ import torch
 
 from avshot.bench.plan import Entry, Plan, benchmark_of, experiment_of, locate
 from avshot.candidates import class_embeddings
-from avshot.data.dataset import Dataset, load_dataset
+from avshot.data.dataset import Dataset, load_described
 from avshot.grid import train_all
 from avshot.method import Inputs, get_method
 from avshot.run import Experiment, Run, load_run
@@ -138,9 +138,7 @@ def why_not(experiment: Experiment, dataset: Dataset) -> str | None:
 
 
 def _loaded(spec: str) -> Dataset:
-    dataset = load_dataset(spec)
-    if dataset.features is None:
-        raise ValueError(f"Dataset {dataset.name!r} has no features; make them with `avshot extract {spec}`.")
+    dataset = load_described(spec)
     if len(dataset.folds.get("train", ())) == 0:
         raise ValueError(f"Dataset {dataset.name!r} has no clips in its fold 'train'; declare it with some.")
     return dataset

@@ -20,7 +20,7 @@ from torch import Tensor
 from avshot.data.sources import AveragedFeatures, FeatureSource, MemoryFeatures, as_indices, first_few
 from avshot.types import Clip, Features
 
-__all__ = ["FOLDS", "Dataset", "FeatureSource", "MemoryFeatures", "load_dataset"]
+__all__ = ["FOLDS", "Dataset", "FeatureSource", "MemoryFeatures", "load_dataset", "load_described"]
 
 FOLDS = ("train", "val_seen", "val_unseen", "test_seen", "test_unseen")
 
@@ -202,6 +202,21 @@ def load_dataset(spec: str) -> Dataset:
         f"Dataset {spec!r} is not known; expected the path of a dataset .toml (make one with `avshot dataset`), "
         "simulated:<name> or official:<root>?name=UCF&split=cls."
     )
+
+
+def load_described(spec: str) -> Dataset:
+    """`load_dataset` for training: refuses a dataset without features.
+
+    Raises:
+        ValueError: As `load_dataset`, or there are no features; the message says how to get them.
+    """
+    dataset = load_dataset(spec)
+    if dataset.features is None:
+        cure = f"make them with `avshot extract {spec}`"
+        if spec.startswith("official:"):
+            cure = "put the released ones into the folder features/ of the benchmark (docs/reproduce.md)"
+        raise ValueError(f"Dataset {dataset.name!r} has no features; {cure}.")
+    return dataset
 
 
 def _digest(vectors: Tensor) -> str:
