@@ -97,7 +97,7 @@ def _printed(line: Line, plan: Plan, block: Block) -> tuple[dict[str, float], st
     own = entry.published.get(block.dataset) or entry.published.get(block.benchmark)
     if own is not None:
         return dict(own), plan.source, ""
-    if any(row.published for row in plan.rows) or entry.settings.get("config") or entry.settings.get("legacy"):
+    if any(row.published for row in plan.rows) or entry.settings.get("config"):
         return {}, "", ""
     for row in published(block.benchmark):
         if row["method"] == entry.settings["method"] and entry.settings.get("modality", "both") == "both":
