@@ -148,7 +148,7 @@ def train(
     total = recipe.epochs if epochs is None else epochs
     phases = method.phases()
     total = total if phases else 1  # what learns nothing by gradient is ready after one look
-    sampler, classes = BalancedSampler(source.labels), source.classes.to(method.device)
+    classes = source.classes.to(method.device)
     history, players, phase = History(), Players(method, None, recipe), None
     state = _load(checkpoint, seed, recipe) if checkpoint is not None and checkpoint.exists() else None
     if state is not None:
@@ -162,17 +162,9 @@ def train(
                 players.restore(state.optimiser)
         state = None
         seeded = _seed_epoch(seed, epoch)
-        method.train()
         sums: dict[str, float] = {}
-        batches = recipe.batches(len(source)) if phases else 0
-        for step in range(batches):
-            batch = _draw(source, sampler, recipe.batch_size, seeded, method.needs.negatives)
-            batch = Batch(batch.features, batch.labels, classes, batch.negative).to(method.device)
-            players.set_rate(epoch + (step + 1) / batches, drops if drops is not None else history.drops)
-            for name, value in players.step(batch, epoch * batches + step).items():
-                sums[name] = sums.get(name, 0.0) + value / batches
-        if not all(math.isfinite(v) for v in sums.values()):
-            raise ValueError(f"Epoch {epoch + 1}: the loss is not finite ({sums}). Lower the learning rate or clip.")
+        if phases:
+            sums = _epoch(players, source, classes, seeded, epoch, drops if drops is not None else history.drops)
         history.losses.append(sums)
         method.eval()
         if candidates is not None and (judge is not None or epoch + 1 == total):
@@ -185,6 +177,25 @@ def train(
             progress(epoch + 1, total, sums | ({"score": history.scores[-1]} if history.scores else {}))
     method.eval()
     return history
+
+
+def _epoch(
+    players: Players, source: ClipSource, classes: Classes, seeded: torch.Generator, epoch: int, drops: Sequence[int]
+) -> dict[str, float]:
+    """All steps of one epoch; the mean of each loss term. Raises ValueError when one is not finite."""
+    method, recipe, sampler = players.method, players.recipe, BalancedSampler(source.labels)
+    method.train()
+    sums: dict[str, float] = {}
+    batches = recipe.batches(len(source))
+    for step in range(batches):
+        batch = _draw(source, sampler, recipe.batch_size, seeded, method.needs.negatives)
+        batch = Batch(batch.features, batch.labels, classes, batch.negative).to(method.device)
+        players.set_rate(epoch + (step + 1) / batches, drops)
+        for name, value in players.step(batch, epoch * batches + step).items():
+            sums[name] = sums.get(name, 0.0) + value / batches
+    if not all(math.isfinite(v) for v in sums.values()):
+        raise ValueError(f"Epoch {epoch + 1}: the loss is not finite ({sums}). Lower the learning rate or clip.")
+    return sums
 
 
 def _seed_epoch(seed: int, epoch: int) -> torch.Generator:
