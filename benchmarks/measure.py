@@ -1,17 +1,85 @@
-"""Ratios and memory that benchmarks share: interleaved repeats, medians, peak memory of a child process."""
+"""What benchmark sections share: interleaved ratios, peak memory, the machine's limit, fits, flop counts, targets."""
 
 from __future__ import annotations
 
 import json
+import math
 import multiprocessing
 import os
 import platform
 import resource
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+BYTES_PER_GB = 2**30
+
+
+@dataclass
+class Options:
+    """What the command line asked of all sections. `run.py` sets it; a child process gets what it needs as arguments.
+
+    Attributes:
+        quick: Smaller sizes and fewer repeats, to see that everything runs; such figures are not kept.
+        device: Where sections that can use a GPU run.
+        results: Folder for JSON and pictures.
+    """
+
+    quick: bool = False
+    device: str = "cpu"
+    results: Path = Path(__file__).parent / "results"
+
+
+options = Options()
+
+
+# --- targets ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Target:
+    """A figure that has to reach a value. `run()` of a section returns a list of them, for the summary at the end.
+
+    Attributes:
+        what: What was measured, in a few words.
+        got: The figure; NaN where it could not be measured, which counts as not reached.
+        wanted: What it has to reach.
+        unit: "x" for ratios, "s", "GB", ...
+        higher_is_better: False where `wanted` is an upper limit.
+    """
+
+    what: str
+    got: float
+    wanted: float
+    unit: str = "x"
+    higher_is_better: bool = True
+
+    @property
+    def reached(self) -> bool:
+        """Whether the figure is as good as wanted."""
+        return self.got >= self.wanted if self.higher_is_better else self.got <= self.wanted
+
+    @property
+    def verdict(self) -> str:
+        """The word tables show: "reached" or "not reached"."""
+        return "reached" if self.reached else "not reached"
+
+    @property
+    def cells(self) -> list[str]:
+        """One row of a table: what, got, target, verdict."""
+        bound = "at least" if self.higher_is_better else "at most"
+        return [self.what, _quantity(self.got, self.unit), f"{bound} {_quantity(self.wanted, self.unit)}", self.verdict]
+
+
+def _quantity(value: float, unit: str) -> str:
+    number = "-" if math.isnan(value) else f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    return f"{number} {unit}".strip()
+
+
+# --- time and memory -------------------------------------------------------------------------------------------------
 
 
 def interleaved(works: Mapping[str, Callable[[], Any]], repeats: int = 3) -> dict[str, float]:
@@ -25,19 +93,38 @@ def interleaved(works: Mapping[str, Callable[[], Any]], repeats: int = 3) -> dic
     return {name: statistics.median(found) for name, found in times.items()}
 
 
+def peak_mb() -> float:
+    """Peak resident memory of this process since it started, in MB.
+
+    `ru_maxrss` would not do: a process begins with the figure of the one that started it. Where the system has no
+    `/proc`, it has to.
+    """
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    lines = (line.split() for line in status.read_text().splitlines())
+    return next(int(words[1]) / 1024 for words in lines if words[0] == "VmHWM:")
+
+
 def _child(pipe: Any, work: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
     result = work(*arguments)
-    pipe.send((result, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))
+    pipe.send((result, peak_mb()))
 
 
-def with_peak_memory(work: Callable[..., Any], *arguments: Any) -> tuple[Any, float]:
-    """Result of `work(*arguments)` in a fresh process, and that process's peak resident memory in MB."""
+def with_peak_memory(work: Callable[..., Any], *arguments: Any, limit: float | None = None) -> tuple[Any, float]:
+    """Result of `work(*arguments)` in a fresh process, and that process's peak resident memory in MB.
+
+    Raises RuntimeError when the process died, TimeoutError when it took more than `limit` seconds.
+    """
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
     process = context.Process(target=_child, args=(there, work, arguments))
     process.start()
     there.close()
     try:
+        if not here.poll(limit):
+            process.kill()
+            raise TimeoutError(f"{work.__name__}{arguments} took more than {limit:.0f} s.")
         return here.recv()
     except EOFError:
         raise RuntimeError(f"{work.__name__}{arguments} died; its error stands above.") from None
@@ -45,17 +132,97 @@ def with_peak_memory(work: Callable[..., Any], *arguments: Any) -> tuple[Any, fl
         process.join()
 
 
-def machine() -> str:
-    """What the numbers were measured on."""
+# --- the machine's limit ---------------------------------------------------------------------------------------------
+
+
+def matrix_limit(dtype: str = "float32", threads: int | None = None, device: str = "cpu", repeats: int = 5) -> float:
+    """GFLOP/s of a large square matrix product: what methods that consist of such products could reach at most.
+
+    Args:
+        dtype: "float32" or "bfloat16".
+        threads: Of torch on the CPU; None leaves them as they are.
+        device: "cpu" (2048 x 2048) or "cuda" (8192 x 8192).
+        repeats: The median of so many counts.
+    """
     import torch
 
-    cores = len(os.sched_getaffinity(0))
-    return f"{platform.machine()}, {cores} cores, Python {platform.python_version()}, torch {torch.__version__}"
+    before, size = torch.get_num_threads(), 2048 if device == "cpu" else 8192
+    torch.set_num_threads(before if threads is None else threads)
+    generator = torch.Generator(device).manual_seed(0)
+    a, b = (torch.randn(size, size, generator=generator, device=device).to(getattr(torch, dtype)) for _ in range(2))
+
+    def product() -> None:
+        torch.mm(a, b)
+        wait_for(device)
+
+    product()  # the first call allocates
+    seconds = interleaved({"product": product}, repeats)["product"]
+    torch.set_num_threads(before)
+    return 2 * size**3 / seconds / 1e9
+
+
+def wait_for(device: str) -> None:
+    """Wait until a GPU has done what it was asked; on the CPU nothing is left to wait for."""
+    if device != "cpu":
+        import torch
+
+        torch.cuda.synchronize(device)
+
+
+def gflop(work: Callable[[], Any]) -> float:
+    """10^9 floating-point operations of the matrix products in `work`, backward passes included.
+
+    A multiply-add counts as two. Element-wise arithmetic, softmax and the optimiser do not count.
+    """
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with FlopCounterMode(display=False) as counter:
+        work()
+    return counter.get_total_flops() / 1e9
+
+
+def exponent(sizes: Sequence[float], seconds: Sequence[float]) -> float:
+    """Slope of log(seconds) over log(size) by least squares: cost grows like size ** slope.
+
+    Raises ValueError for fewer than two different sizes, or for numbers that have no logarithm.
+    """
+    if len(sizes) != len(seconds) or len(set(sizes)) < 2:
+        raise ValueError(f"Got sizes {list(sizes)} and seconds {list(seconds)}; expected pairs of two sizes or more.")
+    if min(*sizes, *seconds) <= 0:
+        raise ValueError(f"Got sizes {list(sizes)} and seconds {list(seconds)}; expected numbers above 0.")
+    return statistics.linear_regression([math.log(s) for s in sizes], [math.log(s) for s in seconds]).slope
+
+
+# --- what is kept ----------------------------------------------------------------------------------------------------
+
+
+def machine() -> str:
+    """What the numbers were measured on, in one line."""
+    import torch
+
+    threads = os.environ.get("OMP_NUM_THREADS")
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / BYTES_PER_GB
+    parts = [
+        _processor(),
+        f"{len(os.sched_getaffinity(0))} cores" + (f" ({threads} used by torch)" if threads else ""),
+        f"{memory:.0f} GB",
+        f"Python {platform.python_version()}",
+        f"torch {torch.__version__}",
+        f"GPU {torch.cuda.get_device_name()}" if torch.cuda.is_available() else "no GPU",
+    ]
+    return ", ".join(parts)
+
+
+def _processor() -> str:
+    """The processor's own name for itself; the architecture where it has none."""
+    file = Path("/proc/cpuinfo")
+    lines: Iterable[str] = file.read_text().splitlines() if file.exists() else ()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
 def keep(name: str, content: Any) -> Path:
-    """Store the numbers as JSON beside the scripts."""
-    path = Path(__file__).parent / "results" / f"{name}.json"
-    path.parent.mkdir(exist_ok=True)
+    """Store the numbers as JSON in the folder of the results, with the machine and the date."""
+    path = options.results / f"{name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({"machine": machine(), "date": time.strftime("%Y-%m-%d"), **content}, indent=1) + "\n")
     return path
