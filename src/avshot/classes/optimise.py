@@ -16,7 +16,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -47,7 +47,8 @@ class OptimiseConfig:
     # the ranking loss, eq. 3, so eq. 3 may have kept the distance that it prints. None = as `distance`.
     semantic_distance: str | None = None
     reduction: str = "mean"  # "mean" or "sum" (printed; with margin 1 the classes then collapse)
-    semantic_weight: float = 1.0  # extra factor of the semantic loss; the number of classes keeps the order stiffly
+    # Extra factor of the semantic loss. "classes": the number of classes, whatever it is; it keeps the order stiffly.
+    semantic_weight: float | Literal["classes"] = 1.0
     growth: float | None = 1.35  # stop at this growth of the mean nearest-neighbour distance; Table 8: 1.2 to 1.45
     correlation: float | None = 0.9  # stop before the mean rank correlation falls below: the order is being lost
     turn: float = 0.5  # degrees a vector turns in a first step; Adam's rate is its arc / sqrt(dim): 5e-4 at 300
@@ -66,6 +67,9 @@ class OptimiseConfig:
             raise ValueError(f"growth is {self.growth}; expected at least 1, or null for no such stop.")
         if self.correlation is not None and not -1 <= self.correlation <= 1:
             raise ValueError(f"correlation is {self.correlation}; expected -1 to 1, or null for no such stop.")
+        weight = self.semantic_weight
+        if weight != "classes" and (isinstance(weight, str) or not 0 <= weight < math.inf):
+            raise ValueError(f"semantic_weight is {weight!r}; expected a number of at least 0, or 'classes'.")
         if not self.turn > 0 or self.max_steps < 0:
             raise ValueError(f"turn is {self.turn} and max_steps {self.max_steps}; expected > 0 and >= 0.")
 
@@ -133,7 +137,7 @@ def _descend(start: Tensor, config: OptimiseConfig) -> tuple[Tensor, int, str, t
     for step in range(1, config.max_steps + 1):
         terms = _terms(w, start, config)
         adam.zero_grad()
-        _total(terms, config).backward()
+        _total(terms, config, len(start)).backward()
         adam.step()
         with torch.no_grad():
             w.copy_(F.normalize(w, dim=1))
@@ -171,11 +175,12 @@ def _terms(w: Tensor, t: Tensor, config: OptimiseConfig) -> dict[str, Tensor]:
     return terms
 
 
-def _total(terms: dict[str, Tensor], config: OptimiseConfig) -> Tensor:
-    """Eq. 4, with `semantic_weight` as an extra factor of the semantic term."""
+def _total(terms: dict[str, Tensor], config: OptimiseConfig, count: int) -> Tensor:
+    """Eq. 4 for `count` classes, with `semantic_weight` as an extra factor of the semantic term."""
     total = config.alpha * terms["separation"]
     if "semantic" in terms:
-        total = total + (1 - config.alpha) * config.semantic_weight * terms["semantic"]
+        weight = count if config.semantic_weight == "classes" else config.semantic_weight
+        total = total + (1 - config.alpha) * weight * terms["semantic"]
     return total
 
 
