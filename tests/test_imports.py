@@ -13,12 +13,14 @@ PACKAGE = Path(importlib.util.find_spec("avshot").origin).parent
 # From the bottom up. A module imports its own part and the parts of lower layers, never of its own or a higher layer
 # (docs/architecture.md). A part that is not named here belongs to the application layer.
 LAYERS = (
-    {"types"},
-    {"losses", "metrics", "media"},
+    {"types", "together"},
+    {"losses", "calibration", "media"},
+    {"metrics"},
     {"nn", "recipe", "features"},
     {"method"},
     {"official_weights", "data"},
     {"methods", "classes"},  # classes read released word vectors with the restricted unpickler of data
+    {"processes", "checkpoint"},
     {"players"},
     {"train"},
     {"tasks"},
@@ -30,7 +32,7 @@ LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
 # The registry walks the folder of methods when asked what there is; it imports no method by name.
 EXCEPTIONS = {("avshot.method", "avshot.methods")}
 # Models know nothing of files, datasets or where features come from.
-MODELS = {"types", "losses", "metrics", "nn", "recipe", "method", "official_weights", "methods"}
+MODELS = {"types", "together", "losses", "calibration", "metrics", "nn", "recipe", "method", "official_weights", "methods"}
 INPUTS = {"media", "features", "classes", "data"}
 FORBIDDEN_NAMES = {"utils", "util", "common", "helpers", "helper", "misc"}
 # Their builds break transformers beside a torch for processors.

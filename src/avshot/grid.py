@@ -5,27 +5,69 @@ from __future__ import annotations
 import multiprocessing
 import os
 import sys
-import threading
-import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from functools import lru_cache
 from pathlib import Path
 
 from avshot.data.dataset import Dataset, load_dataset
+from avshot.processes import accompanied, follows, leave, leave_with_parent
 from avshot.progress import show_progress
-from avshot.protocol import run
+from avshot.protocol import follow, run
 from avshot.run import Experiment
 
 
-def train_all(experiments: dict[Path, Experiment], dataset: Dataset, jobs: int) -> dict[Path, Exception]:
+def train_all(
+    experiments: dict[Path, Experiment], dataset: Dataset, jobs: int, processes: int = 1
+) -> dict[Path, Exception]:
     """Train each experiment into its folder; returns what went wrong, by folder. A failure stops no other training.
 
     Args:
         experiments: `{Run folder: experiment}`.
         dataset: The dataset of all of them, for the trainings in this process.
-        jobs: Processes, each on one thread; 1 trains in this process, with as many threads as torch likes.
+        jobs: Trainings at a time, each in a process on one thread; 1 trains in this process, with as many threads as
+            torch likes.
+        processes: Processes that share each training (`avshot.processes`); under torchrun there are as many as it
+            started, and this stays 1. A failure then stops all, because they can only go on together.
+
+    Raises:
+        ValueError: Several trainings at a time that share processes.
     """
+    together = max(processes, int(os.environ.get("WORLD_SIZE", "1")))
+    if together > 1 and jobs > 1:
+        raise ValueError(f"Got {jobs} jobs of {together} processes each; use several of one of them.")
+    if together == 1:
+        return _train_apart(experiments, dataset, jobs)
+    try:
+        with accompanied(processes, _follow_all, list(experiments.values())):
+            _train_together(experiments, dataset)
+    finally:
+        leave()
+    return {}
+
+
+def _train_together(experiments: dict[Path, Experiment], dataset: Dataset) -> None:
+    """One after the other, each shared by all processes."""
+    if follows():
+        _follow_all(list(experiments.values()))
+        return
+    for count, (folder, experiment) in enumerate(experiments.items(), 1):
+        free = set() if folder.exists() else {folder}
+        try:
+            _run_one(experiment, folder, dataset, f"[{count}/{len(experiments)}] " if len(experiments) > 1 else "")
+        except BaseException:
+            _unclaim(folder, free)
+            raise
+
+
+def _follow_all(experiments: list[Experiment]) -> None:
+    """In a process that trains along."""
+    for experiment in experiments:
+        follow(experiment, dataset=_open(experiment.dataset))
+
+
+def _train_apart(experiments: dict[Path, Experiment], dataset: Dataset, jobs: int) -> dict[Path, Exception]:
+    """Each training in one process."""
     failed: dict[Path, Exception] = {}
     free = {folder for folder in experiments if not folder.exists()}
     if jobs == 1 or len(experiments) == 1:
@@ -88,13 +130,7 @@ def _prepare_worker() -> None:
     import torch
 
     torch.set_num_threads(1)
-    threading.Thread(target=_leave_with_parent, args=(os.getppid(),), daemon=True).start()
-
-
-def _leave_with_parent(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(1.0)
-    os._exit(1)
+    leave_with_parent()
 
 
 _open = lru_cache(maxsize=1)(load_dataset)  # a worker trains many methods on one dataset

@@ -8,8 +8,9 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from avshot.calibration import exact_curve
 from avshot.method import Method, Recipe
-from avshot.metrics import choose_beta, exact_curve, gzsl_metrics, standard_error
+from avshot.metrics import choose_beta, gzsl_metrics, standard_error
 from avshot.run import save_tensors
 from avshot.train import ClipSource, Judgement
 from avshot.types import Classes
@@ -32,6 +33,20 @@ def score_clips(model: Method, source: ClipSource, classes: Classes, view: str =
     ]
     model.train(was_training)
     return torch.cat(parts) if parts else torch.zeros(0, len(classes))
+
+
+@torch.inference_mode()
+def embed_clips(model: Method, source: ClipSource, classes: Classes, view: str = "both") -> dict[str, Tensor]:
+    """Pooled inputs of all clips of `source`, and clip and class embeddings where the method has a joint space."""
+    device, rows = model.device, []
+    classes = classes.to(device)
+    for i in range(0, len(source), SCORING_BATCH):
+        features = source.features(slice(i, i + SCORING_BATCH))
+        joint = model.embeddings(features.prefer(view).to(device), classes)
+        row = dict(zip(("audio", "visual"), features.pooled(), strict=True))
+        rows.append(row if joint is None else row | {"clip": joint[0].cpu(), "class": joint[1].cpu()})
+    tensors = {key: torch.cat([row[key] for row in rows]) for key in rows[0] if key != "class"}
+    return tensors | ({"class": rows[0]["class"]} if "class" in rows[0] else {})
 
 
 class Judge:

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from avshot import together
+
 DISTANCES = ("cosine", "l2", "l1")
 REDUCTIONS = ("mean", "sum")
 _CHUNK_NUMBERS = 1 << 23  # numbers in the largest temporary of the ranking loss: 64 MiB in double precision
@@ -15,7 +17,7 @@ _CHUNK_NUMBERS = 1 << 23  # numbers in the largest temporary of the ranking loss
 
 def mean_over(rows: Tensor, real: Tensor) -> Tensor:
     """Mean of `rows [row]` where `real [row]` is True; 0, with a gradient of 0, where there is none."""
-    return torch.where(real, rows, torch.zeros_like(rows)).sum() / real.sum().clamp(min=1)
+    return torch.where(real, rows, torch.zeros_like(rows)).sum() / together.count(real)
 
 
 def squared_error(left: Tensor, right: Tensor, real: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from avshot.method import Method, Phase, Recipe, Turn
+from avshot.processes import Processes
 from avshot.types import Batch
 
 PLATEAU_FACTOR = 0.1  # AVCA, TCaF and ClipClap code
@@ -21,8 +22,9 @@ WARM_UP = 0.05  # share of all steps, for the cosine schedule
 class Players:
     """The players of a phase, each with its optimiser; they take turns batch by batch."""
 
-    def __init__(self, method: Method, phase: Phase | None, recipe: Recipe) -> None:
+    def __init__(self, method: Method, phase: Phase | None, recipe: Recipe, processes: Processes | None = None) -> None:
         self.method, self.recipe = method, recipe
+        self.processes = Processes() if processes is None else processes
         self.turns = () if phase is None else phase.turns
         self.order = [i for i, turn in enumerate(self.turns) for _ in range(turn.steps)]
         self.chosen = [self._trained_by(turn) for turn in self.turns]
@@ -47,16 +49,19 @@ class Players:
         """One step of the player whose turn it is at step `count` of the training; the values of its terms."""
         self._hand_to(self.order[count % len(self.order)])
         turn, optimiser = self.turns[self.turn], self.optimisers[self.turn]
-        terms = self.method.loss(batch)
-        terms = {name: terms[name] for name in turn.terms} if turn.terms else terms
-        loss = torch.stack(list(terms.values())).sum()
+        trained, together = self.chosen[self.turn].values(), self.processes
+        weight = together.weight(len(batch), self.recipe.batch_size)
+        with together.computing(weight, self.recipe.precision, self.method.device):
+            terms = self.method.loss(batch)
+        values = weight * torch.stack([terms[name].float() for name in turn.terms or terms])
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        values.sum().backward()
+        values = together.add_up(trained, values.detach())
         if self.recipe.clip_norm is not None:
-            torch.nn.utils.clip_grad_norm_(self.chosen[self.turn].values(), self.recipe.clip_norm)
+            torch.nn.utils.clip_grad_norm_(trained, self.recipe.clip_norm)
         optimiser.step()
         share = len(self.order) / turn.steps  # so that the mean over an epoch is the mean over the player's own steps
-        return {name: share * float(value.detach()) for name, value in terms.items()}
+        return {name: share * value for name, value in zip(turn.terms or terms, values.tolist(), strict=True)}
 
     def _hand_to(self, turn: int) -> None:
         """Only the parameters of this turn get gradients."""

@@ -19,13 +19,15 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from avshot.candidates import class_embeddings, stage_candidates
+from avshot.checkpoint import History
 from avshot.data.dataset import Dataset, load_dataset
 from avshot.data.disturb import NoisyAudio
 from avshot.familiar import what_is_usual
-from avshot.judge import SCORING_BATCH, Judge, score_clips
+from avshot.judge import SCORING_BATCH, Judge, embed_clips, score_clips
 from avshot.method import Inputs, Method, get_method
 from avshot.metrics import fit_temperature, gzsl_metrics
 from avshot.model_card import model_card
+from avshot.processes import here
 from avshot.run import (
     FORMAT,
     Experiment,
@@ -39,7 +41,7 @@ from avshot.run import (
     versions,
 )
 from avshot.tasks.gzsl import Stage, stages
-from avshot.train import ClipSource, History, train
+from avshot.train import ClipSource, train
 from avshot.types import MODALITIES, Classes
 
 Report = Callable[[str, int, int, dict[str, float]], None]
@@ -84,17 +86,32 @@ def run(
     folder = Path(folder)
     _claim(folder, experiment)
     if (folder / "run.json").exists():
+        here(experiment.device).share(None)
         return load_run(folder)
     started = time.time()
-    dataset = load_dataset(experiment.dataset) if dataset is None else dataset
-    if not get_method(experiment.method).needs.temporal and not experiment.audio_noise:
-        dataset = dataset.averaged
+    dataset = _opened(experiment, dataset)
     first, second = stages(dataset)
     raw = class_embeddings(dataset, experiment, tuple(dict.fromkeys(first.candidates + second.candidates)))
     chosen, val = _select(experiment, dataset, first, raw, folder, progress)
     model, plain, test = _retrain(experiment, dataset, second, raw, folder, chosen, progress)
+    here(experiment.device).share(None)
     _write(experiment, dataset, folder, chosen, {"val": val, "test": test}, model, plain, time.time() - started)
     return load_run(folder)
+
+
+def follow(experiment: Experiment, *, dataset: Dataset | None = None) -> None:
+    """What all processes but the main one do beside its `run`: train along whenever it trains, and write nothing."""
+    processes = here(experiment.device)
+    dataset = _opened(experiment, dataset)
+    while (order := processes.share(None)) is not None:
+        stage, classes, options = order
+        _fit(experiment, dataset, stage, classes, **options)
+
+
+def _opened(experiment: Experiment, dataset: Dataset | None) -> Dataset:
+    dataset = load_dataset(experiment.dataset) if dataset is None else dataset
+    averages = not get_method(experiment.method).needs.temporal and not experiment.audio_noise
+    return dataset.averaged if averages else dataset
 
 
 def _tested(dataset: Dataset, experiment: Experiment) -> Dataset:
@@ -123,31 +140,35 @@ def _build(experiment: Experiment, dataset: Dataset, clips: np.ndarray, classes:
 
 
 def _train(
-    experiment: Experiment, dataset: Dataset, stage: Stage, classes: Classes, folder: Path, **options: Any
+    experiment: Experiment,
+    dataset: Dataset,
+    stage: Stage,
+    classes: Classes,
+    folder: Path,
+    *,
+    judge: Judge | None = None,
+    progress: Report | None,
+    **options: Any,
 ) -> tuple[Method, History]:
-    """Build and train a method on one stage: labels refer to the seen classes only."""
-    seen = classes.select(stage.seen)
-    source = ClipSource(dataset, stage.train, seen, experiment.modality)
-    model = _build(experiment, dataset, stage.train, classes)
-    progress: Report | None = options.pop("progress")
+    """Build and train a method on one stage, in this process and in those that follow it."""
 
     def tell(done: int, total: int, numbers: dict[str, float]) -> None:
         if progress is not None:
             progress(stage.name, done, total, numbers)
 
+    here(experiment.device).share((stage, classes, options))
     checkpoint = folder / f"{stage.name}.checkpoint"
+    return _fit(experiment, dataset, stage, classes, judge=judge, checkpoint=checkpoint, progress=tell, **options)
+
+
+def _fit(
+    experiment: Experiment, dataset: Dataset, stage: Stage, classes: Classes, **options: Any
+) -> tuple[Method, History]:
+    """The part of it that all processes do: labels refer to the seen classes only."""
+    source = ClipSource(dataset, stage.train, classes.select(stage.seen), experiment.modality)
+    model = _build(experiment, dataset, stage.train, classes)
     seed = int(np.random.SeedSequence([experiment.seed, int(stage.name[-1])]).generate_state(1)[0])
-    history = train(
-        model,
-        source,
-        experiment.resolved_recipe(),
-        seed=seed,
-        candidates=classes,
-        checkpoint=checkpoint,
-        progress=tell,
-        **options,
-    )
-    return model, history
+    return model, train(model, source, experiment.resolved_recipe(), seed=seed, candidates=classes, **options)
 
 
 def _select(
@@ -241,7 +262,7 @@ def _write(
     metrics: dict[str, Any] = {}
     if test.scores is not None:
         metrics = gzsl_metrics(test.scores, test.source.labels, classes.seen, chosen["beta"])
-        save_tensors(folder / "embeddings.safetensors", _embeddings(model, test, chosen["view"]))
+        save_tensors(folder / "embeddings.safetensors", embed_clips(model, test.source, classes, chosen["view"]))
     save_json(folder / "metrics.json", metrics)
     save_json(folder / "history.json", {"stage1": parts["val"].history, "stage2": test.history})
     info = {
@@ -258,6 +279,7 @@ def _write(
         "optimise": {name: part.outcomes for name, part in parts.items()},
         "parameters": sum(p.numel() for p in model.parameters()),
         "seconds": seconds,
+        "processes": here(experiment.device).count,
         "versions": versions(),
     }
     save_text(folder / "README.md", model_card(experiment, info, metrics, n_seen=int(classes.seen.sum())))
@@ -275,17 +297,3 @@ def _familiar(dataset: Dataset, stage: Stage, modality: str) -> dict[str, Tensor
     pooled = [torch.cat(rows) for rows in zip(*(part.pooled() for part in parts), strict=True)]
     present = [torch.cat([getattr(part, f"has_{name}") for part in parts]) for name in MODALITIES]
     return what_is_usual(*pooled, *present)
-
-
-@torch.inference_mode()
-def _embeddings(model: Method, part: _Part, view: str) -> dict[str, Tensor]:
-    """Pooled inputs of the judged clips, and clip and class embeddings where the method has a joint space."""
-    device, rows = model.device, []
-    classes = part.classes.to(device)
-    for i in range(0, len(part.source), SCORING_BATCH):
-        features = part.source.features(slice(i, i + SCORING_BATCH))
-        joint = model.embeddings(features.prefer(view).to(device), classes)
-        row = dict(zip(("audio", "visual"), features.pooled(), strict=True))
-        rows.append(row if joint is None else row | {"clip": joint[0].cpu(), "class": joint[1].cpu()})
-    tensors = {key: torch.cat([row[key] for row in rows]) for key in rows[0] if key != "class"}
-    return tensors | ({"class": rows[0]["class"]} if "class" in rows[0] else {})

@@ -8,6 +8,7 @@ from typing import Any
 from avshot.metrics import BETA_GRIDS
 
 SCHEDULES = ("constant", "plateau", "cosine")
+PRECISIONS = ("fp32", "bf16")
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ class Recipe:
         views: What the trained method may be shown when it scores: "both", "audio", "visual". With several, the
             validation clips choose one along with epoch and calibration, so that a weak modality which was learnt by
             heart does no harm. Only for methods trained to do with either (modality dropout). Published: "both".
+        precision: "fp32"; or "bf16": the loss is computed under autocast, where matrix products round to bfloat16 (8
+            bits of mantissa) while weights, gradients and the optimiser stay in float32. Scoring is always in fp32.
     """
 
     epochs: int = 50
@@ -45,6 +48,7 @@ class Recipe:
     beta_grid: str = "avca"
     optimise_classes: bool = False
     views: tuple[str, ...] = ("both",)
+    precision: str = "fp32"
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batches_per_epoch", "batch_size"):
@@ -54,7 +58,8 @@ class Recipe:
             raise ValueError(f"passes_per_epoch is {self.passes_per_epoch}; expected 0 (fixed batches) or more.")
         if not self.lr > 0 or self.weight_decay < 0:
             raise ValueError(f"lr is {self.lr} and weight_decay {self.weight_decay}; expected > 0 and >= 0.")
-        for name, known in (("schedule", SCHEDULES), ("beta_grid", tuple(BETA_GRIDS))):
+        choices = {"schedule": SCHEDULES, "beta_grid": tuple(BETA_GRIDS), "precision": PRECISIONS}
+        for name, known in choices.items():
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} {getattr(self, name)!r} does not exist; use one of {', '.join(known)}.")
 

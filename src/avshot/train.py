@@ -6,23 +6,21 @@ from the checkpoint of epoch e - 1 ends in the same weights, bit for bit, on the
 
 from __future__ import annotations
 
-import json
 import math
-import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
+from avshot.checkpoint import History, load_state, save_state
 from avshot.data.dataset import Dataset
 from avshot.data.sampling import BalancedSampler
 from avshot.method import Method, Phase, Recipe
 from avshot.players import Players
+from avshot.processes import here, refuse
 from avshot.types import Batch, Classes, Features
 
 PLATEAU_PATIENCE = 3  # AVCA, TCaF and ClipClap code
@@ -80,31 +78,6 @@ class Judgement:
     view: str = "both"
 
 
-@dataclass
-class History:
-    """What happened in a training.
-
-    Attributes:
-        losses: Per epoch, the mean of each loss term.
-        scores: Per epoch, the judge's score (empty without a judge).
-        betas: Per epoch, the judge's calibration.
-        views: Per epoch, the modalities the judge trusts (see `Recipe.views`).
-        drops: Epochs after which the learning rate was cut.
-        best: Epoch with the best score (the first on ties), 0-based; the last epoch without a judge.
-    """
-
-    losses: list[dict[str, float]] = field(default_factory=list)
-    scores: list[float] = field(default_factory=list)
-    betas: list[float] = field(default_factory=list)
-    views: list[str] = field(default_factory=list)
-    drops: list[int] = field(default_factory=list)
-
-    @property
-    def best(self) -> int:
-        """Epoch with the best score, or the last one without scores."""
-        return int(np.argmax(self.scores)) if self.scores else len(self.losses) - 1
-
-
 Judge = Callable[[Method], Judgement]
 Progress = Callable[[int, int, dict[str, float]], None]
 
@@ -122,7 +95,7 @@ def train(
     checkpoint: Path | None = None,
     progress: Progress | None = None,
 ) -> History:
-    """Train `method` in place.
+    """Train `method` in place, in this process or as one of several that call this alike (`avshot.processes`).
 
     Args:
         method: On the device to train on.
@@ -133,7 +106,7 @@ def train(
             a prefix of the full training.
         judge: Called in eval mode after each epoch.
         candidates: Classes that the method is to be judged on; it adapts to them before the judge sees it and at the
-            end. None = it is not judged on any.
+            end. None = it is not judged on any. Of several processes, the main one alone judges and adapts.
         drops: Epochs after which to cut the learning rate (stage 2 replays those of stage 1). None lets the plateau
             rule decide from the judge.
         checkpoint: File to resume from and to write after each epoch.
@@ -143,36 +116,42 @@ def train(
         The history, including epochs run before a resume.
 
     Raises:
-        ValueError: The loss became NaN or infinite, or the checkpoint is of another training.
+        ValueError: The loss became NaN or infinite, the checkpoint is of another training, or several processes
+            cannot train this method.
     """
     total = recipe.epochs if epochs is None else epochs
-    phases = method.phases()
+    phases, processes = method.phases(), here(method.device)
+    refuse(method, recipe.batch_size, processes.count)
     total = total if phases else 1  # what learns nothing by gradient is ready after one look
     classes = source.classes.to(method.device)
-    history, players, phase = History(), Players(method, None, recipe), None
-    state = _load(checkpoint, seed, recipe) if checkpoint is not None and checkpoint.exists() else None
+    history, players, phase = History(), Players(method, None, recipe, processes), None
+    kept = processes.main and checkpoint is not None and checkpoint.exists()
+    state = processes.share(load_state(checkpoint, seed, recipe) if kept and checkpoint is not None else None)
     if state is not None:
         history = state.history
         method.load_state_dict(state.weights)
+    processes.align(method)
     for epoch in range(len(history.losses), total):
         if phase is None or phase != _phase_of(phases, epoch, recipe.epochs):
             phase = _phase_of(phases, epoch, recipe.epochs)
-            players = Players(method, phase, recipe)
+            players = Players(method, phase, recipe, processes)
             if state is not None and phase == _phase_of(phases, epoch - 1, recipe.epochs):
                 players.restore(state.optimiser)
         state = None
-        seeded = _seed_epoch(seed, epoch)
+        seeded = _seed_epoch(seed, epoch, processes.index)
         sums: dict[str, float] = {}
         if phases:
             sums = _epoch(players, source, classes, seeded, epoch, drops if drops is not None else history.drops)
         history.losses.append(sums)
         method.eval()
-        if candidates is not None and (judge is not None or epoch + 1 == total):
+        processes.align(method)
+        if processes.main and candidates is not None and (judge is not None or epoch + 1 == total):
             method.adapt(source.once(method.device), candidates.to(method.device))
-        if judge is not None:
-            _judge(method, judge, history, recipe, epoch)
-        if checkpoint is not None:
-            _save(checkpoint, method, players, history, seed, recipe)
+        judgement = processes.share(_judged(method, judge) if processes.main and judge is not None else None)
+        if judgement is not None:
+            _note(judgement, history, recipe, epoch)
+        if processes.main and checkpoint is not None:
+            save_state(checkpoint, method, players.state(), history, seed, recipe)
         if progress is not None:
             progress(epoch + 1, total, sums | ({"score": history.scores[-1]} if history.scores else {}))
     method.eval()
@@ -184,11 +163,12 @@ def _epoch(
 ) -> dict[str, float]:
     """All steps of one epoch; the mean of each loss term. Raises ValueError when one is not finite."""
     method, recipe, sampler = players.method, players.recipe, BalancedSampler(source.labels)
+    part = players.processes.part(recipe.batch_size)
     method.train()
     sums: dict[str, float] = {}
     batches = recipe.batches(len(source))
     for step in range(batches):
-        batch = _draw(source, sampler, recipe.batch_size, seeded, method.needs.negatives)
+        batch = _draw(source, sampler, recipe.batch_size, seeded, method.needs.negatives, part)
         batch = Batch(batch.features, batch.labels, classes, batch.negative).to(method.device)
         players.set_rate(epoch + (step + 1) / batches, drops)
         for name, value in players.step(batch, epoch * batches + step).items():
@@ -198,26 +178,39 @@ def _epoch(
     return sums
 
 
-def _seed_epoch(seed: int, epoch: int) -> torch.Generator:
-    """Seed torch's global generator (dropout draws from it) and return one for the sampler."""
-    mixed = int(np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)[0] >> 1)
-    torch.manual_seed(mixed)
+def _seed_epoch(seed: int, epoch: int, process: int) -> torch.Generator:
+    """Seed torch's global generator (dropout draws from it) and return one for the sampler, alike in all processes."""
+    mixed = _mixed(seed, epoch)
+    torch.manual_seed(_mixed(seed, epoch, process) if process else mixed)
     return torch.Generator().manual_seed(mixed ^ 0x5DEECE66D)
 
 
+def _mixed(*numbers: int) -> int:
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
+
+
 def _draw(
-    source: ClipSource, sampler: BalancedSampler, count: int, generator: torch.Generator, negatives: bool
+    source: ClipSource,
+    sampler: BalancedSampler,
+    count: int,
+    generator: torch.Generator,
+    negatives: bool,
+    part: slice,
 ) -> Batch:
-    batch = source.batch(sampler.draw(count, generator))
-    if not negatives:
-        return batch
-    return Batch(batch.features, batch.labels, batch.classes, source.batch(sampler.negatives(batch.labels, generator)))
+    """Draw `count` clips and gather `part` of them: what is drawn does not depend on how many processes share it."""
+    positions = sampler.draw(count, generator)
+    others = sampler.negatives(source.labels[positions], generator) if negatives else None
+    batch = source.batch(positions[part])
+    return batch if others is None else replace(batch, negative=source.batch(others[part]))
 
 
-def _judge(method: Method, judge: Judge, history: History, recipe: Recipe, epoch: int) -> None:
+@torch.inference_mode()
+def _judged(method: Method, judge: Judge) -> Judgement:
     method.eval()
-    with torch.inference_mode():
-        judgement = judge(method)
+    return judge(method)
+
+
+def _note(judgement: Judgement, history: History, recipe: Recipe, epoch: int) -> None:
     history.scores.append(judgement.score)
     history.betas.append(judgement.beta)
     history.views.append(judgement.view)
@@ -235,35 +228,3 @@ def _phase_of(phases: Sequence[Phase], epoch: int, epochs: int) -> Phase | None:
         if epoch < round(passed * epochs):
             return phase
     return phases[-1] if phases else None
-
-
-# --- checkpoint: one safetensors file with weights, Adam's state and the history ------------------------------------
-
-
-@dataclass(frozen=True)
-class _State:
-    weights: dict[str, Tensor]
-    optimiser: dict[str, Tensor]
-    history: History
-
-
-def _save(path: Path, method: Method, players: Players, history: History, seed: int, recipe: Recipe) -> None:
-    tensors = {f"weights/{k}": v.detach().cpu().contiguous().clone() for k, v in method.state_dict().items()}
-    tensors |= {f"optimiser/{key}": value for key, value in players.state().items()}
-    meta = {"history": asdict(history), "seed": seed, "recipe": asdict(recipe)}
-    partial = path.with_suffix(".partial")
-    save_file(tensors, partial, metadata={"avshot": json.dumps(meta)})
-    os.replace(partial, path)
-
-
-def _load(path: Path, seed: int, recipe: Recipe) -> _State:
-    with safe_open(path, framework="pt") as file:
-        meta = json.loads(file.metadata()["avshot"])
-        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (safe_open is no dict)
-    if meta["seed"] != seed or meta["recipe"] != json.loads(json.dumps(asdict(recipe))):
-        raise ValueError(f"{path} belongs to a training with another seed or recipe; remove it to start afresh.")
-
-    def part(prefix: str) -> dict[str, Tensor]:
-        return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-
-    return _State(part("weights/"), part("optimiser/"), History(**meta["history"]))

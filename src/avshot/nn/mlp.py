@@ -10,21 +10,43 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from avshot import together
+
 
 class BatchNorm(nn.BatchNorm1d):
     """`torch.nn.BatchNorm1d` over `[row, dim]` that also accepts fewer than two rows while training.
 
     The variance of one row is undefined and PyTorch raises; a batch with one audible clip is legal here, so such a
-    batch is normalised with the running statistics and does not update them.
+    batch is normalised with the running statistics and does not update them. Several processes that train on slices of
+    one batch normalise with the statistics of all its rows (`torch.nn.SyncBatchNorm` does so on CUDA alone).
     """
 
     def forward(self, input: Tensor) -> Tensor:
         """Normalise `[row, dim]`, zero rows included."""
+        found = together.moments(input) if self.training else None
+        if found is not None:
+            return self._shared(input, *found)
         if len(input) == 0:
             return input
         if self.training and len(input) < 2:
             return F.batch_norm(input, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
         return super().forward(input)
+
+    def _shared(self, input: Tensor, number: int, mean: Tensor, variance: Tensor) -> Tensor:
+        """The same with `mean` and `variance [dim]` of the `number` rows of all processes."""
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        assert self.num_batches_tracked is not None
+        if number < 2:
+            mean, variance = self.running_mean, self.running_var
+        else:
+            with torch.no_grad():
+                self.running_mean.lerp_(mean, self.momentum or 0.0)
+                self.running_var.lerp_(variance * (number / (number - 1)), self.momentum or 0.0)
+                self.num_batches_tracked.add_(1)
+        scaled = (input - mean) * torch.rsqrt(variance + self.eps)
+        scaled = scaled if self.weight is None else scaled * self.weight + self.bias
+        return scaled.to(input.dtype)
 
 
 class _Rows(nn.Module):
