@@ -14,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from avshot.metrics import exact_curve, gzsl_metrics
+from avshot.calibration import exact_curve
+from avshot.metrics import gzsl_metrics
 from avshot.run import Run, find_runs
 from avshot.tables import markdown
 

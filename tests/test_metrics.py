@@ -7,17 +7,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import recall_score
 
+from avshot.calibration import exact_curve, grid_curve, predict_calibrated
 from avshot.metrics import (
     BETA_GRIDS,
     choose_beta,
-    exact_curve,
     fit_temperature,
-    grid_curve,
     gzsl_metrics,
     harmonic_mean,
     mean_class_accuracy,
     per_class_accuracy,
-    predict_calibrated,
 )
 
 

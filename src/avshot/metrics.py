@@ -7,12 +7,13 @@ Evaluation of the Good, the Bad and the Ugly", TPAMI 2018).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from avshot.calibration import Curve, Rivals
 
 # Calibration grids in use, (first, last, count), in units of the method's score. "exact" is not a grid: every value
 # at which a prediction changes is tried, so it needs no scale.
@@ -43,8 +44,12 @@ def per_class_accuracy(predicted: Tensor, labels: Tensor, n_classes: int) -> Ten
         >>> per_class_accuracy(torch.tensor([0, 5]), torch.tensor([0, 1]), 3)
         tensor([1., 0., nan], dtype=torch.float64)
     """
+    return _share_right(predicted == labels, labels, n_classes)
+
+
+def _share_right(right: Tensor, labels: Tensor, n_classes: int) -> Tensor:
     total = torch.bincount(labels, minlength=n_classes).double()
-    correct = torch.bincount(labels[predicted == labels], minlength=n_classes).double()
+    correct = torch.bincount(labels[right], minlength=n_classes).double()
     return correct / torch.where(total > 0, total, torch.nan)
 
 
@@ -53,112 +58,6 @@ def mean_class_accuracy(predicted: Tensor, labels: Tensor, n_classes: int) -> fl
     accuracy = per_class_accuracy(predicted, labels, n_classes)
     known = accuracy[~accuracy.isnan()]
     return float(known.mean()) if len(known) else float("nan")
-
-
-def predict_calibrated(scores: Tensor, seen: Tensor, beta: float) -> Tensor:
-    """Calibrated stacking: the best class after the scores of seen classes are lowered by `beta`.
-
-    Source: Chao et al., "An Empirical Study and Analysis of Generalized Zero-Shot Learning", ECCV 2016, eq. 3.
-    The released audio-visual code adds beta to distances, which is the same. Ties go to the first class.
-
-    Returns:
-        `[clip]` index of the predicted class.
-    """
-    return (scores - beta * seen.to(scores.dtype)).argmax(dim=1)
-
-
-@dataclass(frozen=True)
-class Curve:
-    """Seen and unseen accuracy over the calibration.
-
-    Attributes:
-        beta: `[step]` calibration values, increasing.
-        seen: `[step]` mean class accuracy of seen classes.
-        unseen: `[step]` mean class accuracy of unseen classes.
-    """
-
-    beta: np.ndarray
-    seen: np.ndarray
-    unseen: np.ndarray
-
-    @property
-    def hm(self) -> np.ndarray:
-        """`[step]` harmonic mean."""
-        total = self.seen + self.unseen
-        return np.divide(2 * self.seen * self.unseen, total, out=np.zeros_like(total), where=total > 0)
-
-    def best(self) -> int:
-        """Step with the best harmonic mean: the first one on ties, as in the released code."""
-        return int(np.argmax(self.hm))
-
-    def area(self) -> float:
-        """Area under seen accuracy as a function of unseen accuracy (AUSUC, Chao et al. 2016), by trapezoids."""
-        order = np.argsort(self.unseen, kind="stable")
-        return float(np.trapezoid(self.seen[order], self.unseen[order]))
-
-
-def _best_of(scores: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
-    """Best score and its column among `columns` (bool mask); -inf when there are none."""
-    masked = scores.masked_fill(~columns, -torch.inf)
-    return masked.max(dim=1)
-
-
-def _weights(labels: Tensor, group: Tensor) -> Tensor:
-    """`[clip]` weights that turn a sum over correct clips into a mean class accuracy over the classes in `group`."""
-    counts = torch.bincount(labels, minlength=len(group)).double()
-    classes = ((counts > 0) & group).sum().clamp(min=1)
-    return group[labels].double() / (counts[labels] * classes)
-
-
-def grid_curve(scores: Tensor, labels: Tensor, seen: Tensor, betas: np.ndarray) -> Curve:
-    """Seen and unseen accuracy at given calibration values, in one pass over the scores.
-
-    Only the best seen and the best unseen class of a clip can win, whatever beta: `[clip, class]` is read once and the
-    rest is `[clip, beta]`. Equal to calling `predict_calibrated` for each beta.
-
-    Args:
-        scores: `[clip, class]`.
-        labels: `[clip]` index into the classes.
-        seen: `[class]` bool.
-        betas: `[step]`.
-    """
-    seen_score, seen_class = _best_of(scores, seen)
-    unseen_score, unseen_class = _best_of(scores, ~seen)
-    beta = torch.as_tensor(betas, dtype=scores.dtype, device=scores.device)
-    lowered = seen_score[:, None] - beta
-    tie = (lowered == unseen_score[:, None]) & (seen_class < unseen_class)[:, None]
-    takes_seen = (lowered > unseen_score[:, None]) | tie
-    seen_right = ((seen_class == labels) & seen[labels]).double() * _weights(labels, seen)
-    unseen_right = ((unseen_class == labels) & ~seen[labels]).double() * _weights(labels, ~seen)
-    return Curve(
-        np.asarray(betas, dtype=np.float64),
-        (takes_seen.double() * seen_right[:, None]).sum(dim=0).cpu().numpy(),
-        ((~takes_seen).double() * unseen_right[:, None]).sum(dim=0).cpu().numpy(),
-    )
-
-
-def exact_curve(scores: Tensor, labels: Tensor, seen: Tensor) -> Curve:
-    """Seen and unseen accuracy as exact step functions of beta over the whole real line.
-
-    A clip goes from "seen" to "unseen" when beta passes the difference between its best seen and best unseen score, so
-    sorting these differences gives every distinct prediction. `beta` holds one value inside each step (midpoints; the
-    outer two lie beyond the extremes). Without seen or without unseen classes the curve is the single point beta = 0.
-    """
-    if bool(seen.all()) or not bool(seen.any()) or len(scores) == 0:
-        return grid_curve(scores, labels, seen, np.zeros(1))
-    margin = (_best_of(scores, seen)[0].double() - _best_of(scores, ~seen)[0].double()).cpu().numpy()
-    steps = np.unique(margin)
-    inner = (steps[1:] + steps[:-1]) / 2
-    reach = max(1e-6, float(steps[-1] - steps[0]) * 1e-3)
-    betas = np.concatenate([[steps[0] - reach], inner, [steps[-1] + reach]])
-    seen_class, unseen_class = _best_of(scores, seen)[1], _best_of(scores, ~seen)[1]
-    seen_right = ((seen_class == labels) & seen[labels]).double() * _weights(labels, seen)
-    unseen_right = ((unseen_class == labels) & ~seen[labels]).double() * _weights(labels, ~seen)
-    order = np.argsort(margin, kind="stable")
-    passed = np.searchsorted(margin[order], betas, side="right")  # clips whose margin lies below beta
-    lost = np.concatenate([[0.0], np.cumsum(seen_right.cpu().numpy()[order])])
-    won = np.concatenate([[0.0], np.cumsum(unseen_right.cpu().numpy()[order])])
-    return Curve(betas, lost[-1] - lost[passed], won[passed])
 
 
 def choose_beta(scores: Tensor, labels: Tensor, seen: Tensor, grid: str) -> tuple[float, float]:
@@ -178,15 +77,15 @@ def choose_beta(scores: Tensor, labels: Tensor, seen: Tensor, grid: str) -> tupl
     """
     if grid not in BETA_GRIDS:
         raise ValueError(f"Calibration grid {grid!r} does not exist; grids: {', '.join(BETA_GRIDS)}.")
-    limits = BETA_GRIDS[grid]
+    limits, rivals = BETA_GRIDS[grid], Rivals(scores, labels, seen)
     if limits is not None:
-        curve = grid_curve(scores, labels, seen, np.linspace(*limits))
+        curve = rivals.curve(np.linspace(*limits))
         step = curve.best()
         return float(curve.beta[step]), float(curve.hm[step])
-    curve = exact_curve(scores, labels, seen)
+    curve = rivals.exact_curve()
     hm = curve.hm
     good_enough = hm.max() - standard_error(curve, labels, seen) - 1e-12
-    if grid_curve(scores, labels, seen, np.zeros(1)).hm[0] >= good_enough:
+    if rivals.curve(np.zeros(1)).hm[0] >= good_enough:
         return 0.0, float(hm.max())
     equal = curve.beta[hm >= good_enough]
     return float(equal[np.abs(equal).argmin()]), float(hm.max())
@@ -227,16 +126,16 @@ def gzsl_metrics(scores: Tensor, labels: Tensor, seen: Tensor, beta: float) -> d
         has accuracy None instead of NaN.
     """
     n = scores.shape[1]
-    accuracy = per_class_accuracy(predict_calibrated(scores, seen, beta), labels, n)
-    unseen_clip = ~seen[labels]
-    zsl = predict_calibrated(scores[unseen_clip].masked_fill(seen, -torch.inf), seen, 0.0)
+    rivals = Rivals(scores, labels, seen)
+    accuracy = _share_right(rivals.right(beta), labels, n)
+    unseen = ~rivals.own
     s, u = _mean(accuracy[seen]), _mean(accuracy[~seen])
     return {
         "S": s,
         "U": u,
         "HM": None if s is None or u is None else harmonic_mean(s, u),
-        "ZSL": _mean(per_class_accuracy(zsl, labels[unseen_clip], n)) if bool(unseen_clip.any()) else None,
-        "AUSUC": exact_curve(scores, labels, seen).area() if s is not None and u is not None else None,
+        "ZSL": _mean(_share_right(rivals.wins[unseen], labels[unseen], n)) if bool(unseen.any()) else None,
+        "AUSUC": rivals.exact_curve().area() if s is not None and u is not None else None,
         "beta": float(beta),
         "per_class": [None if a != a else a for a in accuracy.tolist()],
         "without_clips": int(accuracy.isnan().sum()),

@@ -14,7 +14,7 @@ from torch import Tensor
 from avshot.bench.plan import Plan
 from avshot.bench.significance import holm, paired_p_value
 from avshot.bench.trainings import Block, Line
-from avshot.metrics import predict_calibrated
+from avshot.calibration import predict_calibrated
 from avshot.report.published import published
 from avshot.report.summary import trivial
 from avshot.run import Run

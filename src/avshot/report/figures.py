@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from avshot.calibration import exact_curve, predict_calibrated
 from avshot.classes.plot import draw_outcome
-from avshot.metrics import exact_curve, predict_calibrated
 from avshot.report.summary import Row
 from avshot.run import Run, Scored
 
