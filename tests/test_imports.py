@@ -32,7 +32,18 @@ LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
 # The registry walks the folder of methods when asked what there is; it imports no method by name.
 EXCEPTIONS = {("avshot.method", "avshot.methods")}
 # Models know nothing of files, datasets or where features come from.
-MODELS = {"types", "together", "losses", "calibration", "metrics", "nn", "recipe", "method", "official_weights", "methods"}
+MODELS = {
+    "types",
+    "together",
+    "losses",
+    "calibration",
+    "metrics",
+    "nn",
+    "recipe",
+    "method",
+    "official_weights",
+    "methods",
+}
 INPUTS = {"media", "features", "classes", "data"}
 FORBIDDEN_NAMES = {"utils", "util", "common", "helpers", "helper", "misc"}
 # Their builds break transformers beside a torch for processors.
