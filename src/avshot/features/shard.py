@@ -95,7 +95,7 @@ class Shard:
         if self._map is not None:
             end = begin + int(np.prod(shape)) * kind.itemsize
             block = np.asarray(self._map)[begin:end].view(kind).reshape(shape)
-            return block[flat_index(start, length)]
+            return block.take(flat_index(start, length), axis=0)
         width = int(np.prod(shape[1:])) * kind.itemsize
         first = begin + start * width
         parts = self._place.ranges(self.name, first.tolist(), (first + length * width).tolist())
