@@ -179,7 +179,8 @@ def _measured(clips: int, classes: int, device: str) -> Callable[[], Any]:
     """The whole seen-unseen curve and the metrics of random scores."""
     import torch
 
-    from avshot.metrics import exact_curve, gzsl_metrics
+    from avshot.calibration import exact_curve
+    from avshot.metrics import gzsl_metrics
 
     scores, labels = torch.randn(clips, classes, device=device), torch.arange(clips, device=device) % classes
     seen = torch.arange(classes, device=device) < classes // 2

@@ -27,12 +27,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("OMP_NUM_THREADS", str(len(os.sched_getaffinity(0))))
-
 import measure
 import report
 
 HERE = Path(__file__).parent
+README = HERE / "README.md"
 SECTIONS = (
     "ranking",
     "curve",
@@ -121,16 +120,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for name in SECTIONS:
             print(f"{name:12}{about(name)}")
         return 0
+    os.environ.setdefault("OMP_NUM_THREADS", str(len(os.sched_getaffinity(0))))  # before torch is loaded
     nowhere = tempfile.TemporaryDirectory() if chosen.quick and chosen.keep is None else None
     results = Path(nowhere.name) if nowhere else chosen.keep or HERE / "results"
     measure.options.quick, measure.options.device, measure.options.results = chosen.quick, chosen.device, results
     failed = False
     if chosen.sections or not chosen.write_readme:
         failed = _run(chosen.sections or SECTIONS, results)
-    if chosen.write_readme:
-        report.write_readme(HERE / "README.md", results, SECTIONS)
     if nowhere:
         nowhere.cleanup()
+    if chosen.write_readme:
+        try:
+            report.write_readme(README, results, SECTIONS)
+        except ValueError as error:
+            print(error, file=sys.stderr)
+            return 2
     return int(failed)
 
 
