@@ -15,7 +15,7 @@ PACKAGE = Path(importlib.util.find_spec("avshot").origin).parent
 LAYERS = (
     {"types", "together"},
     {"losses", "calibration", "media"},
-    {"metrics"},
+    {"metrics", "ranking"},
     {"nn", "recipe", "features"},
     {"method"},
     {"official_weights", "data"},
@@ -38,6 +38,7 @@ MODELS = {
     "losses",
     "calibration",
     "metrics",
+    "ranking",
     "nn",
     "recipe",
     "method",

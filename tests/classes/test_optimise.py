@@ -101,7 +101,7 @@ def test_correlation_is_a_floor():
 def test_few_classes_may_exchange_one_pair_of_neighbours_each():
     from scipy.stats import spearmanr
 
-    from avshot.classes.optimise import _one_exchange
+    from avshot.classes.descent import _one_exchange
 
     for others in (3, 4, 7):
         exchanged = [1, 0, *range(2, others)]

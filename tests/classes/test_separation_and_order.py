@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from avshot import losses
-from avshot.losses import pairwise_distance, proximity_loss, ranking_loss, separation_loss
+from avshot.losses import pairwise_distance, proximity_loss, separation_loss
+from avshot.ranking import ranking_loss
 
 
 def naive_distance(a, b, kind):

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -22,17 +22,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from avshot.classes.outcome import SAME, Outcome, measure, nearest, rank_correlation
+from avshot.classes.descent import descend
+from avshot.classes.outcome import SAME, Outcome, measure
 from avshot.classes.report import report, summary
-from avshot.losses import DISTANCES, REDUCTIONS, pairwise_distance, proximity_loss, ranking_loss, separation_loss
+from avshot.losses import DISTANCES, REDUCTIONS, own_entries, pairwise_distance, row_chunks
+from avshot.ranking import METHODS, SAMPLES
 from avshot.types import Classes
 
 __all__ = ["OptimiseConfig", "Outcome", "optimise", "optimise_classes", "report", "summary"]
 
 SEMANTIC = ("ranking", "proximity", "none")
-_UNRELATED = 1.0  # cosine distance of vectors at right angles
-_HALVINGS = 20  # of the last step
-_PATIENCE = 100  # steps in which the separation grows by less than 0.01 % before the descent counts as converged
 
 
 @dataclass(frozen=True)
@@ -47,6 +46,8 @@ class OptimiseConfig:
     # the ranking loss, eq. 3, so eq. 3 may have kept the distance that it prints. None = as `distance`.
     semantic_distance: str | None = None
     reduction: str = "mean"  # "mean" or "sum" (printed; with margin 1 the classes then collapse)
+    ranking: str = "auto"  # how its sum is found: "auto" (exact), "compiled", "torch", "dense", "sampled"
+    samples: int = SAMPLES  # triples that "sampled" draws at a step
     # Extra factor of the semantic loss. "classes": the number of classes, whatever it is; it keeps the order stiffly.
     semantic_weight: float | Literal["classes"] = 1.0
     growth: float | None = 1.35  # stop at this growth of the mean nearest-neighbour distance; Table 8: 1.2 to 1.45
@@ -55,7 +56,12 @@ class OptimiseConfig:
     max_steps: int = 2000  # a bound on the time, not the rule
 
     def __post_init__(self) -> None:
-        for name, known in (("semantic", SEMANTIC), ("distance", DISTANCES), ("reduction", REDUCTIONS)):
+        for name, known in (
+            ("semantic", SEMANTIC),
+            ("distance", DISTANCES),
+            ("reduction", REDUCTIONS),
+            ("ranking", METHODS),
+        ):
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} is {getattr(self, name)!r}; expected one of {', '.join(known)}.")
         if self.semantic_distance is not None and self.semantic_distance not in DISTANCES:
@@ -70,6 +76,8 @@ class OptimiseConfig:
         weight = self.semantic_weight
         if weight != "classes" and (isinstance(weight, str) or not 0 <= weight < math.inf):
             raise ValueError(f"semantic_weight is {weight!r}; expected a number of at least 0, or 'classes'.")
+        if self.samples < 1:
+            raise ValueError(f"samples is {self.samples}; expected at least 1.")
         if not self.turn > 0 or self.max_steps < 0:
             raise ValueError(f"turn is {self.turn} and max_steps {self.max_steps}; expected > 0 and >= 0.")
 
@@ -100,7 +108,7 @@ def optimise(
     start = F.normalize(vectors.detach().to(exact), dim=1)
     first, copy_of = _without_copies(start)
     with torch.enable_grad():
-        descended, steps, stopped, history = _descend(start[first], config)
+        descended, steps, stopped, history = descend(start[first], config)
     result = descended[copy_of]
     outcome = Outcome(
         settings=dataclasses.asdict(config),
@@ -124,103 +132,13 @@ def optimise_classes(classes: Classes, config: OptimiseConfig = OptimiseConfig()
     return classes.with_text(text), {encoder: outcome for encoder, (_, outcome) in results.items()}
 
 
-def _descend(start: Tensor, config: OptimiseConfig) -> tuple[Tensor, int, str, tuple[dict[str, float], ...]]:
-    """Adam until a stop of `config` is met: `(vectors, steps, why, history)`."""
-    now, history = start, list[dict[str, float]]()
-    origin = _separation(start)
-    goal = _goal(origin, config)
-    if len(start) < 2 or origin >= goal:
-        return start, 0, "nothing to do", ()
-    w = start.clone().requires_grad_()
-    adam = torch.optim.Adam([w], lr=math.radians(config.turn) / math.sqrt(w.shape[1]))
-    best, since = origin, 0
-    for step in range(1, config.max_steps + 1):
-        terms = _terms(w, start, config)
-        adam.zero_grad()
-        _total(terms, config, len(start)).backward()
-        adam.step()
-        with torch.no_grad():
-            w.copy_(F.normalize(w, dim=1))
-        last, now = now, w.detach().clone()
-        why = _beyond(start, now, goal, config)
-        if why is not None:
-            now = _part_of_step(last, now, lambda trial: _beyond(start, trial, goal, config) is None)
-        separation = _separation(now)
-        after = {"nearest": separation, "correlation": rank_correlation(start, now)}
-        history.append({name: float(term.detach()) for name, term in terms.items()} | after)
-        if why is not None:
-            return now, step, why, tuple(history)
-        best, since = (separation, 0) if separation > best * 1.0001 else (best, since + 1)
-        if since >= _PATIENCE:
-            return now, step, "converged", tuple(history)
-    return now, config.max_steps, "max_steps", tuple(history)
-
-
-def _separation(vectors: Tensor) -> float:
-    return float(nearest(vectors)[0].mean())
-
-
-def _goal(origin: float, config: OptimiseConfig) -> float:
-    """Mean nearest-neighbour distance to stop at; infinite without `growth`."""
-    return float("inf") if config.growth is None else min(config.growth * origin, _UNRELATED)
-
-
-def _terms(w: Tensor, t: Tensor, config: OptimiseConfig) -> dict[str, Tensor]:
-    terms = {"separation": separation_loss(w, distance=config.distance, reduction=config.reduction)}
-    distance = config.distance if config.semantic_distance is None else config.semantic_distance
-    if config.semantic == "ranking":
-        terms["semantic"] = ranking_loss(w, t, margin=config.margin, distance=distance, reduction=config.reduction)
-    elif config.semantic == "proximity":
-        terms["semantic"] = proximity_loss(w, t, distance=distance, reduction=config.reduction)
-    return terms
-
-
-def _total(terms: dict[str, Tensor], config: OptimiseConfig, count: int) -> Tensor:
-    """Eq. 4 for `count` classes, with `semantic_weight` as an extra factor of the semantic term."""
-    total = config.alpha * terms["separation"]
-    if "semantic" in terms:
-        weight = count if config.semantic_weight == "classes" else config.semantic_weight
-        total = total + (1 - config.alpha) * weight * terms["semantic"]
-    return total
-
-
-def _beyond(start: Tensor, now: Tensor, goal: float, config: OptimiseConfig) -> str | None:
-    """Which stop `now` is beyond, if any."""
-    if _separation(now) > goal:
-        return "growth"
-    if config.correlation is not None:
-        floor = min(config.correlation, _one_exchange(len(start)))
-        if rank_correlation(start, now) < floor - SAME:
-            return "correlation"
-    return None
-
-
-def _one_exchange(count: int) -> float:
-    """Spearman's correlation after two neighbouring ranks of n = `count` - 1 change places: 1 - 6 (1 + 1) / (n^3 - n).
-
-    Below it no floor is asked for: with five classes or fewer one exchange per class would already count as a loss.
-    """
-    others = count - 1
-    return 1 - 12 / (others**3 - others) if others > 2 else -1.0
-
-
-def _part_of_step(last: Tensor, now: Tensor, allowed: Callable[[Tensor], bool]) -> Tensor:
-    """The point farthest from `last` (allowed) towards `now` (not allowed) that is allowed, found by halving."""
-    low, high, kept = 0.0, 1.0, last
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        trial = F.normalize(last + middle * (now - last), dim=1)
-        if allowed(trial):
-            low, kept = middle, trial
-        else:
-            high = middle
-    return kept
-
-
 def _without_copies(vectors: Tensor) -> tuple[Tensor, Tensor]:
     """Positions of the first of each group of equal rows, and for each row the place of its group in that list."""
-    same = (pairwise_distance(vectors, vectors) < SAME).fill_diagonal_(True)
-    first = same.int().argmax(dim=1)
+    first = torch.empty(len(vectors), dtype=torch.int64, device=vectors.device)
+    for rows in row_chunks(len(vectors), len(vectors)):
+        same = pairwise_distance(vectors[rows], vectors) < SAME
+        own_entries(same, rows).fill_(True)
+        first[rows] = same.to(torch.uint8).argmax(dim=1)
     places: Any = torch.unique(first, return_inverse=True)
     return places[0], places[1]
 

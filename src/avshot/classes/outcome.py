@@ -9,9 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from avshot.losses import pairwise_distance
+from avshot.losses import own_entries, pairwise_distance, row_chunks
+from avshot.ranking import Order
+from avshot.ranking.rows import sort_rows, tied_ranges
 
 NEAR = 5  # "near before" means among this many nearest neighbours
+_TIE = 2.0**-40  # distances closer than this have the same rank
 SAME = 1e-6  # cosine distances closer than this are equal up to rounding
 
 
@@ -89,10 +92,11 @@ def measure(before: Tensor, after: Tensor) -> dict[str, Any]:
     """
     old, new = nearest(before), nearest(after)
     count = len(before)
-    nearer = torch.zeros(count, device=before.device)
-    if count > 1:
-        between = pairwise_distance(before, before).fill_diagonal_(float("inf"))
-        nearer = (between < between.gather(1, new[1][:, None]) - SAME).sum(dim=1)  # classes nearer before than it
+    nearer = torch.zeros(count, dtype=torch.int64, device=before.device)  # classes nearer before than the nearest after
+    for rows in row_chunks(count, count) if count > 1 else ():
+        between = pairwise_distance(before[rows], before)
+        own_entries(between, rows).fill_(float("inf"))
+        nearer[rows] = (between < between.gather(1, new[1][rows, None]) - SAME).sum(dim=1)
     return {
         "nearest_before": tuple(old[0].tolist()),
         "nearest_after": tuple(new[0].tolist()),
@@ -111,16 +115,19 @@ def nearest(vectors: Tensor) -> tuple[Tensor, Tensor]:
     """
     if len(vectors) < 2:
         return vectors.new_zeros(len(vectors)), torch.full((len(vectors),), -1, device=vectors.device)
-    between = pairwise_distance(vectors, vectors).clamp(min=0).fill_diagonal_(float("inf"))
-    distance, which = between.min(dim=1)
+    distance, which = vectors.new_empty(len(vectors)), torch.empty(len(vectors), dtype=torch.int64).to(vectors.device)
+    for rows in row_chunks(len(vectors), len(vectors)):
+        between = pairwise_distance(vectors[rows], vectors).clamp(min=0)
+        own_entries(between, rows).fill_(float("inf"))
+        distance[rows], which[rows] = between.min(dim=1)
     return distance, which
 
 
-def rank_correlation(before: Tensor, after: Tensor) -> float:
+def rank_correlation(before: Tensor | Order, after: Tensor) -> float:
     """Mean over classes of Spearman's correlation between a class's cosine distances to the others before and after.
 
     Args:
-        before: `[class, dim]`.
+        before: `[class, dim]`, or the order of its cosine distances.
         after: `[class, any dim]`.
 
     Returns:
@@ -128,19 +135,20 @@ def rank_correlation(before: Tensor, after: Tensor) -> float:
     """
     if len(before) < 3:
         return 1.0
-    old, new = _centred_ranks(before), _centred_ranks(after)
-    size = old.norm(dim=1) * new.norm(dim=1)
-    rho = (old * new).sum(dim=1) / size.clamp(min=SAME)
-    return float(torch.where(old.norm(dim=1) == 0, 1.0, rho).mean())
+    order = before if isinstance(before, Order) else Order.of(before)
+    rho = [_correlations(order, after, rows) for rows in row_chunks(len(after), len(after))]
+    return float(torch.cat(rho).mean())
 
 
-def _centred_ranks(vectors: Tensor) -> Tensor:
-    """Ranks of each class's distances to the others, tied ones averaged, minus their mean: `[class, class - 1]`."""
-    count = len(vectors)
-    itself = torch.eye(count, dtype=torch.bool, device=vectors.device)
-    rows = pairwise_distance(vectors, vectors)[~itself].reshape(count, count - 1)
-    rows = torch.round(rows * 2**40) if rows.dtype == torch.float64 else rows  # equal up to rounding is a tie
-    ordered = rows.sort(dim=1).values
-    low = torch.searchsorted(ordered, rows, side="left")
-    high = torch.searchsorted(ordered, rows, side="right")
-    return (low + high - rows.shape[1]).to(vectors.dtype) / 2
+def _correlations(order: Order, after: Tensor, rows: slice) -> Tensor:
+    """Spearman's correlation of each class of `rows`; ranks are doubled and centred."""
+    others = len(after) - 1
+    new = pairwise_distance(after[rows], after)
+    own_entries(new, rows).fill_(float("inf"))
+    values, nearest = sort_rows(new)
+    _, low, high = order.rows(rows)
+    was = (low.double() + high - others).gather(1, nearest)[:, :-1]  # the class itself comes last
+    low, high = tied_ranges(values[:, :-1], _TIE)
+    now = (low + high - others).to(was.dtype)
+    size = was.norm(dim=1) * now.norm(dim=1)
+    return torch.where(was.norm(dim=1) == 0, 1.0, (was * now).sum(dim=1) / size.clamp(min=SAME))
