@@ -126,6 +126,11 @@ class ACFS(Method):
         )
         return (Phase("adversarial", (critic, maker)),)
 
+    @property
+    def couples(self) -> str:
+        """See `Method.couples`."""
+        return "its contrast compares all clips of a batch with one another"
+
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """WGAN-GP, contrast and class losses, means over the clips that have something (and what was made for them).
 

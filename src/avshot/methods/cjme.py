@@ -121,6 +121,11 @@ class CJME(Method):
         learnt = self.gate(clips.joined, both)[:, 0]
         return torch.where(both, learnt, clips.has_visual.to(learnt.dtype))
 
+    @property
+    def couples(self) -> str:
+        """See `Method.couples`."""
+        return "" if self.config.weight_per_clip else "its triplets are weighted by the mean of the gate over the batch"
+
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Gated triplets; mean squared difference of the modalities; mean squared error of the gate; unweighted.
 

@@ -152,6 +152,13 @@ class EzAvgzl(Method):
         self.centre = CentredText(inputs.text_dim) if config.centre_text else nn.Identity()
         self.similarity = _similarity(config, inputs.text_dim)
 
+    @property
+    def couples(self) -> str:
+        """See `Method.couples`."""
+        return (
+            "" if self.config.negatives == "all" else "a clip's wrong classes are those of the other clips in the batch"
+        )
+
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Eq. 5, mean over clips: minus log of the softmax of similarities at the clip's class."""
         text = self._text(batch.classes)

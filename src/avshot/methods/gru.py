@@ -89,11 +89,11 @@ class _Reader(nn.Module):
 
     def forward(self, value: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Embedding `[clip, text_dim]` and log-confidence `[clip]`; both 0 for a clip without any step."""
-        real = mask.any(dim=1)
+        real, value = mask.any(dim=1), self.scaling(value, mask)  # in any case: its norm may ask other processes
         embedded, confidence = value.new_zeros(len(value), self.map.out_features), value.new_zeros(len(value))
         if not bool(real.any()):
             return embedded, confidence
-        value, mask = _to_front(self.scaling(value, mask)[real], mask[real])
+        value, mask = _to_front(value[real], mask[real])
         length = mask.sum(dim=1)
         value = value[:, : int(length.max())]
         if self.training:

@@ -70,6 +70,11 @@ class HyperAlignment(Method):
         self.net = Avca(config, inputs.audio, inputs.visual, inputs.text_dim)
         self.alignment = Alignment(config.width, config.curvature, compare=config.compare)
 
+    @property
+    def couples(self) -> str:
+        """See `Method.couples`."""
+        return "its alignment compares all clips of a batch with one another"
+
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """AVCA's terms, and the weighted `alignment` of the clips and of the negatives.
 

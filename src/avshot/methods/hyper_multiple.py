@@ -81,6 +81,11 @@ class HyperMultiple(Method):
             raise ValueError(f"curvatures is {config.curvatures}; expected at least 1. hyper_alignment learns none.")
         self.alignment = Alignment(config.width, config.curvature, learnt=config.curvatures, compare=config.compare)
 
+    @property
+    def couples(self) -> str:
+        """See `Method.couples`."""
+        return "its alignment compares all clips of a batch with one another"
+
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """AVCA's terms, and the weighted `alignment` of the clips and of the negatives.
 

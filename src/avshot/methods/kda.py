@@ -205,6 +205,15 @@ class KDA(Method):
         apart = torch.cdist(gaussians, gaussians, compute_mode="donot_use_mm_for_euclid_dist")
         return (self.config.margin_scale * apart + self.config.margin_bias).fill_diagonal_(0.0)
 
+    @property
+    def couples(self) -> str:
+        """See `Method.couples`."""
+        return (
+            "its alignment describes each class by its clips in the batch"
+            if self.config.alignment != "regression"
+            else ""
+        )
+
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Eq. 9: `classification` (eq. 7) and `alignment` (eq. 4, or the code's regression), times their weights."""
         rho, real = self.embed(batch.features)

@@ -64,6 +64,11 @@ class TcafHeads(nn.Module):
         (text,) = classes.text.values()
         return self.project_text(text)
 
+    @property
+    def couples(self) -> str:
+        """See `avshot.method.Method.couples`."""
+        return "its triplets take other clips of the batch" if self.config.triplet != 0 else ""
+
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Thesis eq. 3.15: `cross_entropy` (3.16), `regression` (3.17), `reconstruction` (3.18).
 
