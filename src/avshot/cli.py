@@ -127,6 +127,9 @@ def train(
     changes: Annotated[list[str] | None, typer.Option("--set", help="config.X=V, recipe.X=V or optimise.X=V.")] = None,
     device: Annotated[str, typer.Option(help="torch device.")] = "cpu",
     jobs: Jobs = 1,
+    processes: Annotated[
+        int, typer.Option(min=1, help="Processes that share each training; above 1 needs accelerate.")
+    ] = 1,
 ) -> None:
     """Train and test under the two-stage protocol; prints the table and writes report.html beside the Runs."""
     from avshot.commands import parse_changes, train_grid
@@ -150,6 +153,7 @@ def train(
         },
         out,
         jobs=jobs,
+        processes=processes,
     )
 
 

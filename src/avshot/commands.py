@@ -102,13 +102,17 @@ def _files(source: Path) -> tuple[Clip, ...]:
     return tuple(Clip(f.relative_to(source).as_posix(), str(f)) for f in files)
 
 
-def train_grid(base: dict[str, Any], axes: dict[str, list[Any]], out: Path, *, jobs: int = 1) -> None:
+def train_grid(
+    base: dict[str, Any], axes: dict[str, list[Any]], out: Path, *, jobs: int = 1, processes: int = 1
+) -> None:
     """`avshot train`: every combination of `axes` on top of `base`, then the table and the report.
 
-    A training that fails does not stop the others; the finished ones are reported before its error is raised.
+    A training that fails does not stop the others; the finished ones are reported before its error is raised. Of
+    several processes that share a training the first one alone speaks and reports.
     """
     from avshot.data.dataset import load_described
     from avshot.grid import raise_first, train_all
+    from avshot.processes import follows
     from avshot.run import describe, find_runs, parse_experiment
 
     experiments: dict[Path, Any] = {}  # one of each: "devise,devise" asks for the same Run twice
@@ -117,9 +121,11 @@ def train_grid(base: dict[str, Any], axes: dict[str, list[Any]], out: Path, *, j
         describe(experiment)  # an unknown method, preset or field ends here, before any training
         experiments[run_folder(out, experiment)] = experiment
     dataset = load_described(base["dataset"])
-    for warning in dataset.warnings():
+    for warning in () if follows() else dataset.warnings():
         _say(f"note: {warning}")
-    failed = train_all(experiments, dataset, jobs)
+    failed = train_all(experiments, dataset, jobs, processes)
+    if follows():
+        return
     runs = find_runs(out)
     if runs:
         write_report(out, None, runs=runs)
