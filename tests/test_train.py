@@ -1,6 +1,7 @@
 """The training loop: determinism, exact resume, schedules."""
 
 import math
+import threading
 
 import numpy as np
 import pytest
@@ -137,3 +138,33 @@ def test_the_sampler_refuses_nothing_and_one_class():
         BalancedSampler(torch.tensor([], dtype=torch.long))
     with pytest.raises(ValueError, match="at least two classes"):
         BalancedSampler(torch.tensor([2, 2])).negatives(torch.tensor([2]), torch.Generator())
+
+
+@pytest.mark.parametrize("method", ["devise", "avca"])  # avca asks for negatives
+def test_gathering_ahead_changes_no_bit(tmp_path, method, monkeypatch):
+    source, plain = setup(method=method)
+    expected = train(plain, source, RECIPE, seed=3)
+    where = []
+
+    def gather(rows, real=source.dataset.features.gather):
+        where.append(threading.current_thread().name)
+        return real(rows)
+
+    object.__setattr__(source.dataset.features, "gather", gather)
+    object.__setattr__(source.dataset.features, "waits", True)
+    _, ahead = setup(method=method)
+    assert train(ahead, source, RECIPE, seed=3) == expected
+    assert same(weights(ahead), weights(plain))
+    assert len(where) == RECIPE.epochs * RECIPE.batches_per_epoch * (2 if method == "avca" else 1)
+    assert all(name.startswith("avshot-ahead") for name in where)
+
+    def die(done, total, numbers):
+        if done == 2:
+            raise Killed
+
+    _, part = setup(method=method)
+    with pytest.raises(Killed):
+        train(part, source, RECIPE, seed=3, checkpoint=tmp_path / "c", progress=die)
+    _, fresh = setup(seed=99, method=method)
+    assert train(fresh, source, RECIPE, seed=3, checkpoint=tmp_path / "c") == expected
+    assert same(weights(fresh), weights(plain))

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from avshot.checkpoint import History, load_state, save_state
+from avshot.data.ahead import one_ahead
 from avshot.data.dataset import Dataset
 from avshot.data.sampling import BalancedSampler
 from avshot.method import Method, Phase, Recipe
@@ -43,6 +44,11 @@ class ClipSource:
 
     def __len__(self) -> int:
         return len(self.clips)
+
+    @property
+    def waits(self) -> bool:
+        """Whether gathering waits for a disk or a network (see `FeatureSource`)."""
+        return bool(getattr(self.dataset.features, "waits", False))
 
     def features(self, positions: Tensor | slice) -> Features:
         """Features of the clips at `positions` (not of the whole dataset)."""
@@ -167,12 +173,14 @@ def _epoch(
     method.train()
     sums: dict[str, float] = {}
     batches = recipe.batches(len(source))
-    for step in range(batches):
-        batch = _draw(source, sampler, recipe.batch_size, seeded, method.needs.negatives, part)
-        batch = Batch(batch.features, batch.labels, classes, batch.negative).to(method.device)
-        players.set_rate(epoch + (step + 1) / batches, drops)
-        for name, value in players.step(batch, epoch * batches + step).items():
-            sums[name] = sums.get(name, 0.0) + value / batches
+    count, negatives = recipe.batch_size, method.needs.negatives
+    drawn = (_draw(source, sampler, count, seeded, negatives, part) for _ in range(batches))
+    with one_ahead(drawn, source.waits) as ready:
+        for step, batch in enumerate(ready):
+            batch = Batch(batch.features, batch.labels, classes, batch.negative).to(method.device)
+            players.set_rate(epoch + (step + 1) / batches, drops)
+            for name, value in players.step(batch, epoch * batches + step).items():
+                sums[name] = sums.get(name, 0.0) + value / batches
     if not all(math.isfinite(v) for v in sums.values()):
         raise ValueError(f"Epoch {epoch + 1}: the loss is not finite ({sums}). Lower the learning rate or clip.")
     return sums

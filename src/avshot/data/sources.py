@@ -20,6 +20,9 @@ _CHUNK = 256  # clips averaged at a time
 class FeatureSource(Protocol):
     """Anything that holds features of clips: `avshot.features.store.FeatureStore`, `MemoryFeatures`, ...
 
+    A source may have `waits`: True says that gathering waits for a disk or a network, so that a training asks for the
+    next batch while it learns from the present one.
+
     Attributes:
         ids: Clip id of each row, unique.
         spec: What made the features (json-able); part of `Dataset.fingerprint`.
@@ -71,7 +74,7 @@ class MemoryFeatures:
 
     def gather(self, rows: ArrayLike) -> Features:
         """The features of `rows` (integers `[clip]`), in that order."""
-        return self.features[torch.from_numpy(as_indices(rows)).to(self.features.audio.device)]
+        return self.features.take(torch.from_numpy(as_indices(rows)).to(self.features.audio.device))
 
 
 def as_indices(rows: ArrayLike) -> np.ndarray:
@@ -113,7 +116,7 @@ class AveragedFeatures:
 
     def gather(self, rows: ArrayLike) -> Features:
         """Averages of `rows` (integers `[clip]`), in that order: one time step, masked where a modality is missing."""
-        return self._kept[torch.from_numpy(as_indices(rows))]
+        return self._kept.take(torch.from_numpy(as_indices(rows)))
 
     @cached_property
     def _kept(self) -> Features:

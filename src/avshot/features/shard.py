@@ -87,6 +87,16 @@ class Shard:
             raise self._damage("is missing") from None
         self._map = np.memmap(place.path(name), mode="r") if place.local else None
 
+    def kind(self, modality: str, dim: int) -> np.dtype[Any]:
+        """Type of the values of a modality. Raises ValueError where they are not `dim` wide as elsewhere in the store."""
+        kind, (_, width), _ = self.tensors[modality]
+        if width != dim:
+            raise ValueError(
+                f"{self.name} of {self._place.root} has {modality} features of width {width}, not {dim}; two writers "
+                "disagreed on the width: extract into a new folder."
+            )
+        return kind
+
     def read(self, tensor: str, start: np.ndarray, length: np.ndarray) -> np.ndarray:
         """Rows `start[i] : start[i] + length[i]` of a tensor for every i, one after the other: `[sum(length), ...]`."""
         kind, shape, begin = self.tensors[tensor]

@@ -172,6 +172,8 @@ class FeatureStore:
         ValueError: No store there, or a store of a newer format.
     """
 
+    waits = True  # for the disk or the network: see `avshot.data.sources.FeatureSource`
+
     def __init__(self, root: str, *, open_shards: int = 32) -> None:
         self.root = str(root)
         self._place = Place(root)
@@ -260,7 +262,7 @@ class FeatureStore:
         start, length, shard = self._start[modality][rows], self._length[modality][rows], self._shard[rows]
         longest = max(int(length.max(initial=0)), 1)
         sources = {int(number): self._open(int(number)) for number in np.unique(shard[length > 0])}
-        kinds = [self._checked(source, modality, dim) for source in sources.values()]
+        kinds = [source.kind(modality, dim) for source in sources.values()]
         value = np.zeros((len(rows) * longest, dim), np.result_type(*kinds) if kinds else np.float32)
         stamp = np.zeros(len(rows) * longest, np.float32)
         for number, source in sources.items():
@@ -272,16 +274,6 @@ class FeatureStore:
         shape, mask = (len(rows), longest), np.arange(longest) < length[:, None]
         padded = torch.from_numpy(value).float().reshape(*shape, dim)  # torch widens float16 much faster than numpy
         return padded, torch.from_numpy(mask), torch.from_numpy(stamp).reshape(shape)
-
-    def _checked(self, source: Shard, modality: str, dim: int) -> np.dtype[Any]:
-        """Type of the values of a shard. Raises ValueError where its width is not that of the store."""
-        kind, (_, width), _ = source.tensors[modality]
-        if width != dim:
-            raise ValueError(
-                f"{source.name} of {self.root} has {modality} features of width {width}, not {dim}; two writers "
-                "disagreed on the width: extract into a new folder."
-            )
-        return kind
 
     def _open(self, number: int) -> Shard:
         self._reconnect()

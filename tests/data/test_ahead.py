@@ -1,0 +1,62 @@
+"""Gathering one batch ahead: same items, same order, no thread left, and no thread where nothing waits."""
+
+import threading
+
+import pytest
+
+from avshot.data.ahead import one_ahead
+
+
+def threads():
+    return [thread for thread in threading.enumerate() if thread.name.startswith("avshot-ahead")]
+
+
+@pytest.mark.parametrize("active", [True, False])
+@pytest.mark.parametrize("count", [0, 1, 5])
+def test_items_come_in_order_and_none_is_lost_even_none_itself(active, count):
+    items = [None, *range(4)][:count]
+    with one_ahead(iter(items), active) as ready:
+        assert list(ready) == items
+    assert threads() == []
+
+
+def test_the_next_item_is_made_while_the_present_one_is_in_use():
+    made = [threading.Event() for _ in range(3)]
+
+    def items():
+        for event in made:
+            event.set()
+            yield threading.current_thread().name
+
+    with one_ahead(items()) as ready:
+        assert next(ready).startswith("avshot-ahead")
+        assert made[1].wait(10)  # nobody asked for it yet
+        assert not made[2].wait(0.05)  # but no further than one
+        assert len(list(ready)) == 2
+
+
+def test_without_it_nothing_is_made_before_it_is_asked_for():
+    asked = []
+    with one_ahead((asked.append(i) for i in range(3)), active=False) as ready:
+        assert asked == []
+        next(ready)
+        assert asked == [0]
+        assert threads() == []
+
+
+def test_an_error_in_making_an_item_is_raised_where_the_item_is_used():
+    def items():
+        yield 1
+        raise ValueError("the disk is gone")
+
+    with pytest.raises(ValueError, match="the disk is gone"), one_ahead(items()) as ready:
+        assert next(ready) == 1
+        next(ready)
+    assert threads() == []
+
+
+def test_an_error_of_the_user_leaves_no_thread():
+    with pytest.raises(KeyError), one_ahead(iter(range(10))) as ready:
+        next(ready)
+        raise KeyError("stop")
+    assert threads() == []
