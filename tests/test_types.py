@@ -141,10 +141,8 @@ def test_preferring_a_modality_leaves_clips_without_it_alone():
 
 
 def test_take_is_indexing_by_clip():
-    features = Features.from_sequences(
-        [torch.randn(3, 2), None, torch.randn(1, 2)], [torch.randn(1, 4), torch.randn(2, 4), None], [None] * 3, [None] * 3,
-        dims=(2, 4),
-    )  # fmt: skip
+    audio, visual = [torch.randn(3, 2), None, torch.randn(1, 2)], [torch.randn(1, 4), torch.randn(2, 4), None]
+    features = Features.from_sequences(audio, visual, [None] * 3, [None] * 3, dims=(2, 4))
     rows = torch.tensor([2, 0, 0, 1])
     for name in ("audio", "visual", "audio_mask", "visual_mask", "audio_time", "visual_time"):
         assert torch.equal(getattr(features.take(rows), name), getattr(features, name)[rows])

@@ -49,14 +49,19 @@ def test_an_error_in_making_an_item_is_raised_where_the_item_is_used():
         yield 1
         raise ValueError("the disk is gone")
 
-    with pytest.raises(ValueError, match="the disk is gone"), one_ahead(items()) as ready:
+    with one_ahead(items()) as ready:
         assert next(ready) == 1
-        next(ready)
+        with pytest.raises(ValueError, match="the disk is gone"):
+            next(ready)
     assert threads() == []
 
 
 def test_an_error_of_the_user_leaves_no_thread():
-    with pytest.raises(KeyError), one_ahead(iter(range(10))) as ready:
-        next(ready)
-        raise KeyError("stop")
+    def use():
+        with one_ahead(iter(range(10))) as ready:
+            next(ready)
+            raise KeyError("stop")
+
+    with pytest.raises(KeyError):
+        use()
     assert threads() == []
