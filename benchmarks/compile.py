@@ -56,9 +56,11 @@ def _row(name: str, found: dict[str, Any]) -> list[str]:
 
 def _measure(name: str, device: str) -> dict[str, Any]:
     """Seconds of both kinds of step, of compiling, and into how many pieces the compiler had to cut the loss."""
+    from torch._inductor import config
+
+    config.compile_threads = 1  # workers would outlive a process that is ended for taking too long
     with tempfile.TemporaryDirectory() as folder:  # nothing left from earlier, so that the time to compile is honest
-        # No compile workers: they would outlive a process that is ended for taking too long.
-        os.environ |= {"TORCHINDUCTOR_CACHE_DIR": folder, "TORCHINDUCTOR_COMPILE_THREADS": "1"}
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = folder
         return _compared(name, device)
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 BYTES_PER_GB = 2**30
+PRELOADED = ["torch", "torch._dynamo"]  # the second is what an optimiser loads when it is made
 
 
 @dataclass
@@ -114,9 +115,11 @@ def _child(pipe: Any, work: Callable[..., Any], arguments: tuple[Any, ...]) -> N
 def with_peak_memory(work: Callable[..., Any], *arguments: Any, limit: float | None = None) -> tuple[Any, float]:
     """Result of `work(*arguments)` in a fresh process, and that process's peak resident memory in MB.
 
+    The process comes from a server that has loaded torch and done nothing with it, which saves 4 seconds each time.
     Raises RuntimeError when the process died, TimeoutError when it took more than `limit` seconds.
     """
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED)
     here, there = context.Pipe()
     process = context.Process(target=_child, args=(there, work, arguments))
     process.start()
