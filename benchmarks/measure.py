@@ -144,22 +144,29 @@ def matrix_limit(dtype: str = "float32", threads: int | None = None, device: str
     Args:
         dtype: "float32" or "bfloat16".
         threads: Of torch on the CPU; None leaves them as they are.
-        device: "cpu" (2048 x 2048) or "cuda" (8192 x 8192).
+        device: On the CPU the matrices are 2048 x 2048, or smaller ones where a product would take more than a second
+            (bfloat16 on a processor without instructions for it); on a GPU 8192 x 8192.
         repeats: The median of so many counts.
     """
     import torch
 
-    before, size = torch.get_num_threads(), 2048 if device == "cpu" else 8192
+    before = torch.get_num_threads()
     torch.set_num_threads(before if threads is None else threads)
-    generator = torch.Generator(device).manual_seed(0)
-    a, b = (torch.randn(size, size, generator=generator, device=device).to(getattr(torch, dtype)) for _ in range(2))
 
-    def product() -> None:
-        torch.mm(a, b)
-        wait_for(device)
+    def once(size: int, count: int) -> float:
+        """Median seconds of a product, after one that allocates."""
+        a = torch.randn(size, size, device=device).to(getattr(torch, dtype))
+        work = {"product": lambda: (torch.mm(a, a), wait_for(device))}
+        interleaved(work, 1)
+        return interleaved(work, count)["product"]
 
-    product()  # the first call allocates
-    seconds = interleaved({"product": product}, repeats)["product"]
+    with torch.random.fork_rng(devices=[]):
+        if device == "cpu":
+            doublings = math.log(1 / once(256, 3), 8)  # that would make it take a second
+            size = 2048 if doublings > 3 else 512
+        else:
+            size = 8192
+        seconds = once(size, repeats)
     torch.set_num_threads(before)
     return 2 * size**3 / seconds / 1e9
 
