@@ -7,13 +7,15 @@ import os
 import sys
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 from pathlib import Path
 
 from avshot.data.dataset import Dataset, load_dataset
+from avshot.data.shared import SharedAverages, shared_averages
 from avshot.processes import accompanied, follows, leave, leave_with_parent
 from avshot.progress import show_progress
-from avshot.protocol import follow, run
+from avshot.protocol import follow, reads_averages, run
 from avshot.run import Experiment
 
 
@@ -39,8 +41,11 @@ def train_all(
     if together == 1:
         return _train_apart(experiments, dataset, jobs)
     try:
-        with accompanied(processes, _follow_all, list(experiments.values())):
-            _train_together(experiments, dataset)
+        with (
+            _averages(experiments, dataset, processes) as averages,
+            accompanied(processes, _follow_all, list(experiments.values()), averages),
+        ):
+            _train_together(experiments, dataset if averages is None else averages.lend(dataset))
     finally:
         leave()
     return {}
@@ -60,10 +65,10 @@ def _train_together(experiments: dict[Path, Experiment], dataset: Dataset) -> No
             raise
 
 
-def _follow_all(experiments: list[Experiment]) -> None:
+def _follow_all(experiments: list[Experiment], averages: SharedAverages | None = None) -> None:
     """In a process that trains along."""
     for experiment in experiments:
-        follow(experiment, dataset=_open(experiment.dataset))
+        follow(experiment, dataset=_open(experiment.dataset, averages))
 
 
 def _train_apart(experiments: dict[Path, Experiment], dataset: Dataset, jobs: int) -> dict[Path, Exception]:
@@ -80,12 +85,13 @@ def _train_apart(experiments: dict[Path, Experiment], dataset: Dataset, jobs: in
                 if len(experiments) > 1:
                     print(f"{folder}: {error}", file=sys.stderr, flush=True)
         return failed
-    context = multiprocessing.get_context("spawn")
+    context, workers = multiprocessing.get_context("spawn"), min(jobs, len(experiments))
     with (
         show_progress("training") as bar,
-        ProcessPoolExecutor(min(jobs, len(experiments)), mp_context=context, initializer=_prepare_worker) as pool,
+        _averages(experiments, dataset, workers) as averages,
+        ProcessPoolExecutor(workers, mp_context=context, initializer=_prepare_worker) as pool,
     ):
-        waiting = {pool.submit(_run_quietly, e, folder): folder for folder, e in experiments.items()}
+        waiting = {pool.submit(_run_quietly, e, folder, averages): folder for folder, e in experiments.items()}
         try:
             bar(0, len(experiments))
             for done, future in enumerate(as_completed(waiting), 1):
@@ -133,12 +139,25 @@ def _prepare_worker() -> None:
     leave_with_parent()
 
 
-_open = lru_cache(maxsize=1)(load_dataset)  # a worker trains many methods on one dataset
+def _averages(
+    experiments: dict[Path, Experiment], dataset: Dataset, processes: int
+) -> AbstractContextManager[SharedAverages | None]:
+    """One copy of the averaged features for all processes, where several are to read them."""
+    waiting = [folder for folder in experiments if not (folder / "run.json").exists()]
+    if processes == 1 or not any(reads_averages(experiments[folder]) for folder in waiting):
+        return nullcontext()
+    return shared_averages(dataset, waiting[0].parent)
 
 
-def _run_quietly(experiment: Experiment, folder: Path) -> None:
+@lru_cache(maxsize=1)  # a worker trains many methods on one dataset
+def _open(spec: str, averages: SharedAverages | None) -> Dataset:
+    dataset = load_dataset(spec)
+    return dataset if averages is None else averages.lend(dataset)
+
+
+def _run_quietly(experiment: Experiment, folder: Path, averages: SharedAverages | None) -> None:
     """In a worker process: the dataset is opened there, once, and nothing but an error travels back."""
-    run(experiment, folder, dataset=_open(experiment.dataset))
+    run(experiment, folder, dataset=_open(experiment.dataset, averages))
 
 
 def _run_one(experiment: Experiment, folder: Path, dataset: Dataset, place: str) -> None:

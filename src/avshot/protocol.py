@@ -42,7 +42,7 @@ from avshot.run import (
 )
 from avshot.tasks.gzsl import Stage, stages
 from avshot.train import ClipSource, train
-from avshot.types import MODALITIES, Classes
+from avshot.types import Classes
 
 Report = Callable[[str, int, int, dict[str, float]], None]
 
@@ -110,8 +110,12 @@ def follow(experiment: Experiment, *, dataset: Dataset | None = None) -> None:
 
 def _opened(experiment: Experiment, dataset: Dataset | None) -> Dataset:
     dataset = load_dataset(experiment.dataset) if dataset is None else dataset
-    averages = not get_method(experiment.method).needs.temporal and not experiment.audio_noise
-    return dataset.averaged if averages else dataset
+    return dataset.averaged if reads_averages(experiment) else dataset
+
+
+def reads_averages(experiment: Experiment) -> bool:
+    """Whether its features are averaged once for all epochs; noise must be added to what was not averaged yet."""
+    return not get_method(experiment.method).needs.temporal and not experiment.audio_noise
 
 
 def _tested(dataset: Dataset, experiment: Experiment) -> Dataset:
@@ -224,16 +228,8 @@ def _retrain(
         model.load_state_dict(weights)
         chosen.update(_choice(history, stage, source, classes, best))
     else:
-        model, history = _train(
-            experiment,
-            dataset,
-            stage,
-            classes,
-            folder,
-            epochs=chosen["epochs"],
-            drops=chosen["drops"],
-            progress=progress,
-        )
+        planned = {"epochs": chosen["epochs"], "drops": chosen["drops"]}
+        model, history = _train(experiment, dataset, stage, classes, folder, progress=progress, **planned)
     scores = score_clips(model, source, classes, chosen["view"]) if len(source) else None
     return model, plain, _Part(source, classes, scores, asdict(history), outcomes)
 
@@ -290,10 +286,8 @@ def _write(
 
 def _familiar(dataset: Dataset, stage: Stage, modality: str) -> dict[str, Tensor]:
     """What training clips usually look and sound like, so that prediction can say when a clip is unlike them."""
-    parts = [
-        dataset.gather(stage.train[i : i + SCORING_BATCH]).only(modality)
-        for i in range(0, len(stage.train), SCORING_BATCH)
-    ]
-    pooled = [torch.cat(rows) for rows in zip(*(part.pooled() for part in parts), strict=True)]
-    present = [torch.cat([getattr(part, f"has_{name}") for part in parts]) for name in MODALITIES]
-    return what_is_usual(*pooled, *present)
+    rows = []
+    for i in range(0, len(stage.train), SCORING_BATCH):
+        part = dataset.gather(stage.train[i : i + SCORING_BATCH]).only(modality)
+        rows.append((*part.pooled(), part.has_audio, part.has_visual))  # not the sequences: they stay on disk
+    return what_is_usual(*(torch.cat(column) for column in zip(*rows, strict=True)))

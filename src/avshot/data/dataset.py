@@ -113,9 +113,14 @@ class Dataset:
     @cached_property
     def averaged(self) -> Dataset:
         """The same dataset with features averaged over time, read once and held in memory."""
-        if self.features is None:
-            return self
-        other = replace(self, features=AveragedFeatures(self.features))
+        return self if self.features is None else self._with(AveragedFeatures(self.features))
+
+    def average_with(self, source: AveragedFeatures) -> None:
+        """From now on `averaged` holds these averages of the dataset's features (see `avshot.data.shared`)."""
+        self.__dict__["averaged"] = self._with(source)
+
+    def _with(self, source: FeatureSource) -> Dataset:
+        other = replace(self, features=source)
         object.__setattr__(other, "missing", self.missing)
         return other
 

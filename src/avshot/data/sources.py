@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Protocol, runtime_checkable
@@ -102,17 +102,18 @@ class AveragedFeatures:
 
     Args:
         source: Where the sequences are.
+        kept: Its averages where they are at hand (`avshot.data.shared`); nothing is read then.
     """
 
-    def __init__(self, source: FeatureSource) -> None:
-        self._source = source
+    def __init__(self, source: FeatureSource, kept: Features | None = None) -> None:
+        self._source, self._given = source, kept
         self.ids, self.spec = source.ids, source.spec
         self.status: Mapping[str, str] = getattr(source, "status", {})
 
     @property
     def dims(self) -> tuple[int, int]:
         """Width of the audio and of the visual features."""
-        return self._source.dims
+        return self._source.dims if self._given is None else self._given.dims
 
     def gather(self, rows: ArrayLike) -> Features:
         """Averages of `rows` (integers `[clip]`), in that order: one time step, masked where a modality is missing."""
@@ -120,9 +121,12 @@ class AveragedFeatures:
 
     @cached_property
     def _kept(self) -> Features:
-        parts = []
-        for start in range(0, len(self.ids), _CHUNK):
-            part = self._source.gather(np.arange(start, min(start + _CHUNK, len(self.ids))))
-            means = Features.averaged(*part.pooled())
-            parts.append(replace(means, audio_mask=part.has_audio[:, None], visual_mask=part.has_visual[:, None]))
-        return Features.cat(parts)
+        return Features.cat(list(averages_of(self._source))) if self._given is None else self._given
+
+
+def averages_of(source: FeatureSource) -> Iterator[Features]:
+    """The averages over time of all clips of `source` in its order, a few hundred clips at a time."""
+    for start in range(0, len(source.ids), _CHUNK):
+        part = source.gather(np.arange(start, min(start + _CHUNK, len(source.ids))))
+        means = Features.averaged(*part.pooled())
+        yield replace(means, audio_mask=part.has_audio[:, None], visual_mask=part.has_visual[:, None])

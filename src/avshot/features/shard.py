@@ -88,7 +88,7 @@ class Shard:
         self._map = np.memmap(place.path(name), mode="r") if place.local else None
 
     def kind(self, modality: str, dim: int) -> np.dtype[Any]:
-        """Type of the values of a modality. Raises ValueError when they are not `dim` wide like those of other shards."""
+        """Type of the values of a modality. Raises ValueError when they are not `dim` wide, unlike other shards."""
         kind, (_, width), _ = self.tensors[modality]
         if width != dim:
             raise ValueError(
