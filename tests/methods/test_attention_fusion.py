@@ -81,8 +81,8 @@ def test_weights_differ_by_channel_and_clip():
     model, features = small(), some_features([(3, 4), (2, 2)])
     torch.nn.init.normal_(model.fusion.attention.weight)
     audio, visual = model.fusion.encode(features)
-    a = torch.stack([audio[0, :3].mean(dim=0), audio[1, :2].mean(dim=0)])
-    v = torch.stack([visual[0, :4].mean(dim=0), visual[1, :2].mean(dim=0)])
+    a = torch.stack([audio[:3].mean(dim=0), audio[3:].mean(dim=0)])
+    v = torch.stack([visual[:4].mean(dim=0), visual[4:].mean(dim=0)])
     alpha = (model.fused(features) - v) / (a - v)
     known = (a - v).abs() > 1e-3
     assert ((alpha[known] > 0) & (alpha[known] < 1)).all()

@@ -1,30 +1,74 @@
 import pytest
 import torch
 
-from avshot.nn.attention import Attention, TransformerLayer, pattern_mask
-
-KINDS = torch.tensor([0, 1, 1, 2])
+from avshot.nn.attention import Attention, TransformerLayer
+from avshot.nn.layout import lay_out
 
 
 @pytest.mark.parametrize(
     ("pattern", "expected"),
     [
-        ("cross", ["1111", "1001", "1001", "1110"]),
-        ("self", ["1111", "1110", "1110", "1001"]),
+        ("cross", ["0011", "0011", "1111", "1110"]),
+        ("self", ["1110", "1110", "1111", "0011"]),
         ("full", ["1111", "1111", "1111", "1111"]),
     ],
 )
 def test_patterns_are_the_blocks_of_the_thesis(pattern, expected):
-    real = torch.ones(1, 4, dtype=torch.bool)
-    rows = ["".join(str(int(v)) for v in row) for row in pattern_mask(pattern, KINDS, real)[0]]
-    assert rows == expected
-    hidden = torch.tensor([[True, True, False, True]])
-    assert not pattern_mask(pattern, KINDS, hidden)[0][:, 2].any()
+    """What a token looks at is what its output has a gradient to; two audio tokens, class token, one visual token."""
+    torch.manual_seed(0)
+    layer, rows = Attention(6, 2, 5), torch.randn(4, 6, requires_grad=True)
+    real = torch.ones(1, 2, dtype=torch.bool)
+    layout = lay_out(real, real[:, :1], class_token=True)
+    found = []
+    for i in range(4):
+        (gradient,) = torch.autograd.grad(layer.over(rows, layout, pattern)[i].sum(), rows)
+        looked = gradient.abs().sum(dim=1) > 0
+        looked[i] = expected[i][i] == "1"  # its own query always has an influence
+        found.append("".join(str(int(v)) for v in looked))
+    assert found == expected
 
 
-def test_unknown_pattern():
-    with pytest.raises(ValueError, match="'both'"):
-        pattern_mask("both", KINDS, torch.ones(1, 4, dtype=torch.bool))
+@pytest.mark.parametrize("class_token", [True, False])
+@pytest.mark.parametrize("pattern", ["cross", "self", "full"])
+def test_rows_of_a_layout_against_a_mask(pattern, class_token):
+    torch.manual_seed(0)
+    layer = Attention(6, 2, 5).double()
+    lengths = [(3, 2), (0, 4), (5, 0), (1, 1), (3, 2), (4, 6), (0, 0)]
+    masks = [torch.arange(7) < torch.tensor(side)[:, None] for side in zip(*lengths, strict=True)]
+    layout = lay_out(*masks, class_token=class_token)
+    rows = torch.randn(layout.rows, 6, dtype=torch.float64, requires_grad=True)
+    out = layer.over(rows, layout, pattern)
+    weight = torch.randn_like(out)
+    real = [layout.audio_at, layout.visual_at, layout.class_at]
+    kept = torch.cat(real)
+    gradient = torch.autograd.grad((out * weight)[kept].sum(), [rows, *layer.parameters()])
+    # The same, clip by clip and pair by pair.
+    clip_of = torch.cat([mask.nonzero()[:, 0] for mask in masks] + [torch.arange(len(layout.class_at))])
+    kind = torch.repeat_interleave(torch.tensor([1, 2, 0]), torch.tensor([len(part) for part in real]))
+    with_class = (kind[:, None] == 0) | (kind == 0)
+    blocks = {"full": torch.ones_like(with_class), "self": kind[:, None] == kind, "cross": kind[:, None] != kind}
+    mask = (with_class | blocks[pattern]) & (clip_of[:, None] == clip_of)
+    plain = layer(rows[kept][None], rows[kept][None], mask[None])[0]
+    torch.testing.assert_close(out[kept], plain)
+    expected = torch.autograd.grad((plain * weight[kept]).sum(), [rows, *layer.parameters()])
+    for ours, theirs in zip(gradient, expected, strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+def test_queries_look_at_all_rows_of_their_clip():
+    torch.manual_seed(0)
+    layer = Attention(6, 2, 5, dim_key=4).double()
+    lengths = [(3, 2), (0, 4), (5, 0), (4, 1)]
+    masks = [torch.arange(5) < torch.tensor(side)[:, None] for side in zip(*lengths, strict=True)]
+    layout = lay_out(*masks, class_token=False)
+    rows = torch.randn(layout.rows, 4, dtype=torch.float64)
+    for query in (torch.randn(1, 3, 6).double(), torch.randn(4, 3, 6).double()):
+        found = layer.look(query, rows, layout)
+        for i in range(4):
+            places = zip((layout.audio_at, layout.visual_at), masks, strict=True)
+            mine = [at[mask.nonzero()[:, 0] == i] for at, mask in places]
+            alone = layer(query[i % len(query)][None], rows[torch.cat(mine)][None])
+            torch.testing.assert_close(found[i], alone[0])
 
 
 @torch.no_grad()

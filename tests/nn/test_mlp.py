@@ -31,6 +31,22 @@ def test_masked_rows_neither_count_nor_show():
     assert not torch.allclose(with_all[mask], expected)
 
 
+def test_padding_that_enters_the_statistics_is_rows_of_zeros():
+    torch.manual_seed(0)
+    plain, ours = EmbNet2(4, 5, 3), EmbNet2(4, 5, 3)
+    ours.load_state_dict(plain.state_dict())
+    rows = torch.randn(6, 4)
+    expected = plain(torch.cat([rows, torch.zeros(9, 4)]))[:6]
+    out = ours.with_padding(rows, 9)
+    torch.testing.assert_close(out, expected)
+    for value in (out, expected):
+        (value * torch.arange(18.0).view(6, 3)).sum().backward()
+    for (name, a), b in zip(ours.named_parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(a.grad, b.grad, atol=1e-5, rtol=1e-5, msg=name)
+    for name, a in ours.named_buffers():
+        torch.testing.assert_close(a, plain.get_buffer(name))
+
+
 @pytest.mark.parametrize("rows", [0, 1])
 def test_batch_norm_takes_fewer_than_two_rows(rows):
     norm = BatchNorm(3)

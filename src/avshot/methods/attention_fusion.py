@@ -27,8 +27,10 @@ import torch
 from torch import Tensor, nn
 
 from avshot.method import Inputs, Method, Needs, Preset, Recipe, method, replace_fields
-from avshot.nn.encoders import EncoderConfig, Encoders
+from avshot.nn.dropout import use_dropout
+from avshot.nn.encoders import EncoderConfig, Encoders, padded
 from avshot.nn.pool import pool
+from avshot.nn.precision import exact, widened
 from avshot.nn.tcaf_heads import HeadsConfig, TcafHeads
 from avshot.types import Features
 
@@ -55,14 +57,19 @@ class _GatedAverage(Encoders):
     def __init__(self, config: Config, audio_dim: int, visual_dim: int) -> None:
         super().__init__(config, audio_dim, visual_dim)
         self.attention = nn.Linear(2 * config.dim, config.dim)  # f_attn of the thesis
+        use_dropout(self)
 
     def forward(self, features: Features) -> Tensor:
         """Mix alpha * audio + (1 - alpha) * visual, where alpha = sigmoid(f_attn([audio, visual]))."""
         features = self.prepare(features)
-        audio, visual = self.encode(features)
-        audio, visual = pool(audio, features.audio_mask, "mean"), pool(visual, features.visual_mask, "mean")
+        masks = (features.audio_mask, features.visual_mask)
+        audio, visual = (
+            pool(padded(widened(rows), mask), mask, "mean")
+            for rows, mask in zip(self.encode(features), masks, strict=True)
+        )
         has_a, has_v = features.has_audio[:, None], features.has_visual[:, None]
-        alpha = self.attention(torch.cat([audio, visual], dim=1)).sigmoid()
+        with exact(audio):
+            alpha = self.attention(torch.cat([audio, visual], dim=1)).sigmoid()
         alpha = torch.where(has_a & has_v, alpha, has_a.to(alpha.dtype))
         return alpha * audio + (1 - alpha) * visual
 

@@ -40,7 +40,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from avshot.method import Inputs, Method, Needs, Preset, Recipe, method, replace_fields
-from avshot.nn.fusion import FusionConfig, TemporalFusion
+from avshot.nn.dropout import use_dropout
+from avshot.nn.fusion import Fused, FusionConfig, TemporalFusion
 from avshot.nn.similarity import MLP, CentredText, Cosine, CrossAttention, Linear, Scale, Similarity
 from avshot.types import Batch, Classes, Features
 
@@ -151,6 +152,7 @@ class EzAvgzl(Method):
         self.fusion = TemporalFusion(config, inputs.audio, inputs.visual)
         self.centre = CentredText(inputs.text_dim) if config.centre_text else nn.Identity()
         self.similarity = _similarity(config, inputs.text_dim)
+        use_dropout(self.similarity)
 
     @property
     def couples(self) -> str:
@@ -162,7 +164,7 @@ class EzAvgzl(Method):
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Eq. 5, mean over clips: minus log of the softmax of similarities at the clip's class."""
         text = self._text(batch.classes)
-        fused = self.fusion(batch.features)
+        fused = self._fused(batch.features)
         if self.config.negatives == "all":
             logits = self.similarity(fused, text)
             return {"contrastive": F.cross_entropy(logits, batch.labels, label_smoothing=self.config.smoothing)}
@@ -176,13 +178,16 @@ class EzAvgzl(Method):
 
     def score(self, features: Features, classes: Classes) -> Tensor:
         """Similarity of every clip to every class: `[clip, class]`."""
-        return self.similarity(self.fusion(features), self._text(classes))
+        return self.similarity(self._fused(features), self._text(classes))
 
     def embeddings(self, features: Features, classes: Classes) -> tuple[Tensor, Tensor] | None:
         """Projected clips beside class embeddings for the cosine similarity; the others compare pairs, not points."""
         if not isinstance(self.similarity, Cosine):
             return None
-        return self.similarity.project(self.fusion(features).clip), self._text(classes)
+        return self.similarity.project(self._fused(features).clip), self._text(classes)
+
+    def _fused(self, features: Features) -> Fused:
+        return self.fusion(features, tokens=self.similarity.reads_tokens)
 
     def _text(self, classes: Classes) -> Tensor:
         (text,) = classes.text.values()

@@ -30,6 +30,7 @@ from avshot.method import Inputs, Method, Needs, Preset, Recipe, method
 from avshot.nn.augment import drop_modality
 from avshot.nn.mlp import InputScaling
 from avshot.nn.pool import pool
+from avshot.nn.precision import exact, widened
 from avshot.types import Batch, Classes, Features
 
 
@@ -100,10 +101,11 @@ class _Reader(nn.Module):
             value = self._disturb(value, length)
         for layer in self.layers:
             value = layer(value, length)
-        pooled = self.dropout(self._pool(value, length))
-        embedded[real] = self.map(pooled)
-        if self.gate is not None:
-            confidence[real] = self.gate(pooled)[:, 0]
+        pooled = self.dropout(self._pool(widened(value), length))
+        with exact(pooled):
+            embedded[real] = self.map(pooled)
+            if self.gate is not None:
+                confidence[real] = self.gate(pooled)[:, 0]
         return embedded, confidence
 
     def _disturb(self, value: Tensor, length: Tensor) -> Tensor:
@@ -190,7 +192,8 @@ class GRU(Method):
     def score(self, features: Features, classes: Classes) -> Tensor:
         """Scaled cosine (or dot product) of clip and class embedding: `[clip, class]`."""
         embedded, text = self.embeddings(features, classes)
-        return self.log_scale.exp() * embedded @ text.T
+        with exact(embedded):
+            return self.log_scale.exp() * embedded @ text.T
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Cross-entropy over the training classes."""

@@ -36,6 +36,7 @@ from torch import Tensor, nn
 
 from avshot.method import Inputs, Method, Needs, Preset, Recipe, method, replace_fields
 from avshot.nn.attention import Attention, FeedForward, TransformerLayer
+from avshot.nn.dropout import use_dropout
 from avshot.nn.encoders import TokenConfig, TokenEncoders
 from avshot.nn.tcaf_heads import HeadsConfig, TcafHeads
 from avshot.types import Features
@@ -89,7 +90,7 @@ class _LatentLayer(nn.Module):
         """Map latents `[clip, latent, dim]`, given tokens `[clip, token, dim]` and their mask `[clip, token]`."""
         latents = latents + self.look(self.norm_latents(latents), self.norm_tokens(tokens), mask[:, None])
         latents = latents + self.ff(self.norm_ff(latents))
-        return self.among(latents, mask.new_ones(1, 1, latents.shape[1]))
+        return self.among(latents)
 
 
 class _LatentFusion(TokenEncoders):
@@ -101,6 +102,7 @@ class _LatentFusion(TokenEncoders):
             raise ValueError(f"latents is {config.latents}; expected at least 1.")
         self.latents = nn.Parameter(config.latent_deviation * torch.randn(1, config.latents, config.dim))
         self.layers = nn.ModuleList(_LatentLayer(config) for _ in range(config.layers))
+        use_dropout(self)
 
     def forward(self, features: Features) -> Tensor:
         """The first latent after all layers."""

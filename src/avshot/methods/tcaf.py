@@ -151,7 +151,7 @@ class Tcaf(TcafHeads, Method):
 
     def fused(self, features: Features) -> Tensor:
         """The output class token, or the pooled tokens without one: `[clip, dim]`."""
-        return self.fusion(features).clip
+        return self.fusion(features, tokens=False).clip
 
 
 _OFFICIAL = FUSION_NAMES | {

@@ -88,15 +88,19 @@ class Encoders(nn.Module):
         return _averaged(features) if config.average_input else features
 
     def encode(self, features: Features) -> tuple[Tensor, Tensor]:
-        """Encoded steps phi of prepared features: `[clip, time_a, dim]` and `[clip, time_v, dim]`."""
+        """Encoded steps phi of prepared features: `[real audio step, dim]` and `[real visual step, dim]`.
+
+        Steps are in the order of the masks, `features.audio_mask` and `features.visual_mask`; padding is left out.
+        """
         audio = self._encode(self.audio_encoder, self.audio_scaling, features.audio, features.audio_mask)
         visual = self._encode(self.visual_encoder, self.visual_scaling, features.visual, features.visual_mask)
         return audio, visual
 
     def _encode(self, encoder: EmbNet2, scaling: InputScaling, value: Tensor, mask: Tensor) -> Tensor:
-        value = scaling(value, mask)
-        with_padding = self.training and self.config.norm_over_padding
-        return encoder(value, None if with_padding else mask)
+        rows = scaling.rows(value, mask)
+        if self.training and self.config.norm_over_padding:
+            return encoder.with_padding(rows, mask.numel() - len(rows))
+        return encoder(rows)
 
 
 class TokenEncoders(Encoders):
@@ -125,21 +129,39 @@ class TokenEncoders(Encoders):
             use_time=config.use_time,
         )
 
-    def tokens(self, features: Features) -> tuple[Tensor, Tensor, Tensor]:
+    def steps(self, features: Features) -> tuple[Tensor, Tensor, Features]:
         """Prepare, encode and place a batch.
 
         Returns:
-            Tokens `[clip, token, dim]`, audio before visual; `[clip, token]` bool, True = real; `[token]` long, 1 for
-            audio and 2 for visual.
+            Tokens of the real audio steps and of the real visual steps, `[step, dim]` each, in the order of the masks;
+            the prepared features, whose masks say which steps are real.
         """
         features = self.prepare(features)
         if self.config.index_time_at_inference and not self.training:
             features = _indexed(features)
-        audio, visual = self.encode(features)
-        audio, visual = self.position(audio, visual, features.audio_time, features.visual_time)
-        mask = torch.cat([features.audio_mask, features.visual_mask], dim=1)
-        modality = torch.tensor([1] * audio.shape[1] + [2] * visual.shape[1], device=mask.device)
-        return torch.cat([audio, visual], dim=1), mask, modality
+        times = features.audio_time[features.audio_mask], features.visual_time[features.visual_mask]
+        audio, visual = self.position(*self.encode(features), *times)
+        return audio, visual, features
+
+    def tokens(self, features: Features) -> tuple[Tensor, Tensor, Tensor]:
+        """`steps`, padded to the longest clip.
+
+        Returns:
+            Tokens `[clip, token, dim]`, audio before visual, zeros where not real; `[clip, token]` bool, True = real;
+            `[token]` long, 1 for audio and 2 for visual.
+        """
+        audio, visual, features = self.steps(features)
+        masks = (features.audio_mask, features.visual_mask)
+        tokens = torch.cat([padded(rows, mask) for rows, mask in zip((audio, visual), masks, strict=True)], dim=1)
+        modality = torch.tensor([1] * masks[0].shape[1] + [2] * masks[1].shape[1], device=tokens.device)
+        return tokens, torch.cat(masks, dim=1), modality
+
+
+def padded(rows: Tensor, mask: Tensor) -> Tensor:
+    """Rows `[real step, dim]` in the order of `mask [clip, time]`, as `[clip, time, dim]` with zeros elsewhere."""
+    out = rows.new_zeros(*mask.shape, rows.shape[1])
+    out[mask] = rows
+    return out
 
 
 def _indexed(features: Features) -> Features:

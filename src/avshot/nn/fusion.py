@@ -12,8 +12,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from avshot.nn.attention import PATTERNS, TransformerLayer, pattern_mask
-from avshot.nn.encoders import TokenConfig, TokenEncoders
+from avshot.nn.attention import PATTERNS, TransformerLayer
+from avshot.nn.dropout import use_dropout
+from avshot.nn.encoders import TokenConfig, TokenEncoders, padded
+from avshot.nn.layout import Layout, lay_out
 from avshot.nn.pool import POOLINGS, pool
 from avshot.types import Features
 
@@ -40,17 +42,43 @@ class Fused:
     """What the fusion makes of a batch.
 
     Attributes:
-        tokens: `[clip, token, dim]` output tokens, in the order class token (when there is one), audio, visual.
-        mask: `[clip, token]` bool, True = real. The class token always is.
         clip: `[clip, dim]` the output class token, or the pooled tokens without one (zeros for a clip that has
             neither modality).
-        modality: `[token]` long: 0 class token, 1 audio, 2 visual.
+        rows: `[row, dim]` output tokens as `layout` says; None where only `clip` was asked for.
+        layout: Where the steps of each clip lie.
+        audio_mask: `[clip, time_a]` bool, True = real.
+        visual_mask: `[clip, time_v]` bool.
     """
 
-    tokens: Tensor
-    mask: Tensor
     clip: Tensor
-    modality: Tensor
+    rows: Tensor | None
+    layout: Layout
+    audio_mask: Tensor
+    visual_mask: Tensor
+
+    @property
+    def tokens(self) -> Tensor:
+        """`[clip, token, dim]`: class token (when there is one), audio, visual; zeros where `mask` is False."""
+        if self.rows is None:
+            raise ValueError("The tokens of this batch were not computed; fuse it with tokens=True.")
+        parts = [padded(self.rows[self.layout.audio_at], self.audio_mask)]
+        parts.append(padded(self.rows[self.layout.visual_at], self.visual_mask))
+        if len(self.layout.class_at):
+            parts.insert(0, self.rows[self.layout.class_at][:, None])
+        return torch.cat(parts, dim=1)
+
+    @property
+    def mask(self) -> Tensor:
+        """`[clip, token]` bool, True = real. The class token always is."""
+        first = self.audio_mask.new_ones(len(self.audio_mask), int(len(self.layout.class_at) > 0))
+        return torch.cat([first, self.audio_mask, self.visual_mask], dim=1)
+
+    @property
+    def modality(self) -> Tensor:
+        """`[token]` long: 0 class token, 1 audio, 2 visual."""
+        counts = (int(len(self.layout.class_at) > 0), self.audio_mask.shape[1], self.visual_mask.shape[1])
+        kinds = torch.arange(3, device=self.clip.device)
+        return kinds.repeat_interleave(torch.tensor(counts, device=self.clip.device))
 
 
 class TemporalFusion(TokenEncoders):
@@ -85,34 +113,39 @@ class TemporalFusion(TokenEncoders):
             )
             for _ in range(config.layers)
         )
+        use_dropout(self)
 
-    def forward(self, features: Features) -> Fused:
-        """Fuse a batch."""
-        tokens, mask, modality = self.tokens(features)
+    def forward(self, features: Features, *, tokens: bool = True) -> Fused:
+        """Fuse a batch; with `tokens=False` leave out what only the output tokens need, not `Fused.clip`."""
+        audio, visual, features = self.steps(features)
+        with_class = self.class_token is not None
+        layout = lay_out(features.audio_mask, features.visual_mask, class_token=with_class)
+        rows = audio.new_zeros(layout.rows, audio.shape[1], dtype=self.position.fourier.dtype)
+        rows[layout.audio_at], rows[layout.visual_at] = audio.to(rows.dtype), visual.to(rows.dtype)
         if self.class_token is not None:
-            tokens = torch.cat([self.class_token.expand(len(tokens), -1, -1), tokens], dim=1)
-            mask = torch.cat([mask.new_ones(len(mask), 1), mask], dim=1)
-            modality = torch.cat([modality.new_zeros(1), modality])
-        tokens = self._transform(tokens, mask, modality)
-        clip = tokens[:, 0] if self.class_token is not None else self._pool(tokens, mask, modality)
-        return Fused(tokens, mask, clip, modality)
+            rows[layout.class_at] = self.class_token[0]
+        layers = [layer for layer in self.layers if isinstance(layer, TransformerLayer)]
+        last = layers.pop() if layers and with_class and not tokens else None
+        for i, layer in enumerate(layers):
+            rows = layer.over(rows, layout, "self" if i < self.config.self_layers else self.config.attention)
+        if last is not None:
+            clip = last.of_class_tokens(rows, layout)
+        else:
+            clip = rows[layout.class_at] if with_class else self._pool(rows, layout)
+        return Fused(clip, rows if tokens else None, layout, features.audio_mask, features.visual_mask)
 
-    def _pool(self, tokens: Tensor, mask: Tensor, modality: Tensor) -> Tensor:
+    def _pool(self, rows: Tensor, layout: Layout) -> Tensor:
         """Mean over all tokens, or the mean over the modalities that are there of each one's "logsumexp"."""
-        if self.config.pooling == "mean":
-            return pool(tokens, mask, "mean")
-        parts, there = [], []
-        for kind in (1, 2):
-            of_kind = mask[:, modality == kind]
-            parts.append(pool(tokens[:, modality == kind], of_kind, self.config.pooling, self.config.pooling_sharpness))
-            there.append(of_kind.any(dim=1, keepdim=True))
-        return (parts[0] + parts[1]) / (there[0].to(tokens.dtype) + there[1].to(tokens.dtype)).clamp(min=1)
-
-    def _transform(self, tokens: Tensor, mask: Tensor, modality: Tensor) -> Tensor:
-        patterns = {name: pattern_mask(name, modality, mask) for name in ("self", self.config.attention)}
-        for i, layer in enumerate(self.layers):
-            tokens = layer(tokens, patterns["self" if i < self.config.self_layers else self.config.attention])
-        return tokens
+        config, clips = self.config, []
+        for group, part in zip(layout.groups, rows.split(layout.sizes), strict=True):
+            tokens, sides = part.unflatten(0, (len(group.clips), group.tokens)), (group.audio, group.visual)
+            if config.pooling == "mean":
+                clips.append(pool(tokens, group.mask, "mean"))
+                continue
+            ends = zip(tokens.split(sides, dim=1), group.mask.split(sides, dim=1), strict=True)
+            there = [pool(part, mask, config.pooling, config.pooling_sharpness) for part, mask in ends if part.shape[1]]
+            clips.append(sum(there, tokens.new_zeros(len(tokens), tokens.shape[2])) / max(len(there), 1))
+        return layout.joined(clips)
 
 
 def _check(config: FusionConfig) -> None:

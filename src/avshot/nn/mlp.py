@@ -70,6 +70,16 @@ class _Rows(nn.Module):
         out[mask] = rows
         return out
 
+    def with_padding(self, rows: Tensor, padding: int) -> Tensor:
+        """Map real rows `[row, in]` while so many rows of zeros enter the batch statistics (as in the authors' code).
+
+        The first layer makes its bias of zeros, so they need not pass through it.
+        """
+        first, rest = self.fc[0], self.fc[1:]
+        hidden = first(rows)
+        zeros = first.get_parameter("bias").to(hidden.dtype).expand(padding, -1)
+        return rest(torch.cat([hidden, zeros]))[: len(rows)]
+
 
 class EmbNet1(_Rows):
     """One dense layer: Linear, batch norm, ReLU, dropout.
@@ -137,15 +147,23 @@ class InputScaling(nn.Module):
 
     def forward(self, value: Tensor, mask: Tensor) -> Tensor:
         """Scale `[clip, time, dim]`; values where `mask [clip, time]` is False come out as zeros."""
-        value = torch.where(mask[..., None], value, torch.zeros_like(value))
+        out = torch.zeros_like(value)
+        out[mask] = self.rows(value, mask)
+        return out
+
+    def rows(self, value: Tensor, mask: Tensor) -> Tensor:
+        """Scale the real steps of `[clip, time, dim]` alone: `[real step, dim]` in the order of `mask`."""
+        rows = value[mask]
         if self.kind == "over255":
-            return value / 255
+            return rows / 255
         if self.kind == "time":
-            return F.normalize(value, dim=1)
+            # Clip by clip, each small enough to stay near the processor.
+            return torch.cat([_unit_channels(part) for part in rows.split(mask.sum(dim=1).tolist())])
         if self.kind == "features":
-            return F.normalize(value, dim=2)
-        if self.norm is not None:
-            out = torch.zeros_like(value)
-            out[mask] = self.norm(value[mask])
-            return out
-        return value
+            return F.normalize(rows, dim=1)
+        return rows if self.norm is None else self.norm(rows)
+
+
+def _unit_channels(clip: Tensor) -> Tensor:
+    """Unit L2 norm over time of every channel of `[time, dim]`; a channel of zeros stays."""
+    return clip / clip.square().sum(dim=0).sqrt().clamp(min=1e-12)

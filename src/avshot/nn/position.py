@@ -43,16 +43,16 @@ class PositionBlock(nn.Module):
         """Tokens with position.
 
         Args:
-            audio: `[clip, time_a, dim]`.
-            visual: `[clip, time_v, dim]`.
-            audio_time: `[clip, time_a]` seconds.
-            visual_time: `[clip, time_v]` seconds.
+            audio: `[audio step, dim]`.
+            visual: `[visual step, dim]`.
+            audio_time: `[audio step]` seconds.
+            visual_time: `[visual step]` seconds.
 
         Returns:
-            Audio and visual tokens, shaped as the inputs.
+            Audio and visual tokens, shaped as the inputs. More axes before these are fine too.
         """
-        audio = self.project_audio(torch.cat([audio, self._position(audio_time, 0)], dim=2))
-        visual = self.project_visual(torch.cat([visual, self._position(visual_time, 1)], dim=2))
+        audio = self.project_audio(torch.cat([audio, self._position(audio_time, 0)], dim=-1))
+        visual = self.project_visual(torch.cat([visual, self._position(visual_time, 1)], dim=-1))
         return self.dropout(audio), self.dropout(visual)
 
     def _position(self, time: Tensor, modality: int) -> Tensor:
@@ -62,5 +62,5 @@ class PositionBlock(nn.Module):
         # 300 s at 30 Hz is a phase of 57,000 rad: float32 would keep 0.004 rad of it, and differently per batch size.
         exact = torch.float32 if time.device.type == "mps" else torch.float64
         phase = 2 * math.pi * time.to(exact)[..., None] * self.fourier.to(exact).sum(dim=0)
-        waves = torch.cat([phase.sin(), phase.cos()], dim=2).to(self.time.weight.dtype)
+        waves = torch.cat([phase.sin(), phase.cos()], dim=-1).to(self.time.weight.dtype)
         return vector + self.time(waves)

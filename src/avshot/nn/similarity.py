@@ -15,10 +15,17 @@ from torch import Tensor, nn
 
 from avshot.nn.attention import Attention, FeedForward
 from avshot.nn.fusion import Fused
+from avshot.nn.precision import exact, widened
 
 
 class Similarity(nn.Module, ABC):
-    """Base class of the similarity functions."""
+    """Base class of the similarity functions.
+
+    Attributes:
+        reads_tokens: Whether `Fused.rows` must be there; else `Fused.clip` will do.
+    """
+
+    reads_tokens = False
 
     @abstractmethod
     def forward(self, fused: Fused, text: Tensor) -> Tensor:
@@ -90,7 +97,8 @@ class Cosine(Similarity):
 
     def forward(self, fused: Fused, text: Tensor) -> Tensor:
         """`scale * cos(project(clip), text)`."""
-        return self.scale(F.normalize(self.project(fused.clip), dim=1) @ F.normalize(text, dim=1).T)
+        with exact(text):
+            return self.scale(F.normalize(self.project(fused.clip), dim=1) @ F.normalize(text, dim=1).T)
 
 
 class Linear(Similarity):
@@ -110,8 +118,9 @@ class Linear(Similarity):
 
     def forward(self, fused: Fused, text: Tensor) -> Tensor:
         """Bilinear (or, as printed, additive) similarity."""
-        clip = self.of_clip(fused.clip)
-        return clip @ text.T if self.of_text is None else clip + self.of_text(text).T
+        with exact(text):
+            clip = self.of_clip(fused.clip)
+            return clip @ text.T if self.of_text is None else clip + self.of_text(text).T
 
 
 class MLP(Similarity):
@@ -129,8 +138,9 @@ class MLP(Similarity):
 
     def forward(self, fused: Fused, text: Tensor) -> Tensor:
         """Score every pair."""
-        hidden = F.relu(self.clip(fused.clip)[:, None] + self.text(text)[None])
-        return self.out(self.dropout(hidden)).squeeze(2)
+        with exact(text):
+            hidden = F.relu(self.clip(fused.clip)[:, None] + self.text(text)[None])
+            return self.out(self.dropout(hidden)).squeeze(2)
 
 
 class CrossAttention(Similarity):
@@ -176,6 +186,7 @@ class CrossAttention(Similarity):
         if readout not in ("linear", "cosine"):
             raise ValueError(f'readout is {readout!r}; expected "linear" or "cosine".')
         self.keys, self.residual = keys, residual
+        self.reads_tokens = keys == "tokens"
         self.query = nn.Linear(text_dim, dim)
         self.norm_query = nn.LayerNorm(dim)
         self.norm_key = nn.LayerNorm(dim)
@@ -188,16 +199,19 @@ class CrossAttention(Similarity):
 
     def forward(self, fused: Fused, text: Tensor) -> Tensor:
         """Score every pair."""
-        found = self.found(fused, text)
-        if self.scale is None:
-            return self.readout(found).squeeze(2)
-        return self.scale((F.normalize(self.readout(found), dim=2) * F.normalize(text, dim=1)).sum(dim=2))
+        found = widened(self.found(fused, text))
+        with exact(text):
+            if self.scale is None:
+                return self.readout(found).squeeze(2)
+            return self.scale((F.normalize(self.readout(found), dim=2) * F.normalize(text, dim=1)).sum(dim=2))
 
     def found(self, fused: Fused, text: Tensor) -> Tensor:
         """What each class found in each clip: `[clip, class, dim]`."""
         query = self.query(text)[None]
-        keys, mask = self._keys(fused)
-        found = self.attention(self.norm_query(query), self.norm_key(keys), mask)
+        if fused.rows is not None and self.reads_tokens:
+            found = self.attention.look(self.norm_query(query), self.norm_key(fused.rows), fused.layout)
+        else:
+            found = self.attention(self.norm_query(query), self.norm_key(self._keys(fused)[0]))
         if self.residual:
             found = found + query
         if self.feedforward is not None and self.norm_ff is not None:

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from avshot.nn.mlp import EmbNet1, EmbNet2
+from avshot.nn.precision import exact, widened
 from avshot.types import Batch, Classes, Features
 
 
@@ -57,7 +58,9 @@ class TcafHeads(nn.Module):
 
     def embed(self, features: Features) -> Tensor:
         """Clips in the common space, theta_o: `[clip, dim_out]`, never negative."""
-        return self.project_output(self.fused(features))
+        fused = widened(self.fused(features))
+        with exact(fused):
+            return self.project_output(fused)
 
     def embed_classes(self, classes: Classes) -> Tensor:
         """Classes in the common space, theta_w: `[class, dim_out]`, never negative."""
@@ -80,17 +83,23 @@ class TcafHeads(nn.Module):
         (text,) = batch.classes.text.values()
         word = text[batch.labels]
         theta_o = self.embed(batch.features)
+        with exact(theta_o):
+            terms = self._terms(theta_o, text, word, batch.labels)
+        weights = {name: float(getattr(config, name)) for name in terms}
+        return {name: weights[name] * term for name, term in terms.items() if weights[name] != 0}
+
+    def _terms(self, theta_o: Tensor, text: Tensor, word: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """The terms of the loss without their weights, given clips in the common space."""
+        config = self.config
         theta_all = self.project_text(text)
-        theta_w = self.project_text(word) if config.project_per_clip else theta_all[batch.labels]
-        terms = {
-            "cross_entropy": F.cross_entropy(theta_o @ theta_all.T, batch.labels),
+        theta_w = self.project_text(word) if config.project_per_clip else theta_all[labels]
+        return {
+            "cross_entropy": F.cross_entropy(theta_o @ theta_all.T, labels),
             "regression": F.mse_loss(theta_o, theta_w),
             "reconstruction": F.mse_loss(self.decode_output(theta_o), word)
             + F.mse_loss(self.decode_text(theta_w), word),
-            "triplet": _triplets(theta_o, theta_w, batch.labels, config.margin),
+            "triplet": _triplets(theta_o, theta_w, labels, config.margin),
         }
-        weights = {name: float(getattr(config, name)) for name in terms}
-        return {name: weights[name] * term for name, term in terms.items() if weights[name] != 0}
 
     def embeddings(self, features: Features, classes: Classes) -> tuple[Tensor, Tensor]:
         """theta_o of the clips and theta_w of the classes."""
