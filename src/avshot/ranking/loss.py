@@ -109,8 +109,8 @@ def _counts(between: Tensor, rows: slice, order: Order, margin: float, count: Co
     largest = new.amax(dim=1)
     own_entries(new, rows).fill_(math.inf)
     sort = largest >= new.amin(dim=1) + margin
-    counts = others - high.long() - low  # where every hinge is active, the margin being above every difference
-    pairs = int((others - high.long()).clamp(min=0)[~sort].sum())
+    counts = others - high.int() - low  # where every hinge is active, the margin being above every difference
+    pairs = int((others - high.int()).clamp(min=0)[~sort].sum())
     if bool(sort.any()):
         if bool(sort.all()):
             counts, more = count(new, place, low, high, margin)

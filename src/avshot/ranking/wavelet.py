@@ -1,4 +1,7 @@
-"""Counting for the exact ranking loss in plain torch, on any device."""
+"""Counting for the exact ranking loss in plain torch, on any device.
+
+Comparisons, selections by mask and `where` cost several times what integer arithmetic does on a CPU, so there are none.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from torch import Tensor
 from avshot.losses import row_chunks
 from avshot.ranking.rows import sort_rows
 
-_BLOCK = 64  # bits of the integer that holds a whole leaf of the wavelet matrix
+_BITS = 6  # a leaf of the wavelet matrix holds 64 places: the bits of one integer
 _COUNTED = 1 << 17  # numbers counted at a time: the temporaries stay in the cache of the processor
 _COUNTED_GPU = 1 << 24
 
@@ -27,67 +30,80 @@ def count_torch(new: Tensor, place: Tensor, low: Tensor, high: Tensor, margin: f
         Integers `[anchor, class]`: active hinges as the near class minus as the far class (the anchor's own entry is
         of no meaning), and the number of active hinges.
     """
-    numbers = _COUNTED if new.device.type == "cpu" else _COUNTED_GPU
-    counts, pairs = torch.empty(new.shape, dtype=torch.int64, device=new.device), 0
-    for rows in row_chunks(len(new), new.shape[1], numbers):
+    count, pairs = new.shape[1], 0
+    counts = torch.empty(new.shape, dtype=torch.int32, device=new.device)
+    for rows in row_chunks(len(new), count, _COUNTED if new.device.type == "cpu" else _COUNTED_GPU):
         values, nearest = sort_rows(new[rows])
-        bound = values + margin
-        prefix = torch.stack([torch.searchsorted(values, bound), torch.searchsorted(bound, values, right=True)])
-        places, lows, highs = (table[rows].long().gather(1, nearest) for table in (place, low, high))
-        inside = _dominated(places, prefix, torch.stack([highs, lows]))
-        near = (prefix[0] - inside[0]).masked_fill_(places == new.shape[1] - 1, 0)
-        pairs += int(near.sum())
-        counts[rows] = torch.empty_like(near).scatter_(1, nearest, near - lows + inside[1])
+        # Active far partners of each class are the first so many, active near ones all but the first so many.
+        far = torch.searchsorted(values, values + margin, out_int32=True)
+        ends = torch.zeros(len(values), count + 1, dtype=torch.int32, device=new.device)
+        ends.scatter_add_(1, far.long(), torch.ones_like(far))
+        near = ends.cumsum(dim=1, dtype=torch.int32)[:, :count]
+        places, lows, highs = (table[rows].int().gather(1, nearest) for table in (place, low, high))
+        inside = _dominated(places.long(), torch.stack([far, near]), torch.stack([highs, lows]))
+        active = (far - inside[0]).masked_fill_(places == count - 1, 0)
+        pairs += int(active.sum())
+        counts[rows] = torch.empty_like(active).scatter_(1, nearest, active - lows + inside[1])
     return counts, pairs
 
 
 def _dominated(places: Tensor, prefix: Tensor, below: Tensor) -> Tensor:
     """How many of the first `prefix` entries of a row are less than `below`.
 
-    A wavelet matrix: from the top bit down every block of places is parted, keeping its order, into its lower and its
-    upper half, and each question follows its bound to one half. Blocks of 64 are left whole: there the places seen so
-    far are the bits of one integer.
+    A wavelet matrix of all rows at once: from the top bit down the entries with 0 there go before those with 1, in the
+    order they had, and each question follows its bound. The places are padded to a power of two, so that every node is
+    full and where it starts needs no looking up. In a leaf the places seen so far are the bits of one integer.
 
     Args:
-        places: Permutations of 0 ... n - 1, `[row, n]`.
-        prefix: `[question, row, n]`, 0 ... n.
+        places: Permutations of 0 ... n - 1, `[row, n]`, 64 bits.
+        prefix: `[question, row, n]`, 0 ... n, 32 bits.
         below: The same, 0 ... n.
     """
-    rows, count = places.shape
-    size = -(-(count + 1) // _BLOCK) * _BLOCK
-    at = torch.arange(size, device=places.device)
-    places = torch.cat([places, at[count:].expand(rows, -1)], dim=1)
-    position, block, found = prefix.clone(), torch.zeros_like(prefix), torch.zeros_like(prefix)
-    half = 1 << (size - 1).bit_length() - 1
-    while half >= _BLOCK:
-        lower = places & half == 0
-        before = torch.zeros(rows, size + 1, dtype=torch.int64, device=places.device)
-        torch.cumsum(lower, dim=1, out=before[:, 1:])
-        # Blocks before this one are full, so half of their entries are in lower halves.
-        start = at & -2 * half
-        to_lower = before[:, :-1] + start // 2
-        places = torch.empty_like(places).scatter_(
-            1, torch.where(lower, to_lower, at + start + half - to_lower), places
-        )
-        left = _look_up(before, position) - block // 2
-        goes_up = below & half != 0
-        found += torch.where(goes_up, left, 0)
-        position = torch.where(goes_up, position + half - left, block + left)
-        block += torch.where(goes_up, half, 0)
-        half //= 2
-    seen = torch.zeros(rows, size + 1, dtype=torch.int64, device=places.device)
-    torch.cumsum(1 << (places & _BLOCK - 1), dim=1, out=seen[:, 1:])  # whole blocks before sum to -1 each
-    bits = (_look_up(seen, position) + block // _BLOCK) & ((1 << (below & _BLOCK - 1)) - 1)
+    (rows, count), device = places.shape, places.device
+    size = 1 << max(_BITS, count.bit_length())
+    total, level = rows * size, size.bit_length() - 2
+    row = torch.arange(rows, dtype=torch.int32, device=device)[:, None]
+    places = torch.cat([places, torch.arange(count, size, device=device).expand(rows, -1)], dim=1).flatten()
+    at = torch.arange(total, device=device)
+    before = torch.zeros(total + 1, dtype=torch.int32, device=device)  # entries with 1 before each
+    position, bound = (prefix + row * size).flatten(), below.flatten()
+    found = torch.zeros_like(position)
+    for bit in range(level, _BITS - 1, -1):
+        one = places >> bit & 1
+        ones = one.cumsum(dim=0)
+        before[1:] = ones
+        ones -= one
+        to = (2 * ones).sub_(at).add_(total // 2).mul_(one).add_(at).sub_(ones)  # at - ones, or total / 2 + ones
+        places = torch.empty_like(places).scatter_(0, to, places)
+        ones, up = before.index_select(0, position), bound >> bit & 1
+        position -= ones  # entries with 0 before it: where it goes for a bound with 0
+        found.addcmul_(position, up)
+        position.addcmul_(ones.add_(total // 2).sub_(position), up)
+    first, surplus = _leaves(size >> _BITS, rows, device)
+    leaf = bound >> _BITS
+    seen = torch.zeros(total + 1, dtype=torch.int64, device=device)
+    torch.cumsum(1 << (places & (1 << _BITS) - 1), dim=0, out=seen[1:])  # a whole leaf sums to -1
+    bits = seen.index_select(0, position).view(below.shape) + (first.index_select(0, leaf).view(below.shape) + row)
+    bits &= (1 << (below & (1 << _BITS) - 1).long()) - 1
+    # `found` began to count at the start of the layout instead of at that of the node.
+    found = found.view(below.shape) - surplus.index_select(0, leaf).view(below.shape) - row * (below >> _BITS << _BITS)
     return found + _ones(bits)
 
 
-def _look_up(table: Tensor, position: Tensor) -> Tensor:
-    """`table [row, n]` at `position [question, row, any]`."""
-    return table.expand(len(position), -1, -1).gather(2, position)
+def _leaves(leaves: int, rows: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """For each leaf of the first row: leaves before it in the last layout, and what `found` has too much."""
+    leaf = torch.arange(leaves, dtype=torch.int32, device=device)
+    start, surplus = torch.zeros_like(leaf), torch.zeros_like(leaf)
+    total = rows * leaves << _BITS
+    for bit in range(leaves.bit_length() - 2, -1, -1):
+        one = leaf >> bit & 1
+        surplus += (start >> 1) * one  # every node before this one is full, and half of it has 0
+        start = (start >> 1) + one * (total // 2)
+    return start >> _BITS, surplus
 
 
 def _ones(bits: Tensor) -> Tensor:
     """Number of bits set in 64-bit integers, added in pairs, fours and bytes."""
     bits = bits - (bits >> 1 & 0x5555555555555555)
     bits = (bits & 0x3333333333333333) + (bits >> 2 & 0x3333333333333333)
-    return ((bits + (bits >> 4)) & 0x0F0F0F0F0F0F0F0F) * 0x0101010101010101 >> 56
+    return (((bits + (bits >> 4)) & 0x0F0F0F0F0F0F0F0F) * 0x0101010101010101 >> 56).int()
