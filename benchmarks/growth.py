@@ -36,8 +36,8 @@ CLIPS = (1000, 2000, 4000, 8000, 16000)
 VOCABULARY = (100, 300, 1000, 3000, 10000)
 LENGTHS = (10, 30, 100, 300, 1000)
 CURVES = (
-    Curve("one epoch of avca", "clips", CLIPS[:4], "epoch", "avca"),
-    Curve("closed form of eszsl", "clips", (250, 500, 1000, 2000), "adapt", "eszsl"),
+    Curve("one epoch of avca", "clips", CLIPS[:3], "epoch", "avca"),
+    Curve("closed form of eszsl", "clips", (250, 500, 1000), "adapt", "eszsl"),
     Curve("scores of avca", "clips", CLIPS, "clips_scored", "avca"),
     Curve("curve and metrics", "clips", CLIPS, "clips_measured"),
     Curve("scores of avca, 256 clips", "classes", VOCABULARY, "classes_scored", "avca"),
@@ -201,6 +201,10 @@ MAKERS: Mapping[str, Callable[[str, int, str], Callable[[], Any]]] = {
 # --- the picture -----------------------------------------------------------------------------------------------------
 
 
+def _number_of(axis: str) -> str:
+    return axis if axis.startswith("seconds") else f"number of {axis}"
+
+
 def draw(record: Mapping[str, Any], path: Path) -> None:
     """Seconds over number, both logarithmic, one panel for each kind of number."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -215,7 +219,9 @@ def draw(record: Mapping[str, Any], path: Path) -> None:
             seconds = [point["seconds"] for point in found["sizes"].values()]
             label = f"{work} (exponent {found['exponent']:.2f})"
             axis.plot(list(found["sizes"]), seconds, MARKS[i] + LINES[i], color=COLOURS[i], label=label)
-        axis.set(xscale="log", yscale="log", xlabel=name, ylabel="seconds", title=f"Cost over the number of {name}")
+        axis.set(
+            xscale="log", yscale="log", xlabel=_number_of(name), ylabel="seconds", title=f"Cost by {_number_of(name)}"
+        )
         axis.grid(which="major", alpha=0.3)
         low, high = axis.get_ylim()
         axis.set_ylim(low, high * (high / low) ** 0.45)  # room for the legend above the lines
