@@ -239,7 +239,7 @@ def test_a_lower_and_a_higher_rate(clip):
 
 def test_sparse_sampling_decodes_only_what_it_needs(long_clip, monkeypatch):
     decoded, original = [], Picture._decode
-    monkeypatch.setattr(Picture, "_decode", lambda self, packet: decoded.append(packet) or original(self, packet))
+    monkeypatch.setattr(Picture, "_decode", lambda self, *packet: decoded.append(packet) or original(self, *packet))
     media = read(long_clip, fps=0.2)
     assert numbers(media) == [25, 25, 25, 25]  # 2.5 s, 7.5 s, 12.5 s, 17.5 s; the greys repeat after 5 s
     assert len(decoded) < 100
@@ -289,8 +289,8 @@ def test_a_span_far_in_is_reached_by_seeking_and_is_exact(long_clip, fps):
 
 
 def test_a_span_reads_no_more_than_it_needs(long_clip, monkeypatch):
-    fed, original = [], Picture.feed
-    monkeypatch.setattr(Picture, "feed", lambda self, packet: fed.append(packet) or original(self, packet))
+    fed, original = [], Picture._take
+    monkeypatch.setattr(Picture, "_take", lambda self, *packet: fed.append(packet) or original(self, *packet))
     read(long_clip, start=15.0, end=16.0)
     assert len(fed) < 40
 

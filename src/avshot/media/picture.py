@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,9 @@ from avshot.media.streams import BadFileError
 # Containers round time stamps (Matroska to 1 ms). A frame counts as shown from this many seconds before its stamp, so
 # that a wanted time on the border of two frames always takes the later one instead of jittering between them.
 SLACK = 0.75e-3
+
+_KEPT_BYTES = 1 << 20  # pixels x 3 of kept frames that are scaled together, which is faster than one after each packet
+_REORDERED = 34  # packets among whose stamps the next one on the screen is looked for: H.264 reorders up to 16 pictures
 
 
 def wanted_before(time: float, fps: float) -> int:
@@ -56,48 +60,62 @@ class Picture:
 
     Packets wait undecoded until one reaches the next wanted time; when a key frame arrives that still is not later than
     it, what waited is dropped. Sparse sampling so decodes only groups of pictures that hold a wanted frame, without
-    seeking, while the sound of the same file is read in the same pass.
+    seeking, while the sound of the same file is read in the same pass. H.264 pictures that nobody wants and no other
+    picture refers to are skipped, too (`_spare`). Neither changes a frame that is kept.
     """
 
     def __init__(self, stream: Any, request: PictureRequest) -> None:
-        from av.video.reformatter import VideoReformatter
+        from av.error import FFmpegError
+        from av.video.reformatter import Interpolation, VideoReformatter
 
         self.stream, self.request = stream, request
         self.first = math.inf  # stamp of the first key frame: nothing before it can be shown
         self.done = False
         self._base = float(stream.time_base)
         self._step = 1.0 / float(stream.average_rate) if stream.average_rate else 0.04
-        self._queue: list[Any] = []
+        self._queue: list[tuple[Any, float | None]] = []
+        self._late = False  # the queue holds a packet at or behind the next wanted time
+        self._known: deque[float] = deque(maxlen=_REORDERED)  # stamps of the last packets
+        self._decoder, self._damage = stream.codec_context, FFmpegError
+        self._may_skip = request.fps is not None and self._decoder.name == "h264"
+        self._skipping = False
         self._held: Any = None  # the frame on the screen, and its stamp
         self._held_time = -math.inf
         self._taken = 0  # wanted times answered or, before the first frame, passed by
         self._times: list[float] = []
+        self._kept: list[tuple[Any, int, int]] = []  # frames to scale, their place among the times, how often
         self._buffer: np.ndarray | None = None
         self._orient: Callable[[np.ndarray], np.ndarray] | None = None
         self._shape = (0, 0)
-        self._scaler = VideoReformatter()
+        self._scaler, self._area = VideoReformatter(), Interpolation.AREA.value
 
-    def feed(self, packet: Any) -> None:
-        """Take the next packet of the stream; decode what can no longer be skipped."""
-        if self.done:
-            return
-        time = None if packet.pts is None else packet.pts * self._base
-        wanted = self._next_wanted()
-        if packet.is_keyframe and time is not None:
-            self.first = min(self.first, time)
-            if self._queue and time - SLACK <= wanted:
-                self._queue.clear()
-                self.stream.codec_context.flush_buffers()
-        self._queue.append(packet)
-        if time is None or time - SLACK > wanted:
+    def feed(self, packets: Sequence[tuple[Any, float | None]]) -> None:
+        """Take the next packets of the stream, with their stamps in seconds; decode what can no longer be skipped."""
+        for packet, time in packets:
+            if not self.done:
+                self._take(packet, time)
+
+    def _take(self, packet: Any, time: float | None) -> None:
+        if time is not None:
+            self._known.append(time)
+        if self._late:  # one packet later than necessary, for `_spare` to know the stamp that comes next
             self._drain()
+        early = time is not None and time - SLACK <= self._next_wanted()
+        if time is not None and packet.is_keyframe:
+            self.first = min(self.first, time)
+            if self._queue and early:
+                self._queue.clear()
+                self._decoder.flush_buffers()
+        self._queue.append((packet, time))
+        self._late = not early
 
     def finish(self, end: float) -> tuple[np.ndarray, np.ndarray]:
         """Flush the decoder; the last frame stays on the screen until `end` seconds. Returns frames and their times."""
         if not self.done:
             self._drain()
-            self._decode(None)
+            self._decode(None, None)
             self._show(end if end > self._held_time else self._held_time + self._step, last=True)
+        self._scale()
         if self._buffer is None:
             return np.zeros((0, *self._shape, 3), np.uint8), np.zeros(0)
         return self._buffer[: len(self._times)], np.array(self._times)
@@ -109,24 +127,40 @@ class Picture:
 
     def _drain(self) -> None:
         queue, self._queue = self._queue, []
-        for packet in queue:
-            self._decode(packet)
+        for packet, time in queue:
+            self._decode(packet, time)
 
-    def _decode(self, packet: Any) -> None:
-        from av.error import FFmpegError
-
+    def _decode(self, packet: Any, time: float | None) -> None:
+        spare = self._may_skip and time is not None and self._spare(time)
+        if spare != self._skipping:
+            self._decoder.skip_frame, self._skipping = "NONREF" if spare else "DEFAULT", spare
         try:
-            frames = self.stream.codec_context.decode(packet)
-        except FFmpegError:  # a damaged packet: the decoder resumes with the next one it understands
+            frames = self._decoder.decode(packet)
+        except self._damage:  # a damaged packet: the decoder resumes with the next one it understands
             return
         for frame in frames:
-            time = self._held_time + self._step if frame.pts is None else frame.pts * self._base
+            pts = frame.pts
+            time = self._held_time + self._step if pts is None else pts * self._base
             if time == -math.inf:
                 time = 0.0
             if time <= self._held_time or self.done:  # stamps that run backwards are damage
                 continue
             self._show(time)
             self._held, self._held_time = frame, time
+
+    def _spare(self, time: float) -> bool:
+        """Whether the picture stamped `time` answers no wanted time, by the stamps of the packets so far.
+
+        A stamp still to come can only end the picture's stay on the screen earlier. The decoder, told to skip such a
+        picture, does so only when its header says that no other picture refers to it.
+        """
+        start, fps = self.request.start, self.request.fps
+        assert fps is not None
+        first = wanted_before(time - start, fps)
+        if (first + 0.5) / fps <= time - start + self._step / 2:  # the usual case, told at once
+            return False
+        following = min((other for other in self._known if other > time), default=math.inf)
+        return following < self.request.end and wanted_before(following - start, fps) == first
 
     def _show(self, until: float, last: bool = False) -> None:
         """The held frame leaves the screen at `until`: keep it once for every wanted time that it answers."""
@@ -145,19 +179,26 @@ class Picture:
         self.done = until >= end + SLACK
 
     def _keep(self, frame: Any, times: list[float]) -> None:
-        if self._orient is None:
-            self._set_shape(frame)
-        assert self._orient is not None
-        pixels = self._orient(self._pixels(frame))
-        first = len(self._times)
-        self._grow(first + len(times), pixels.shape)
-        assert self._buffer is not None
-        self._buffer[first : first + len(times)] = pixels
+        self._kept.append((frame, len(self._times), len(times)))
         self._times += times
+        if len(self._kept) * 3 * frame.width * frame.height > _KEPT_BYTES:
+            self._scale()
+
+    def _scale(self) -> None:
+        """Scale the frames kept so far, and let go of them."""
+        kept, self._kept = self._kept, []
+        for frame, first, count in kept:
+            if self._orient is None:
+                self._set_shape(frame)
+            assert self._orient is not None
+            pixels = self._orient(self._pixels(frame))
+            self._grow(first + count, pixels.shape)
+            assert self._buffer is not None
+            self._buffer[first : first + count] = pixels
 
     def _pixels(self, frame: Any) -> np.ndarray:
         height, width = self._shape
-        scaled = self._scaler.reformat(frame, width, height, "rgb24", interpolation="AREA", threads=1)
+        scaled = self._scaler.reformat(frame, width, height, "rgb24", interpolation=self._area, threads=1)
         plane = scaled.planes[0]
         rows = np.frombuffer(memoryview(plane), np.uint8).reshape(height, plane.line_size)
         return rows[:, : width * 3].reshape(height, width, 3)
@@ -170,9 +211,9 @@ class Picture:
                 "ask for fewer frames per second, a smaller size or a shorter span"
             )
         if self._buffer is None or count > len(self._buffer):
-            grown = np.empty((max(count, 64, 2 * len(self._times)), *shape), np.uint8)
+            grown = np.empty((max(count, 64, 2 * (count - 1)), *shape), np.uint8)
             if self._buffer is not None:
-                grown[: len(self._times)] = self._buffer[: len(self._times)]
+                grown[: len(self._buffer)] = self._buffer
             self._buffer = grown
 
     def _set_shape(self, frame: Any) -> None:
