@@ -27,7 +27,7 @@ def draw(vocabularies: Mapping[str, Any], path: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    style = {"svg.hashsalt": "avshot", "svg.fonttype": "path", "font.size": 9}
+    style = {"svg.hashsalt": "avshot", "svg.fonttype": "none", "font.size": 9, "font.family": "sans-serif"}
     with mpl.rc_context(style):
         rows = (len(vocabularies) + 1) // 2
         figure = Figure(figsize=(10, 3.9 * rows + 1.5), dpi=110, layout="constrained")
@@ -46,10 +46,10 @@ def _panel(axes: Any, name: str, found: Mapping[str, Any]) -> None:
         alone = line["alpha"] == 1
         style = {"color": "black", "linewidth": 2.0} if alone else {"color": _colour(line), "linewidth": 1.2}
         axes.plot(line["nearest"], line["correlation"], "-" if alone else LINES[line["margin"]], **style)
-    for key, growth, sign, colour, _ in MARKS:
+    for key, growth, sign, colour, _ in reversed(MARKS):  # the paper's lie on top
         point = _point(found, key, growth)
         if point is not None:
-            axes.plot(*point, sign, color=colour, markersize=9, markeredgecolor="white", zorder=5)
+            axes.plot(*point, sign, color=colour, markersize=_size(sign), markeredgecolor="white", zorder=5)
     start = found["traces"][0]["nearest"][0]
     axes.axvline(start, color="0.7", linewidth=0.8, zorder=0)
     axes.set_title(f"{TITLES.get(name, name)}: {found['classes']:,} classes", fontsize=10)
@@ -97,7 +97,14 @@ def _legend() -> list[Any]:
         Line2D([], [], color="0.7", linewidth=0.8, label="where the text encoder put them"),
     ]
     marks = [
-        Line2D([], [], marker=sign, color=colour, linestyle="", markersize=9, markeredgecolor="white", label=text)
+        Line2D(
+            [], [], marker=sign, color=colour, linestyle="", markersize=_size(sign), markeredgecolor="white", label=text
+        )
         for _, _, sign, colour, text in MARKS
     ]
-    return [*shades, *lines, *alone, *marks]
+    filler = Line2D([], [], linestyle="", label=" ")  # so that each kind has its column
+    return [*shades, *lines, *alone, filler, *marks]
+
+
+def _size(sign: str) -> int:
+    return {"*": 14, "P": 10, "X": 10}.get(sign, 8)

@@ -44,7 +44,7 @@ from avshot.tables import markdown
 
 NONE = "none"
 POINTS = Path(__file__).parent.parent / "experiments" / "ceo-points.toml"
-HEAD = ("point", "growth", "correlation", "validation", "HM", "ZSL", "AUSUC", "HM gain", "p", "AUSUC gain")
+HEAD = ("point", "runs", "growth", "correlation", "validation", "HM", "ZSL", "AUSUC", "HM gain", "p", "AUSUC gain")
 # Share of the benchmark's clips, and noise that leaves methods something to gain.
 SIMULATED = {
     "ucf": "simulated:ucf-main?scale=0.3&noise=4",
@@ -117,7 +117,8 @@ def table(points: Mapping[str, Rows], order: Sequence[str]) -> str:
         lines.append(
             [
                 name,
-                *_geometry(next(iter(runs.values()))),
+                str(len(runs)),
+                *_geometry(list(runs.values())),
                 spread(validation[name]) + (" best" if name == best else ""),
                 *(spread([run.metrics[metric] for run in runs.values()]) for metric in ("HM", "ZSL", "AUSUC")),
                 "" if name not in p else spread(gains["HM"]),
@@ -128,12 +129,13 @@ def table(points: Mapping[str, Rows], order: Sequence[str]) -> str:
     return markdown(HEAD, lines)
 
 
-def _geometry(run: Run) -> tuple[str, str]:
-    outcomes = run.info["optimise"]["test"]
+def _geometry(runs: Sequence[Run]) -> tuple[str, str]:
+    """Growth and rank correlation, mean over runs and text encoders."""
+    outcomes = [outcome for run in runs for outcome in run.info["optimise"]["test"].values()]
     if not outcomes:
         return "1.00", "1.000"
-    outcome = next(iter(outcomes.values()))
-    return f"{outcome['growth']:.2f}", f"{outcome['correlation']:.3f}"
+    growth, correlation = (np.mean([outcome[key] for outcome in outcomes]) for key in ("growth", "correlation"))
+    return f"{growth:.2f}", f"{correlation:.3f}"
 
 
 def simulated(name: str, seed: int) -> str:
@@ -168,9 +170,13 @@ def main() -> None:
     parser.add_argument("--split", type=Path, metavar="TOML", help="train first, on this with other unseen classes")
     parser.add_argument("--seeds", default="0,1,2,3,4", help="of the datasets, and of one training each")
     parser.add_argument("--methods", default="eszsl", help="comma-separated")
+    parser.add_argument("--points", help="train only these, comma-separated; default: all of the bench file")
     options = parser.parse_args()
     for seed in map(int, options.seeds.split(",")) if options.simulate or options.split else ():
-        plan = replace(load_plan(POINTS).only(options.methods.split(",")), seeds=(seed,))
+        plan = replace(load_plan(POINTS).only(options.methods.split(",")), seeds=(seed,), against="")
+        if options.points:
+            wanted = [f"{m}, {p}" for m in options.methods.split(",") for p in options.points.split(",")]
+            plan = replace(plan, rows=tuple(row for row in plan.rows if row.label in wanted))
         drawn = [simulated(options.simulate, seed)] if options.simulate else []
         drawn += [split_anew(options.split, options.folder / "splits", seed)] if options.split else []
         train_plan(plan, options.folder, drawn)
