@@ -15,7 +15,7 @@ from measure import interleaved, keep, options, with_peak_memory
 from avshot.tables import print_table
 
 if TYPE_CHECKING:
-    from avshot.data.shared import SharedAverages
+    from avshot.data.dataset import Dataset
     from avshot.train import ClipSource
 
 DIMS, STEPS, BATCH = (128, 512), (10, 60), 64
@@ -148,7 +148,7 @@ def _sharing() -> dict[str, Any]:
     scale = 0.01 if options.quick else SCALE
     for count in PROCESSES[:2] if options.quick else PROCESSES:
         found = {reads: _summed_pss(count, reads, scale) for reads in READS}
-        more = [found[reads] - found["nothing"] for reads in READS[1:]]
+        more = [found[reads] - found[READS[0]] for reads in READS[1:]]
         rows.append([count, *(f"{found[reads]:.0f}" for reads in READS), *(f"{value:.0f}" for value in more)])
         record[str(count)] = found
     head = ["processes", *(f"MB, {reads}" for reads in READS), "own averages add", "the shared copy adds"]
@@ -171,7 +171,7 @@ def _summed_pss(count: int, reads: str, scale: float) -> float:
 
     context = multiprocessing.get_context("spawn")
     with tempfile.TemporaryDirectory() as folder:
-        shares = reads == "one shared copy"
+        shares = reads == READS[2]
         with shared_averages(simulate("vggsound-cls", scale=scale), Path(folder)) if shares else nullcontext() as copy:
             pipes, processes = [], []
             for _ in range(count):
@@ -189,17 +189,16 @@ def _summed_pss(count: int, reads: str, scale: float) -> float:
     return total
 
 
-def _reader(pipe: Any, reads: str, scale: float, copy: SharedAverages | None) -> None:
+def _reader(pipe: Any, reads: str, scale: float, copy: Dataset | None) -> None:
     import torch
 
     from avshot.data.simulate import simulate
 
     torch.set_num_threads(1)
-    dataset = simulate("vggsound-cls", scale=scale)
-    dataset.gather(np.arange(256))  # what reading needs besides
-    if copy is not None:
-        copy.lend(dataset)
-    if reads != "nothing":
+    dataset = simulate("vggsound-cls", scale=scale) if copy is None else copy
+    if reads == READS[0]:
+        dataset.gather(np.arange(256))
+    if reads != READS[0]:
         for start in range(0, len(dataset), 256):
             dataset.averaged.gather(np.arange(start, min(start + 256, len(dataset))))
     pipe.send("ready")

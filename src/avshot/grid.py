@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from avshot.data.dataset import Dataset, load_dataset
-from avshot.data.shared import SharedAverages, shared_averages
+from avshot.data.shared import shared_averages
 from avshot.processes import accompanied, follows, leave, leave_with_parent
 from avshot.progress import show_progress
 from avshot.protocol import follow, reads_averages, run
@@ -42,33 +42,34 @@ def train_all(
         return _train_apart(experiments, dataset, jobs)
     try:
         with (
-            _averages(experiments, dataset, processes) as averages,
-            accompanied(processes, _follow_all, list(experiments.values()), averages),
+            _averages(experiments, dataset, processes) as averaged,
+            accompanied(processes, _follow_all, list(experiments.values()), averaged),
         ):
-            _train_together(experiments, dataset if averages is None else averages.lend(dataset))
+            _train_together(experiments, dataset, averaged)
     finally:
         leave()
     return {}
 
 
-def _train_together(experiments: dict[Path, Experiment], dataset: Dataset) -> None:
+def _train_together(experiments: dict[Path, Experiment], dataset: Dataset, averaged: Dataset | None) -> None:
     """One after the other, each shared by all processes."""
     if follows():
         _follow_all(list(experiments.values()))
         return
     for count, (folder, experiment) in enumerate(experiments.items(), 1):
         free = set() if folder.exists() else {folder}
+        data = averaged if averaged is not None and reads_averages(experiment) else dataset
         try:
-            _run_one(experiment, folder, dataset, f"[{count}/{len(experiments)}] " if len(experiments) > 1 else "")
+            _run_one(experiment, folder, data, f"[{count}/{len(experiments)}] " if len(experiments) > 1 else "")
         except BaseException:
             _unclaim(folder, free)
             raise
 
 
-def _follow_all(experiments: list[Experiment], averages: SharedAverages | None = None) -> None:
+def _follow_all(experiments: list[Experiment], averaged: Dataset | None = None) -> None:
     """In a process that trains along."""
     for experiment in experiments:
-        follow(experiment, dataset=_open(experiment.dataset, averages))
+        follow(experiment, dataset=_opened(experiment, averaged))
 
 
 def _train_apart(experiments: dict[Path, Experiment], dataset: Dataset, jobs: int) -> dict[Path, Exception]:
@@ -88,10 +89,10 @@ def _train_apart(experiments: dict[Path, Experiment], dataset: Dataset, jobs: in
     context, workers = multiprocessing.get_context("spawn"), min(jobs, len(experiments))
     with (
         show_progress("training") as bar,
-        _averages(experiments, dataset, workers) as averages,
-        ProcessPoolExecutor(workers, mp_context=context, initializer=_prepare_worker) as pool,
+        _averages(experiments, dataset, workers) as averaged,
+        ProcessPoolExecutor(workers, mp_context=context, initializer=_prepare_worker, initargs=(averaged,)) as pool,
     ):
-        waiting = {pool.submit(_run_quietly, e, folder, averages): folder for folder, e in experiments.items()}
+        waiting = {pool.submit(_run_quietly, e, folder): folder for folder, e in experiments.items()}
         try:
             bar(0, len(experiments))
             for done, future in enumerate(as_completed(waiting), 1):
@@ -131,17 +132,9 @@ def _unclaim(folder: Path, free: set[Path]) -> None:
         folder.rmdir()
 
 
-def _prepare_worker() -> None:
-    """One thread each; and a worker whose parent was killed leaves, or it would train on beside a resumed command."""
-    import torch
-
-    torch.set_num_threads(1)
-    leave_with_parent()
-
-
 def _averages(
     experiments: dict[Path, Experiment], dataset: Dataset, processes: int
-) -> AbstractContextManager[SharedAverages | None]:
+) -> AbstractContextManager[Dataset | None]:
     """One copy of the averaged features for all processes, where several are to read them."""
     waiting = [folder for folder in experiments if not (folder / "run.json").exists()]
     if processes == 1 or not any(reads_averages(experiments[folder]) for folder in waiting):
@@ -149,15 +142,31 @@ def _averages(
     return shared_averages(dataset, waiting[0].parent)
 
 
-@lru_cache(maxsize=1)  # a worker trains many methods on one dataset
-def _open(spec: str, averages: SharedAverages | None) -> Dataset:
-    dataset = load_dataset(spec)
-    return dataset if averages is None else averages.lend(dataset)
+_averaged: Dataset | None = None  # in a worker process: what its parent shares
 
 
-def _run_quietly(experiment: Experiment, folder: Path, averages: SharedAverages | None) -> None:
-    """In a worker process: the dataset is opened there, once, and nothing but an error travels back."""
-    run(experiment, folder, dataset=_open(experiment.dataset, averages))
+def _prepare_worker(averaged: Dataset | None) -> None:
+    """One thread each; and a worker whose parent was killed leaves, or it would train on beside a resumed command."""
+    import torch
+
+    global _averaged
+    _averaged = averaged
+    torch.set_num_threads(1)
+    leave_with_parent()
+
+
+def _opened(experiment: Experiment, averaged: Dataset | None) -> Dataset:
+    """The dataset of an experiment in another process than the first: shared averages will do for most methods."""
+    return averaged if averaged is not None and reads_averages(experiment) else _load(experiment.dataset)
+
+
+_load = lru_cache(maxsize=1)(load_dataset)  # a worker trains many methods on one dataset
+
+
+def _run_quietly(experiment: Experiment, folder: Path) -> None:
+    """In a worker process: nothing but an error travels back."""
+    finished = (folder / "run.json").exists()  # then no dataset is needed
+    run(experiment, folder, dataset=None if finished else _opened(experiment, _averaged))
 
 
 def _run_one(experiment: Experiment, folder: Path, dataset: Dataset, place: str) -> None:

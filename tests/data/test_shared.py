@@ -24,9 +24,9 @@ from synthetic import synthetic_dataset
 FIELDS = ("audio", "visual", "audio_mask", "visual_mask", "audio_time", "visual_time")
 
 
-def with_gaps():
+def with_gaps(**options):
     """The synthetic clips, some without sound, some without picture, with values under the masks."""
-    dataset = synthetic_dataset()
+    dataset = synthetic_dataset(**options)
     features = dataset.features.features
     audio_mask, visual_mask = features.audio_mask.clone(), features.visual_mask.clone()
     audio_mask[::5], audio_mask[1::5, 1:], visual_mask[2::7] = False, False, False
@@ -43,45 +43,52 @@ def test_the_mapped_averages_are_the_averages(tmp_path):
     expected = with_gaps().averaged
     rows = np.array([3, 3, 0, 5, 2, 119, 1])
     with shared_averages(with_gaps(), tmp_path) as shared:
-        again = pickle.loads(pickle.dumps(shared)).lend(with_gaps())
-        got, wanted = again.averaged.gather(rows), expected.gather(rows)
+        again = pickle.loads(pickle.dumps(shared))
+        got, wanted = again.gather(rows), expected.gather(rows)
         assert all(torch.equal(getattr(got, name), getattr(wanted, name)) for name in FIELDS)
         assert all(getattr(got, name).dtype == getattr(wanted, name).dtype for name in FIELDS)
-        assert again.averaged.fingerprint() == expected.fingerprint()
-        assert again.averaged.features.dims == expected.features.dims
-        assert again.averaged is again.averaged
+        assert again.fingerprint() == expected.fingerprint()
+        assert again.features.dims == expected.features.dims
+        assert again.averaged is again
 
 
-def test_the_source_is_not_read_again_and_the_file_is_mapped(tmp_path, monkeypatch):
-    with shared_averages(with_gaps(), tmp_path) as shared:
-        monkeypatch.setattr(MemoryFeatures, "gather", lambda self, rows: pytest.fail("the source was read"))
-        averaged = shared.lend(with_gaps()).averaged
-        averaged.gather(np.arange(100))
-        assert len(maps_of_this_process(shared.folder / "visual")) == 1
-        assert len(pickle.dumps(shared)) < 500
+def test_they_are_mapped_and_nothing_else_of_the_features_travels(tmp_path):
+    large = with_gaps(time=50)
+    large.averaged.gather([0])  # what a process holds already stays there
+    with shared_averages(large, tmp_path) as shared:
+        sent = pickle.dumps(shared)
+        assert len(sent) < large.features.features.visual.nbytes / 10
+        again = pickle.loads(sent)
+        again.gather(np.arange(100))
+        assert len(maps_of_this_process(again.features.folder / "visual")) == 1
+        assert len(pickle.dumps(again)) < len(sent) + 2000  # nor what it has mapped (the rest: indices of clips)
+
+
+def test_clips_without_features_stay_known(tmp_path):
+    whole = synthetic_dataset()
+    fewer = MemoryFeatures(whole.features.ids[1:], whole.features.features[1:], whole.features.spec)
+    dataset = replace(whole, features=fewer)
+    assert dataset.missing == (("clip000", "not extracted"),)
+    with shared_averages(dataset, tmp_path) as shared:
+        again = pickle.loads(pickle.dumps(shared))
+        assert again.missing == dataset.missing
+        assert again.warnings() == dataset.averaged.warnings()
+        assert all(np.array_equal(again.folds[name], dataset.folds[name]) for name in dataset.folds)
 
 
 def test_whoever_writes_into_them_changes_nobody_else(tmp_path):
     with shared_averages(with_gaps(), tmp_path) as shared:
-        one, two = (shared.lend(with_gaps()).averaged for _ in range(2))
+        one, two = (pickle.loads(pickle.dumps(shared)) for _ in range(2))
         before = two.gather([4]).visual.clone()
         one.features._kept.visual.zero_()
         assert torch.equal(two.gather([4]).visual, before)
         assert before.abs().sum() > 0
 
 
-def test_features_of_another_dataset_are_not_taken(tmp_path):
-    other = synthetic_dataset(seed=1)  # its spec differs
-    with shared_averages(with_gaps(), tmp_path) as shared:
-        assert shared.lend(other).averaged.features._given is None
-        expected = synthetic_dataset(seed=1).averaged.gather([7]).visual
-        assert torch.equal(other.averaged.gather([7]).visual, expected)
-
-
 def test_the_file_goes_with_the_block_also_after_an_error(tmp_path):
     def use():
         with shared_averages(with_gaps(), tmp_path / "runs") as shared:
-            assert shared.folder.parent == tmp_path / "runs"
+            assert shared.features.folder.parent == tmp_path / "runs"
             raise KeyError("stop")
 
     with pytest.raises(KeyError):
@@ -113,7 +120,7 @@ def test_a_modality_that_no_clip_has(tmp_path):
     features = Features(torch.zeros(2, 1, 0), torch.randn(2, 1, 3), ~real, real, torch.zeros(2, 1), torch.zeros(2, 1))
     dataset = replace(synthetic_dataset(), features=MemoryFeatures(ids, features))
     with shared_averages(dataset, tmp_path) as shared:
-        got = shared.lend(dataset).averaged.features.gather([1, 0])
+        got = shared.features.gather([1, 0])
     assert torch.equal(got.visual, features.visual[[1, 0]])
     assert got.dims == (0, 3)
     assert not got.has_audio.any()
@@ -124,28 +131,38 @@ def test_several_jobs_train_on_one_copy_and_end_in_the_same_runs(tmp_path, monke
     experiments = [Experiment(dataset="made", method="devise", seed=seed, recipe=recipe) for seed in (0, 1)]
     apart = {tmp_path / "apart" / str(e.seed): e for e in experiments}
     assert train_all(apart, with_gaps(), 1) == {}
-    made, opened = [], []
+    made, sent = [], []
 
     def watched(dataset, beside):
         made.append(beside)
         return shared_averages(dataset, beside)
 
-    def load(spec):
-        opened.append(with_gaps())
-        return opened[-1]
+    class Threads(ThreadPoolExecutor):  # in place of the processes, which tests/test_cli.py starts
+        def __init__(self, workers, mp_context, initializer, initargs):
+            sent.extend(initargs)
+            monkeypatch.setattr(grid, "_averaged", pickle.loads(pickle.dumps(initargs[0])))
+            super().__init__(1)
 
     monkeypatch.setattr(grid, "shared_averages", watched)
-    monkeypatch.setattr(grid, "load_dataset", load)  # a thread stands for the processes, which tests/test_cli.py starts
-    monkeypatch.setattr(grid, "ProcessPoolExecutor", lambda *_, **__: ThreadPoolExecutor(1))
+    monkeypatch.setattr(grid, "_load", lambda spec: pytest.fail("the dataset was opened again"))
+    monkeypatch.setattr(grid, "ProcessPoolExecutor", Threads)
     together = {tmp_path / "together" / str(e.seed): e for e in experiments}
     assert train_all(together, with_gaps(), 2) == {}
-    grid._open.cache_clear()
     assert made == [tmp_path / "together"]
-    assert [dataset.averaged.features._given is not None for dataset in opened] == [True]
     for one, two in zip(apart, together, strict=True):
         assert load_run(one).metrics == load_run(two).metrics
+        assert load_run(one).info["data"] == load_run(two).info["data"]
         assert (one / "familiar.safetensors").read_bytes() == (two / "familiar.safetensors").read_bytes()
     assert sorted(path.name for path in (tmp_path / "together").iterdir()) == ["0", "1"]
     assert train_all(together, with_gaps(), 2) == {}
     assert len(made) == 1  # finished Runs need no averages
-    grid._open.cache_clear()
+    assert sent[1] is None
+
+
+def test_who_reads_sequences_or_adds_noise_opens_the_dataset(monkeypatch):
+    opened, shared = object(), object()
+    monkeypatch.setattr(grid, "_load", lambda spec: opened)
+    averages, steps = (Experiment(dataset="made", method=method) for method in ("devise", "gru"))
+    noisy = Experiment(dataset="made", method="devise", audio_noise=0.5)
+    assert [grid._opened(e, shared) for e in (averages, steps, noisy)] == [shared, opened, opened]
+    assert grid._opened(averages, None) is opened

@@ -113,13 +113,12 @@ class Dataset:
     @cached_property
     def averaged(self) -> Dataset:
         """The same dataset with features averaged over time, read once and held in memory."""
-        return self if self.features is None else self._with(AveragedFeatures(self.features))
+        if self.features is None or getattr(self.features, "averages", False):
+            return self
+        return self.with_features(AveragedFeatures(self.features))
 
-    def average_with(self, source: AveragedFeatures) -> None:
-        """From now on `averaged` holds these averages of the dataset's features (see `avshot.data.shared`)."""
-        self.__dict__["averaged"] = self._with(source)
-
-    def _with(self, source: FeatureSource) -> Dataset:
+    def with_features(self, source: FeatureSource) -> Dataset:
+        """The same dataset with the same features in another place or form: the clips that lack them stay known."""
         other = replace(self, features=source)
         object.__setattr__(other, "missing", self.missing)
         return other

@@ -1,76 +1,82 @@
-"""Averaged features of a dataset in one file that any number of processes map: in memory once, whoever reads them.
+"""Averaged features of a dataset in files that any number of processes map: in memory once, whoever reads them.
 
-The file lies beside the Runs, which can be written to where the data may not be, for as long as the trainings last. Its
+They lie beside the Runs, which can be written to where the data may not be, for as long as the trainings last. Their
 pages are the system's cache, shared by all who map them; a machine short of memory drops them and reads them again.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import shutil
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from avshot.data.dataset import Dataset
-from avshot.data.sources import AveragedFeatures, FeatureSource, averages_of
+from avshot.data.sources import FeatureSource, as_indices, averages_of
 from avshot.types import MODALITIES, Features
 
 
-@dataclass(frozen=True)
-class SharedAverages:
-    """Where the averages are; small, so that it travels to other processes.
+@dataclass(frozen=True, eq=False)
+class MappedAverages:
+    """Averages that lie in files (a `FeatureSource`); small to send, so that each process maps them for itself.
 
     Attributes:
-        folder: Holds one flat float32 file of `[clip, dim]` and one bool file of `[clip]` per modality.
-        clips: Number of clips.
+        ids: Clip id of each row.
+        spec: What made the features.
+        status: Of each clip, where the source had one.
         dims: Width of the audio and of the visual features.
-        made_of: Digest of the ids and the spec of the source that was averaged.
+        folder: Holds one flat float32 file of `[clip, dim]` and one bool file of `[clip, 1]` per modality.
     """
 
-    folder: Path
-    clips: int
+    averages = True  # see `Dataset.averaged`
+
+    ids: Sequence[str]
+    spec: Mapping[str, Any]
+    status: Mapping[str, str]
     dims: tuple[int, int]
-    made_of: str
+    folder: Path
 
-    def lend(self, dataset: Dataset) -> Dataset:
-        """Let `dataset.averaged` map the file, unless its features are others than those in it; the dataset itself."""
-        source = dataset.features
-        if source is not None and _digest(source) == self.made_of:
-            dataset.average_with(AveragedFeatures(source, self._mapped()))
-        return dataset
+    def gather(self, rows: ArrayLike) -> Features:
+        """Averages of `rows` (integers `[clip]`), in that order: one time step, masked where a modality is missing."""
+        return self._kept.take(torch.from_numpy(as_indices(rows)))
 
-    def _mapped(self) -> Features:
-        values = [
-            self._array(name, (self.clips, dim), np.float32) for name, dim in zip(MODALITIES, self.dims, strict=True)
-        ]
-        masks = [self._array(f"{name}_mask", (self.clips, 1), np.bool_) for name in MODALITIES]
-        return replace(Features.averaged(*values), audio_mask=masks[0], visual_mask=masks[1])
+    @cached_property
+    def _kept(self) -> Features:
+        audio, visual = (self._mapped(name, np.float32, dim) for name, dim in zip(MODALITIES, self.dims, strict=True))
+        masks = {f"{name}_mask": self._mapped(f"{name}_mask", np.bool_, 1) for name in MODALITIES}
+        return replace(Features.averaged(audio, visual), **masks)
 
-    def _array(self, name: str, shape: tuple[int, int], kind: type[np.generic]) -> Tensor:
-        if 0 in shape:
-            return torch.zeros(shape, dtype=torch.from_numpy(np.empty(0, kind)).dtype)
+    def _mapped(self, name: str, kind: type[np.generic], dim: int) -> Tensor:
+        shape = (len(self.ids), dim)
+        if 0 in shape:  # an empty file cannot be mapped
+            return torch.from_numpy(np.empty(shape, kind))
         return torch.from_numpy(np.memmap(self.folder / name, kind, mode="c", shape=shape))  # private if ever written
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_kept"}
 
 
 @contextmanager
-def shared_averages(dataset: Dataset, beside: Path) -> Iterator[SharedAverages | None]:
+def shared_averages(dataset: Dataset, beside: Path) -> Iterator[Dataset | None]:
     """Write the averages of `dataset` into a hidden folder in `beside`; it goes when the `with` block ends.
 
     What killed processes of this machine left there is removed, too.
 
     Returns:
-        What to give to the processes; None without features, or where there is no room for the file (said on standard
-        error): each process then averages for itself.
+        The dataset with its averages mapped, to give to other processes: nothing else of its features travels with it,
+        and they need not open it. None without features, or where there is no room for the files (said on standard
+        error).
     """
     if dataset.features is None:
         yield None
@@ -82,7 +88,7 @@ def shared_averages(dataset: Dataset, beside: Path) -> Iterator[SharedAverages |
         for left in beside.glob(f"{name}-*"):
             if not _runs(left.name.rsplit("-", 1)[1]):
                 shutil.rmtree(left, ignore_errors=True)
-        shared: SharedAverages | None = _write(dataset.features, folder)
+        shared: Dataset | None = dataset.with_features(_write(dataset.features, folder))
     except OSError as error:
         shutil.rmtree(folder, ignore_errors=True)
         shared = None
@@ -95,7 +101,7 @@ def shared_averages(dataset: Dataset, beside: Path) -> Iterator[SharedAverages |
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _write(source: FeatureSource, folder: Path) -> SharedAverages:
+def _write(source: FeatureSource, folder: Path) -> MappedAverages:
     """A part at a time: the writer never holds them all. Plain writes, because a full disk kills who maps the file."""
     folder.mkdir(exist_ok=True)
     names = [name for modality in MODALITIES for name in (modality, f"{modality}_mask")]
@@ -109,12 +115,7 @@ def _write(source: FeatureSource, folder: Path) -> SharedAverages:
     finally:
         for file in files.values():
             file.close()
-    return SharedAverages(folder, len(source.ids), dims, _digest(source))
-
-
-def _digest(source: FeatureSource) -> str:
-    content = json.dumps([list(source.ids), dict(source.spec)], sort_keys=True, default=str)
-    return hashlib.sha256(content.encode()).hexdigest()
+    return MappedAverages(source.ids, source.spec, getattr(source, "status", {}), dims, folder)
 
 
 def _runs(process: str) -> bool:

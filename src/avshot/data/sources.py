@@ -102,18 +102,19 @@ class AveragedFeatures:
 
     Args:
         source: Where the sequences are.
-        kept: Its averages where they are at hand (`avshot.data.shared`); nothing is read then.
     """
 
-    def __init__(self, source: FeatureSource, kept: Features | None = None) -> None:
-        self._source, self._given = source, kept
+    averages = True  # see `Dataset.averaged`
+
+    def __init__(self, source: FeatureSource) -> None:
+        self._source = source
         self.ids, self.spec = source.ids, source.spec
         self.status: Mapping[str, str] = getattr(source, "status", {})
 
     @property
     def dims(self) -> tuple[int, int]:
         """Width of the audio and of the visual features."""
-        return self._source.dims if self._given is None else self._given.dims
+        return self._source.dims
 
     def gather(self, rows: ArrayLike) -> Features:
         """Averages of `rows` (integers `[clip]`), in that order: one time step, masked where a modality is missing."""
@@ -121,7 +122,7 @@ class AveragedFeatures:
 
     @cached_property
     def _kept(self) -> Features:
-        return Features.cat(list(averages_of(self._source))) if self._given is None else self._given
+        return Features.cat(list(averages_of(self._source)))
 
 
 def averages_of(source: FeatureSource) -> Iterator[Features]:
