@@ -2,6 +2,9 @@
 
 import copy
 import dataclasses
+import os
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -13,11 +16,16 @@ from hypothesis import strategies as st
 from torch import nn
 
 from avshot import together
+from avshot.data.dataset import load_dataset
+from avshot.grid import train_all
 from avshot.losses import mean_over
-from avshot.method import list_methods
+from avshot.method import Inputs, Recipe, create_method, list_methods
 from avshot.nn.mlp import BatchNorm
-from avshot.processes import Processes, refuse
-from avshot.types import Batch, Features
+from avshot.processes import Processes, accompanied, here, refuse
+from avshot.run import find_runs, load_run, parse_experiment
+from avshot.train import ClipSource, Judgement, train
+from avshot.types import Batch, Classes, Features
+from synthetic import synthetic_dataset
 from test_every_method import build, make_batch
 
 
@@ -103,6 +111,18 @@ def test_batch_norm_sees_all_rows(sizes):
             torch.testing.assert_close(dict(norm.named_buffers())[key], value)
 
 
+def test_batch_norm_counts_class_embeddings_once():
+    """All processes norm the same rows: as one process does, not as if there were more of them."""
+    rows = torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
+    plain = BatchNorm(4).train()
+    norms = [copy.deepcopy(plain) for _ in range(3)]
+    expected = plain(rows)
+    for out in Threads(3).run(lambda i: norms[i](rows), [0.5, 0.25, 0.25]):
+        torch.testing.assert_close(out, expected)
+    for norm in norms:
+        torch.testing.assert_close(norm.running_var, plain.running_var)
+
+
 def normed(rows, norm):
     """What a batch norm makes of `rows`, written out."""
     scaled = (rows - rows.mean(dim=0)) / (rows.var(dim=0, correction=0) + norm.eps).sqrt()
@@ -180,3 +200,135 @@ def test_what_cannot_be_shared_is_refused():
     with pytest.raises(ValueError, match="other clips of the batch"):
         refuse(build("tcaf", triplet=1.0), 8, 2)
     refuse(build("ez_avgzl", negatives="batch", smoothing=0.0), 1, 1)
+
+
+# --- two real processes -----------------------------------------------------------------------------------------------
+
+
+def trainings(folder):
+    """What each of two processes does: devise, stopped after two epochs and resumed; ale; clipclap; devise in bf16."""
+    recipe = Recipe(epochs=3, batches_per_epoch=3, batch_size=9, lr=1e-2, clip_norm=1.0, schedule="plateau")
+    found = []
+    for name, epochs, changes in (
+        ("devise", 2, {}),
+        ("devise", 3, {}),
+        ("ale", 3, {}),
+        ("clipclap", 3, {}),
+        ("devise", 3, {"precision": "bf16"}),
+    ):
+        dataset = synthetic_dataset()
+        classes = Classes(dataset.names[:6], {"made": dataset.text["made"][:6]}, torch.ones(6, dtype=torch.bool))
+        source = ClipSource(dataset, dataset.folds["train"], classes)
+        torch.manual_seed(len(found) + int(os.environ.get("RANK", "0")))  # other weights: the main one's must count
+        model = create_method(name, Inputs(12, 10, {"made": 16}), dropout=0.0)
+        file = folder / f"{name}{changes}.checkpoint"
+        if here().main:
+            found.append((model, None))
+        history = train(
+            model,
+            source,
+            replace(recipe, **changes),
+            seed=7,
+            epochs=epochs,
+            judge=judged if here().main else None,
+            checkpoint=file if here().main else None,
+            candidates=classes,
+        )
+        if here().main:
+            found[-1] = (model, history)
+    return found
+
+
+def judged(model):
+    return Judgement(-float(sum(p.abs().sum() for p in model.parameters())), 0.5)
+
+
+@pytest.mark.slow
+def test_two_processes_give_the_weights_of_one(tmp_path):
+    """And their history, resumed or not, in fp32 and in bf16; nothing is left of them afterwards."""
+    pytest.importorskip("accelerate")
+    (tmp_path / "two").mkdir()
+    with accompanied(2, trainings, tmp_path / "two"):
+        assert here().count == 2
+        two = trainings(tmp_path / "two")
+    assert "WORLD_SIZE" not in os.environ
+    assert not torch.distributed.is_initialized()
+    (tmp_path / "one").mkdir()
+    one = trainings(tmp_path / "one")
+    for (a, history), (b, other) in zip(one, two, strict=True):
+        loose = {"atol": 2e-3, "rtol": 2e-2} if history is one[-1][1] else {"atol": 1e-5, "rtol": 1e-5}
+        if a.name != "clipclap":  # before a batch norm there are biases that nothing holds: they go where rounding does
+            for key, value in a.state_dict().items():
+                torch.testing.assert_close(b.state_dict()[key], value, **loose)
+        torch.testing.assert_close(torch.tensor(other.scores), torch.tensor(history.scores), rtol=1e-3, atol=0.0)
+        assert (other.betas, other.drops) == (history.betas, history.drops)
+        for epoch, (mine, theirs) in enumerate(zip(history.losses, other.losses, strict=True)):
+            # Adam takes full steps along what only rounding moves, so batch norms part after a while.
+            exact = loose["atol"] < 1e-4 and (a.name != "clipclap" or epoch == 0)
+            assert mine == pytest.approx(theirs, rel=1e-4 if exact else 1e-2)
+
+
+def dies():
+    """A companion that ends before it is asked for anything."""
+    os._exit(7)
+
+
+@pytest.mark.slow
+def test_a_process_that_dies_ends_the_training_with_one_sentence():
+    pytest.importorskip("accelerate")
+
+    def run():
+        with accompanied(2, dies):
+            here().share(1)
+
+    with pytest.raises(ValueError, match="A process that trained along ended .exit code 7.*or with fewer"):
+        run()
+    assert not torch.distributed.is_initialized()
+
+
+@pytest.mark.slow
+def test_a_whole_run_is_the_same(tmp_path):
+    """Both stages, the judge and class-embedding optimisation, by the command's function and by torchrun."""
+    pytest.importorskip("accelerate")
+    data = "simulated:ucf-main?scale=0.02"
+    asked = {"method": "devise", "dataset": data, "recipe": {"epochs": 2, "batches_per_epoch": 4, "batch_size": 16}}
+    experiment = parse_experiment(asked | {"config": {"dropout": 0.0}, "optimise_classes": True})
+    dataset = load_dataset(data)
+    found = {}
+    for count in (1, 2):
+        assert train_all({tmp_path / f"{count}": experiment}, dataset, 1, count) == {}
+        found[count] = load_run(tmp_path / f"{count}")
+    assert found[2].info["processes"] == 2
+    assert found[2].metrics == pytest.approx(found[1].metrics, abs=1e-4)
+    torch.testing.assert_close(found[2].scored("test").scores, found[1].scored("test").scores, atol=1e-4, rtol=1e-4)
+    changes = [word for key, value in asked["recipe"].items() for word in ("--set", f"recipe.{key}={value}")]
+    command = [
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+        "-m",
+        "avshot.cli",
+        "train",
+        data,
+    ]
+    command += ["--method", "devise", "--set", "config.dropout=0.0", "--optimise-classes", *changes]
+    done = subprocess.run(
+        [sys.executable, *command, "--out", str(tmp_path / "torchrun")], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    (run,) = find_runs(tmp_path / "torchrun")
+    assert run.metrics == found[2].metrics
+
+
+def test_several_processes_and_several_jobs_do_not_mix():
+    with pytest.raises(ValueError, match="2 jobs of 2 processes each"):
+        train_all({}, synthetic_dataset(), 2, 2)
+
+
+def test_without_accelerate_one_sentence_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "accelerate", None)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ValueError, match=r'pip install "avshot\[train\]"'):
+        here()

@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from datetime import timedelta
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -27,7 +28,8 @@ from avshot.method import Method
 from avshot.together import Share, sharing
 
 T = TypeVar("T")
-_LATER = 5.0
+_PATIENCE = timedelta(hours=6)  # how long all may wait for one, such as the main process while it judges
+_LATER = 5.0  # seconds
 _LEAVING = 60.0  # seconds that finished companions get to leave by themselves
 
 
@@ -81,12 +83,14 @@ class Several(Processes):
     def _prepare(self, precision: str) -> None:
         if precision == self._precision:
             return
-        from accelerate import Accelerator
+        from accelerate import Accelerator, InitProcessGroupKwargs
         from accelerate.state import AcceleratorState
 
         AcceleratorState._reset_state()  # it holds one precision for good; the group of processes stays
         mixed = "bf16" if precision == "bf16" else "no"
-        self._accelerator, self._precision = Accelerator(cpu=self._kind == "cpu", mixed_precision=mixed), precision
+        patience = InitProcessGroupKwargs(timeout=_PATIENCE)
+        self._accelerator = Accelerator(cpu=self._kind == "cpu", mixed_precision=mixed, kwargs_handlers=[patience])
+        self._precision = precision
 
     def weight(self, clips: int, batch_size: int) -> float:
         """See `Processes`."""
@@ -171,7 +175,7 @@ def refuse(method: Method, batch_size: int, count: int) -> None:
 
 
 @contextmanager
-def accompanied(count: int, companion: Callable[..., None], *arguments: Any) -> Iterator[None]:
+def accompanied(count: int, companion: Callable[..., None], *arguments: Any, device: str = "cpu") -> Iterator[None]:
     """What runs inside is the first of `count` processes on this machine; the others run `companion(*arguments)`.
 
     They divide the threads of this one. When it fails they are stopped; when one of them dies, it fails.
@@ -180,6 +184,7 @@ def accompanied(count: int, companion: Callable[..., None], *arguments: Any) -> 
         count: Processes in all; 1 starts none.
         companion: A function of a module (it is found by name in a fresh process), which trains whenever this one does.
         arguments: Travel to each of them.
+        device: Where they train; see `here`.
 
     Raises:
         ValueError: A companion died, or accelerate is missing.
@@ -190,23 +195,25 @@ def accompanied(count: int, companion: Callable[..., None], *arguments: Any) -> 
     threads = torch.get_num_threads()
     share = max(1, threads // count)
     settings = {"WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count), "OMP_NUM_THREADS": str(share)}
-    settings |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port())}
-    context, companions = multiprocessing.get_context("spawn"), []  # fork would copy torch's threads unusably
-    settings |= {"RANK": "0", "LOCAL_RANK": "0"}
+    settings |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port()), "RANK": "0", "LOCAL_RANK": "0"}
     before = {name: os.environ.get(name) for name in settings}
+    companions: list[Any] = []
     try:
         torch.set_num_threads(share)
-        for index in reversed(range(count)):
-            os.environ.update(settings | {"RANK": str(index), "LOCAL_RANK": str(index)})  # a child inherits it
-            if index > 0:
-                companions.append(context.Process(target=_accompany, args=(companion, arguments), daemon=True))
-                companions[-1].start()
+        started = []
+        for index in range(1, count):
+            os.environ.update(settings | {"RANK": str(index), "LOCAL_RANK": str(index)})  # the child inherits it
+            started.append(_start(companions, device, companion, arguments))
+        os.environ.update(settings)
+        for pipe in started:
+            pipe.recv()  # a group that one never joins would be waited for in vain
+        here(device)
         yield
         for process in companions:
             process.join(_LEAVING)
-    except RuntimeError as error:
+    except (RuntimeError, EOFError) as error:
         for process in companions:
-            process.join(2.0)  # a peer that hung up may not have ended yet
+            process.join(_LATER)  # a peer that hung up may not have ended yet
         codes = [process.exitcode for process in companions if process.exitcode]
         if not codes:
             raise
@@ -224,15 +231,27 @@ def accompanied(count: int, companion: Callable[..., None], *arguments: Any) -> 
         torch.set_num_threads(threads)
 
 
-def _accompany(companion: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+def _start(companions: list[Any], device: str, companion: Callable[..., None], arguments: tuple[Any, ...]) -> Any:
+    """Start one more companion; it says through the returned pipe when it is ready to join the group."""
+    context = multiprocessing.get_context("spawn")  # fork would copy torch's threads in an unusable state
+    ours, theirs = context.Pipe(duplex=False)
+    companions.append(context.Process(target=_accompany, args=(theirs, device, companion, arguments), daemon=True))
+    companions[-1].start()
+    theirs.close()  # so that the pipe ends when the child does
+    return ours
+
+
+def _accompany(pipe: Any, device: str, companion: Callable[..., None], arguments: tuple[Any, ...]) -> None:
     """Body of a companion."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the main process, which then stops this one
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     leave_with_parent()
+    pipe.send("ready")
     try:
+        here(device)
         companion(*arguments)
     except ValueError as error:
-        time.sleep(_LATER)  # the main process found the same, says so and stops this one
+        time.sleep(_LATER)  # usually the main process found the same: it says so, and stops this one
         sys.exit(f"avshot: process {os.environ['RANK']}: {error}")
     leave()
 
