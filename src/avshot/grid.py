@@ -43,12 +43,16 @@ def train_all(
     try:
         with (
             _averages(experiments, dataset, processes) as averaged,
-            accompanied(processes, _follow_all, list(experiments.values()), averaged),
+            accompanied(processes, _follow_all, list(experiments.values()), averaged, device=_device(experiments)),
         ):
             _train_together(experiments, dataset, averaged)
     finally:
         leave()
     return {}
+
+
+def _device(experiments: dict[Path, Experiment]) -> str:
+    return next((experiment.device for experiment in experiments.values()), "cpu")
 
 
 def _train_together(experiments: dict[Path, Experiment], dataset: Dataset, averaged: Dataset | None) -> None:
