@@ -34,7 +34,7 @@ HERE = Path(__file__).parent
 PICTURE = HERE.parent / "docs" / "separability-semantics.svg"
 REAL = {"ucf": "UCF", "activitynet": "ActivityNet", "vggsound": "VGGSound"}
 # At most so many steps, and how many degrees a vector turns in the first of them: where steps are dear they are long.
-STEPS, OTHER_STEPS = {"ucf": 600, "activitynet": 300, "vggsound": 300}, 12
+STEPS, OTHER_STEPS = {"ucf": 600, "activitynet": 300, "vggsound": 300}, 10
 TURN, OTHER_TURN = {"ucf": 0.5, "activitynet": 1.0, "vggsound": 1.0}, 4.0
 GROWTHS = (1.35, 2.0)  # where the table reads the curve
 
@@ -70,7 +70,7 @@ ALL = (
     ALONE,
     *(Setting(a, m, w) for w in (1.0, "classes") for m in (0.0, 0.5, 1.0) for a in (0.1, 0.5, 0.9)),
 )
-FEW = (ALONE, PAPER, Setting(0.5, 0.0), STIFF)  # for the largest vocabulary
+FEW = (ALONE, PAPER, STIFF)  # for words
 
 
 def vocabulary(name: str) -> Any:
@@ -200,7 +200,7 @@ def main() -> None:
     """Trace what was asked for, keep it beside what is there, print, draw."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--vocabulary", default="ucf,activitynet,vggsound,words-10000", help="comma-separated")
-    parser.add_argument("--steps", type=int, help="at most; default 600 for ucf, 300 real, 12 words")
+    parser.add_argument("--steps", type=int, help="at most; default 600 for ucf, 300 real, 10 words")
     parser.add_argument("--turn", type=float, help="degrees; default 0.5 for ucf, 1 real, 4 words")
     parser.add_argument("--draw", action="store_true", help="trace nothing")
     chosen = parser.parse_args()
