@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import shutil
 import tempfile
 import time
+from dataclasses import replace
 from typing import Any
 
 from measure import interleaved, keep, options, with_peak_memory
@@ -56,8 +58,10 @@ def _row(name: str, found: dict[str, Any]) -> list[str]:
 
 def _measure(name: str, device: str) -> dict[str, Any]:
     """Seconds of both kinds of step, of compiling, and into how many pieces the compiler had to cut the loss."""
+    import torch
     from torch._inductor import config
 
+    torch._logging.set_logs(dynamo=logging.ERROR)  # else a page about each place where it cuts
     config.compile_threads = 1  # workers would outlive a process that is ended for taking too long
     with tempfile.TemporaryDirectory() as folder:  # nothing left from earlier, so that the time to compile is honest
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = folder
@@ -75,7 +79,11 @@ def _compared(name: str, device: str) -> dict[str, Any]:
     torch.manual_seed(0)
     made = workload(name, CLIPS[name], device)
     generator, size = torch.Generator().manual_seed(0), made.recipe.batch_size
-    batch = made.source.batch(BalancedSampler(made.source.labels).draw(size, generator)).to(device)
+    sampler = BalancedSampler(made.source.labels)
+    batch = made.source.batch(sampler.draw(size, generator))
+    if made.model.needs.negatives:
+        batch = replace(batch, negative=made.source.batch(sampler.negatives(batch.labels, generator)))
+    batch = batch.to(device)
     made.model.train()
 
     def step(loss: Any) -> None:
