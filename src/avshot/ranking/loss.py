@@ -56,9 +56,10 @@ def ranking_loss(
         Scalar of the type of `w`. "compiled" and "torch" give the same number, from the same integer counts.
 
     Raises:
-        ValueError: An unknown name, a margin that is not finite, an order of other classes, "compiled" without numba.
+        ValueError: An unknown name, another type, a margin that is not finite, no samples, an order of another number
+            of classes, "compiled" without numba or on another device.
     """
-    _check(w, t, margin, method)
+    _check(w, t, margin, method, samples)
     count = len(w)
     if count < 3:
         return reduced(w.sum() * 0, 1, reduction)
@@ -164,9 +165,11 @@ def _counting(method: str, device: torch.device) -> Count:
     return count_compiled
 
 
-def _check(w: Tensor, t: Tensor | Order, margin: float, method: str) -> None:
+def _check(w: Tensor, t: Tensor | Order, margin: float, method: str, samples: int) -> None:
     if method not in METHODS:
         raise ValueError(f"method is {method!r}; expected one of {', '.join(METHODS)}.")
+    if samples < 1:
+        raise ValueError(f"samples is {samples}; expected at least 1.")
     if not math.isfinite(margin):
         raise ValueError(f"margin is {margin}; expected a finite number.")
     if w.dtype not in (torch.float32, torch.float64):

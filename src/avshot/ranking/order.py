@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from avshot.losses import own_entries, pairwise_distance, row_chunks
-from avshot.ranking.rows import tied_ranges
+from avshot.ranking.rows import sort_rows, tied_ranges
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Order:
             before = pairwise_distance(exact[rows], exact, distance)
             largest = before.amax(dim=1, keepdim=True).clamp(min=1)
             own_entries(before, rows).fill_(math.inf)
-            old, near_to_far = before.sort(dim=1)
+            old, near_to_far = sort_rows(before)
             start, end = tied_ranges(old, 8 * torch.finfo(torch.float64).eps * largest)
             at = torch.arange(count, device=exact.device).expand_as(old)
             for table, sorted_values in ((place, at), (low, start), (high, end)):
