@@ -111,14 +111,14 @@ def _train(folder: str, method: str, steps: int) -> dict[str, float]:
     source = _source(folder)
     recipe = Recipe(epochs=1, batches_per_epoch=steps, passes_per_epoch=0, batch_size=BATCH)
 
-    def once(waits: bool) -> None:
+    def once(waits: str) -> None:
         torch.manual_seed(0)
         model = create_method(method, Inputs.of(source.features(slice(0, 1)), source.classes))
         source.dataset.features.waits = waits  # type: ignore[union-attr]
         train(model, source, recipe, seed=0)
 
-    once(True)
-    return interleaved({"when asked for": lambda: once(False), "one ahead": lambda: once(True)}, 5)
+    once("network")
+    return interleaved({"when asked for": lambda: once(""), "one ahead": lambda: once("network")}, 5)
 
 
 def _source(folder: str) -> ClipSource:

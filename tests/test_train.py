@@ -151,7 +151,7 @@ def test_gathering_ahead_changes_no_bit(tmp_path, method, monkeypatch):
         return real(rows)
 
     object.__setattr__(source.dataset.features, "gather", gather)
-    object.__setattr__(source.dataset.features, "waits", True)
+    object.__setattr__(source.dataset.features, "waits", "network")
     _, ahead = setup(method=method)
     assert train(ahead, source, RECIPE, seed=3) == expected
     assert same(weights(ahead), weights(plain))

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from avshot.checkpoint import History, load_state, save_state
-from avshot.data.ahead import one_ahead
+from avshot.data.ahead import one_ahead, pays
 from avshot.data.dataset import Dataset
 from avshot.data.sampling import BalancedSampler
 from avshot.method import Method, Phase, Recipe
@@ -46,9 +46,9 @@ class ClipSource:
         return len(self.clips)
 
     @property
-    def waits(self) -> bool:
-        """Whether gathering waits for a disk or a network (see `FeatureSource`)."""
-        return bool(getattr(self.dataset.features, "waits", False))
+    def waits(self) -> str:
+        """What gathering waits for (see `avshot.data.ahead.pays`)."""
+        return str(getattr(self.dataset.features, "waits", ""))
 
     def features(self, positions: Tensor | slice) -> Features:
         """Features of the clips at `positions` (not of the whole dataset)."""
@@ -175,7 +175,7 @@ def _epoch(
     batches = recipe.batches(len(source))
     count, negatives = recipe.batch_size, method.needs.negatives
     drawn = (_draw(source, sampler, count, seeded, negatives, part) for _ in range(batches))
-    with one_ahead(drawn, source.waits) as ready:
+    with one_ahead(drawn, pays(source.waits, method.device)) as ready:
         for step, batch in enumerate(ready):
             batch = Batch(batch.features, batch.labels, classes, batch.negative).to(method.device)
             players.set_rate(epoch + (step + 1) / batches, drops)

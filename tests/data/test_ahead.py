@@ -3,8 +3,11 @@
 import threading
 
 import pytest
+import torch
 
-from avshot.data.ahead import one_ahead
+import avshot.data.ahead as ahead
+from avshot.data.ahead import one_ahead, pays
+from avshot.features.store import FeatureStore, StoreWriter
 
 
 def threads():
@@ -65,3 +68,20 @@ def test_an_error_of_the_user_leaves_no_thread():
     with pytest.raises(KeyError):
         use()
     assert threads() == []
+
+
+@pytest.mark.parametrize(("threads_of_torch", "idle"), [(2, False), (1, True)])
+def test_a_thread_pays_where_something_waits_and_somebody_has_time(monkeypatch, threads_of_torch, idle):
+    monkeypatch.setattr(ahead.os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads_of_torch)
+    cpu, gpu = torch.device("cpu"), torch.device("cuda")
+    assert [pays(waits, cpu) for waits in ("", "disk", "network")] == [False, idle, True]
+    assert [pays(waits, gpu) for waits in ("", "disk", "network")] == [False, True, True]
+
+
+@pytest.mark.parametrize(("root", "waits"), [("memory://ahead/s", "network"), ("s", "disk")])
+def test_a_store_knows_what_it_waits_for(tmp_path, root, waits):
+    place = root if "://" in root else str(tmp_path / root)
+    with StoreWriter(place, spec={}) as writer:
+        writer.add("a", audio=torch.zeros(1, 2), audio_time=torch.zeros(1))
+    assert FeatureStore(place).waits == waits

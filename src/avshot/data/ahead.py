@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
 
+import torch
+
 T = TypeVar("T")
+
+
+def pays(waits: str, device: torch.device) -> bool:
+    """Whether a thread that gathers ahead is worth having.
+
+    Args:
+        waits: What gathering waits for: "network", "disk" (a memory map, mostly served from memory) or "" (memory).
+        device: Where the method learns. For a disk a thread pays where the processor has time, because a GPU computes
+            or torch leaves a core idle: two that compute on one core only get in each other's way.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    idle = device.type != "cpu" or torch.get_num_threads() < cores
+    return waits == "network" or (waits == "disk" and idle)
 
 
 @contextmanager

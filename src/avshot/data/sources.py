@@ -20,8 +20,7 @@ _CHUNK = 256  # clips averaged at a time
 class FeatureSource(Protocol):
     """Anything that holds features of clips: `avshot.features.store.FeatureStore`, `MemoryFeatures`, ...
 
-    A source may have `waits`: True says that gathering waits for a disk or a network, so that a training asks for the
-    next batch while it learns from the present one.
+    A source may have `waits`, "disk" or "network": what gathering waits for (see `avshot.data.ahead.pays`).
 
     Attributes:
         ids: Clip id of each row, unique.

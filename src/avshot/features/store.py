@@ -167,16 +167,16 @@ class FeatureStore:
         fingerprint: Of `spec`.
         dims: Width of audio and visual features; 0 for a modality that no clip has.
         status: Status of every clip, also of those without features.
+        waits: "disk" or "network": what gathering waits for.
 
     Raises:
         ValueError: No store there, or a store of a newer format.
     """
 
-    waits = True  # for the disk or the network: see `avshot.data.sources.FeatureSource`
-
     def __init__(self, root: str, *, open_shards: int = 32) -> None:
         self.root = str(root)
         self._place = Place(root)
+        self.waits = "disk" if self._place.local else "network"
         about = read_about(self._place)
         if about is None:
             raise ValueError(f"{root} is not a feature store (no store.json); make one with avshot extract.")
