@@ -28,10 +28,7 @@ class Players:
         self.turns = () if phase is None else phase.turns
         self.order = [i for i, turn in enumerate(self.turns) for _ in range(turn.steps)]
         self.chosen = [self._trained_by(turn) for turn in self.turns]
-        self.optimisers = [
-            torch.optim.Adam(chosen.values(), lr=recipe.lr, betas=recipe.betas, weight_decay=recipe.weight_decay)
-            for chosen in self.chosen
-        ]
+        self.optimisers = [self._optimiser(chosen) for chosen in self.chosen]
         self.turn = -1
 
     def _trained_by(self, turn: Turn) -> dict[str, nn.Parameter]:
@@ -44,6 +41,13 @@ class Players:
         if not chosen:
             raise ValueError(f"A turn of {self.method.name} trains nothing: no parameter is named {turn.parameters}.")
         return chosen
+
+    def _optimiser(self, chosen: dict[str, nn.Parameter]) -> torch.optim.Adam:
+        """Adam of the recipe: on the CPU fused, as the plain form takes 8 to 25 % of a step of a small model."""
+        recipe, fused = self.recipe, True if self.method.device.type == "cpu" else None
+        return torch.optim.Adam(
+            chosen.values(), lr=recipe.lr, betas=recipe.betas, weight_decay=recipe.weight_decay, fused=fused
+        )
 
     def step(self, batch: Batch, count: int) -> dict[str, float]:
         """One step of the player whose turn it is at step `count` of the training; the values of its terms."""
