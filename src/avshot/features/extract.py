@@ -16,6 +16,7 @@ from avshot.types import Clip
 
 __all__ = ["ExtractConfig", "Extraction", "extract"]
 
+RUNNERS = ("local", "ray")
 Failure = tuple[str, str, str]
 
 
@@ -44,6 +45,7 @@ def extract(
     audio: str | Extractor | None = "logmel",
     visual: str | Extractor | None = "pixels",
     workers: int | None = None,
+    runner: str = "local",
     progress: Callable[[int, int], None] | None = None,
     retry_failed: bool = False,
     config: ExtractConfig | None = None,
@@ -62,6 +64,8 @@ def extract(
         visual: Extractor or its spec text, or None to leave pictures out.
         workers: Processes; None = one per core this process may use. 1 works in this process, without protection
             against files that crash or never end.
+        runner: "local", or "ray" for the machines of a Ray cluster (`avshot.features.ray_pool`), where `workers` bounds
+            the tasks at a time.
         progress: Called as `progress(clips with an outcome, all clips)`, in this process.
         retry_failed: Try clips again that failed in an earlier call.
         config: Settings that do not change the features; None = the defaults.
@@ -70,13 +74,16 @@ def extract(
         Counts and the table of failures; a bad file is in it and stops nothing.
 
     Raises:
-        ValueError: Repeated ids, unknown extractor, or a store made with other extractors or settings.
+        ValueError: Repeated ids, unknown extractor or runner, Ray is asked for but not installed, or a store made with
+            other extractors or settings.
         RuntimeError: An extractor does not work at all (for example weights that cannot be loaded), or the store
             cannot be written.
     """
     twice = sorted(id for id, count in Counter(clip.id for clip in clips).items() if count > 1)
     if twice:
         raise ValueError(f"Clip ids must be unique; {len(twice)} repeat, for example {twice[0]!r}: rename them.")
+    if runner not in RUNNERS:
+        raise ValueError(f"runner is {runner!r}; expected one of {', '.join(RUNNERS)}.")
     config = ExtractConfig() if config is None else config
     job = Job(_extractor(audio), _extractor(visual), str(store), config)
     job.writer("check")  # refuses a store with other features before any work
@@ -91,8 +98,15 @@ def extract(
             progress(len(known) + count, len(clips))
 
     settled(0)
-    size = _workers(workers, job.store)
-    outcomes = _in_process(job, todo, settled) if size is None else Pool(job, todo, workers=size, settled=settled).run()
+    size = _workers(workers, job.store, runner)
+    if runner == "ray":
+        from avshot.features.ray_pool import RayPool
+
+        outcomes = RayPool(job, todo, workers=size, settled=settled).run()
+    elif size is None:
+        outcomes = _in_process(job, todo, settled)
+    else:
+        outcomes = Pool(job, todo, workers=size, settled=settled).run()
     return _table(clips, known, {clip.id: outcome for clip, outcome in zip(todo, outcomes, strict=True)})
 
 
@@ -108,14 +122,16 @@ def _outcomes(root: str) -> dict[str, Outcome]:
     return {id: (status, id in featured) for id, status in store.status.items() if id not in lost}
 
 
-def _workers(workers: int | None, root: str) -> int | None:
-    """Number of processes, None for this one."""
+def _workers(workers: int | None, root: str, runner: str) -> int | None:
+    """Number of processes, None for this one; of Ray tasks, None for as many as Ray likes."""
     if workers is not None and workers < 1:
         raise ValueError(f"workers is {workers}; expected at least 1, or None for one per core.")
     if root.startswith("memory:"):
-        if workers is not None and workers > 1:
-            raise ValueError(f"{root} lives in this process alone; pass workers=1 or another store.")
+        if (workers is not None and workers > 1) or runner == "ray":
+            raise ValueError(f"{root} lives in this process alone; pass workers=1, or another store.")
         return None
+    if runner == "ray":
+        return workers
     if workers is None:
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return None if workers == 1 else workers
