@@ -100,11 +100,15 @@ def extract(
     audio: Annotated[str, typer.Option(help='Audio extractor, "" for none.')] = "logmel",
     visual: Annotated[str, typer.Option(help='Visual extractor, "" for none.')] = "pixels",
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; default: one per core.")] = None,
+    ray: Annotated[
+        bool, typer.Option("--ray", help="Through Ray: on its cluster (RAY_ADDRESS) or on this machine.")
+    ] = False,
 ) -> None:
     """Turn videos into stored features. Runs again where it was stopped; one bad file never stops the rest."""
     from avshot.commands import extract_source
 
-    failed = extract_source(source, store, audio=audio or None, visual=visual or None, workers=workers)
+    runner = "ray" if ray else "local"
+    failed = extract_source(source, store, audio=audio or None, visual=visual or None, workers=workers, runner=runner)
     if failed:
         raise typer.Exit(1)
 

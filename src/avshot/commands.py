@@ -58,7 +58,13 @@ def parse_value(text: str) -> Any:
 
 
 def extract_source(
-    source: Path, store: str | None, *, audio: str | None, visual: str | None, workers: int | None
+    source: Path,
+    store: str | None,
+    *,
+    audio: str | None,
+    visual: str | None,
+    workers: int | None,
+    runner: str = "local",
 ) -> int:
     """`avshot extract`: returns how many clips failed, after a table of what failed and why."""
     from avshot.data.dataset import load_dataset
@@ -73,7 +79,7 @@ def extract_source(
     store = store or usual
     try:
         with show_progress("extracting") as bar:
-            found = extract(clips, store, audio=audio, visual=visual, workers=workers, progress=bar)
+            found = extract(clips, store, audio=audio, visual=visual, workers=workers, progress=bar, runner=runner)
     except RuntimeError as error:  # an extractor that does not work at all, or a store that cannot be written
         raise ValueError(str(error)) from error
     counts = f"{found.done} new, {found.kept} already there, {len(found.failed)} failed, {len(found.partial)} partial"
