@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -95,7 +96,7 @@ class LogMel(Extractor):
             rate=self.rate,
             window=round(self.window * self.rate),
             hop=self._frame_hop,
-            matrix=mel_matrix(self.rate, self._fft, self.mels, low=self.low, high=self.high),
+            matrix=_kept_matrix(self.rate, self._fft, self.mels, self.low, self.high),
         )
         return self._steps(_normalised(frames, self.normalise))
 
@@ -107,9 +108,11 @@ class LogMel(Extractor):
         """Gather `stack` frames around every `stride`-th; beyond both ends the first and the last frame repeat."""
         stride, before = self._stride, (self.stack - self._stride) // 2
         first = torch.arange(math.ceil(len(frames) / stride)) * stride - before
-        index = (first[:, None] + torch.arange(self.stack)).clamp(0, len(frames) - 1)
+        rows = torch.arange(int(first[0]), int(first[-1]) + self.stack).clamp(0, len(frames) - 1)
         centre = (first + (self.stack - 1) / 2) * (self._frame_hop / self.rate)
-        return frames[index].flatten(1), centre
+        # Rows follow each other in memory, so a step is a stretch of it.
+        stretch = (len(first), self.stack * self.mels)
+        return frames.index_select(0, rows).as_strided(stretch, (stride * self.mels, 1)).contiguous(), centre
 
 
 def log_mel(waveform: Tensor, *, rate: int, window: int, hop: int, matrix: Tensor) -> Tensor:
@@ -123,12 +126,12 @@ def log_mel(waveform: Tensor, *, rate: int, window: int, hop: int, matrix: Tenso
         matrix: `[mel, fft / 2 + 1]` from `mel_matrix`, which sets the FFT length.
     """
     fft = 2 * (matrix.shape[1] - 1)
-    taper = torch.hann_window(window, dtype=waveform.dtype, device=waveform.device)
+    taper = _kept_taper(window, waveform.dtype, waveform.device)
     spectrum = torch.stft(
         waveform, fft, hop_length=hop, win_length=window, window=taper, center=True, pad_mode="constant",
         return_complex=True,
     )  # fmt: skip
-    power = spectrum.abs().square()
+    power = spectrum.real.square() + spectrum.imag.square()
     return torch.log(matrix.to(power) @ power + FLOOR).T
 
 
@@ -147,6 +150,16 @@ def mel_matrix(rate: int, fft: int, mels: int, *, low: float, high: float) -> Te
     rising = (bins[None] - edges[:-2, None]) / (edges[1:-1] - edges[:-2])[:, None]
     falling = (edges[2:, None] - bins[None]) / (edges[2:] - edges[1:-1])[:, None]
     return torch.minimum(rising, falling).clamp(min=0).float()
+
+
+@lru_cache(maxsize=8)
+def _kept_taper(window: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    return torch.hann_window(window, dtype=dtype, device=device)
+
+
+@lru_cache(maxsize=8)
+def _kept_matrix(rate: int, fft: int, mels: int, low: float, high: float) -> Tensor:
+    return mel_matrix(rate, fft, mels, low=low, high=high)
 
 
 def _normalised(frames: Tensor, how: str) -> Tensor:

@@ -12,7 +12,10 @@ Each frame gives five blocks of numbers of roughly unit size:
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -25,7 +28,8 @@ from avshot.features.extractor import Extractor
 if TYPE_CHECKING:
     from avshot.media import Media
 
-CHUNK = 256  # frames worked on at once, so that memory does not grow with the clip
+CHUNK = 64  # frames worked on at once, so that memory does not grow with the clip
+MOST_HUES = 64  # the table of hues takes a megabyte each
 CHANGE_GAIN, MOTION_GAIN, COLOUR_GAIN, PALETTE_GAIN = 20.0, 20.0, 5.0, 5.0  # bring each block to about unit size
 
 
@@ -42,7 +46,7 @@ class Pixels(Extractor):
         columns: Columns of the brightness grid; must divide `width`.
         colour_rows: Rows of the colour grid; must divide `height`.
         colour_columns: Columns of the colour grid; must divide `width`.
-        hues: Bins of the colour circle.
+        hues: Bins of the colour circle, at most 64.
     """
 
     name: ClassVar[str] = "pixels"
@@ -59,8 +63,8 @@ class Pixels(Extractor):
     hues: int = 12
 
     def __post_init__(self) -> None:
-        if self.hop <= 0 or self.stack < 1 or self.hues < 1:
-            raise ValueError(f"{self} needs hop above 0 and at least one frame per step and one hue.")
+        if self.hop <= 0 or self.stack < 1 or not 1 <= self.hues <= MOST_HUES:
+            raise ValueError(f"{self} needs hop above 0, at least one frame per step and 1 to {MOST_HUES} hues.")
         for grid, size in (("rows", self.height), ("columns", self.width)):
             for cells in (getattr(self, grid), getattr(self, f"colour_{grid}")):
                 if cells < 1 or size % cells:
@@ -90,80 +94,145 @@ class Pixels(Extractor):
                 f"Frames are {frames.shape[1:]}; pixels expects ({self.height}, {self.width}, 3). Decode with "
                 "request()."
             )
-        vectors = self._describe(frames)
+        vectors = torch.from_numpy(self._describe(frames))
         times = torch.as_tensor(np.asarray(media.frame_time), dtype=torch.float32)
         missing = -len(vectors) % self.stack  # the last step is filled with copies of the last frame
-        vectors = torch.cat([vectors, vectors[-1:].expand(missing, -1)]).reshape(-1, self.dim)
-        times = torch.cat([times, times[-1:].expand(missing)]).reshape(-1, self.stack).mean(dim=1)
-        return vectors.contiguous(), times
+        if missing:
+            vectors = torch.cat([vectors, vectors[-1:].expand(missing, -1)])
+            times = torch.cat([times, times[-1:].expand(missing)])
+        return vectors.reshape(-1, self.dim), times.reshape(-1, self.stack).mean(dim=1)
 
-    def _describe(self, frames: np.ndarray) -> Tensor:
+    def _describe(self, frames: np.ndarray) -> np.ndarray:
         grid, colour = (self.rows, self.columns), (self.colour_rows, self.colour_columns)
-        luma, motion, opponent, palette = [], [], [], []
+        cells = math.prod(grid)
+        edges = np.cumsum([0, cells, cells, cells, 2 * math.prod(colour), self.hues + 3])
+        made = np.empty((len(frames), edges[-1]), np.float32)
+        appearance, change, motion, opponent, palette = (made[:, a:b] for a, b in pairwise(edges))
         before = None
         for start in range(0, len(frames), CHUNK):
-            image = torch.as_tensor(frames[start : start + CHUNK]).float().div(255).permute(0, 3, 1, 2)
-            bright = brightness(image)
-            shifted = torch.cat([bright[:1] if before is None else before, bright[:-1]])
-            before = bright[-1:]
-            luma.append(_pooled(bright, grid))
-            motion.append(_pooled((bright - shifted).abs(), grid))
-            opponent.append(_pooled(opponent_colours(image), colour))
-            palette.append(hue_shares(image, self.hues))
-        level = torch.cat(luma)
-        return torch.cat(
-            [
-                (level - level.mean()) / level.std(correction=0).clamp(min=0.01),
-                (level - level.mean(dim=0)) * CHANGE_GAIN,
-                torch.cat(motion) * MOTION_GAIN,
-                torch.cat(opponent) * COLOUR_GAIN,
-                torch.cat(palette) * PALETTE_GAIN,
-            ],
-            dim=1,
-        )
+            here = slice(start, start + CHUNK)
+            planes = np.ascontiguousarray(np.moveaxis(frames[here], 3, 0))
+            image = planes.astype(np.float32)
+            bright = brightness(image, before)
+            before = bright[0, -1].copy()
+            appearance[here], motion[here] = _pooled(bright, grid) / 1000
+            opponent[here] = opponent_colours(_pooled(image, colour))
+            palette[here, : self.hues] = hue_shares(image, self.hues)
+            palette[here, self.hues :] = grey_shares(planes)
+        level = appearance.astype(np.float64)
+        change[:] = (level - level.mean(axis=0)) * CHANGE_GAIN
+        appearance[:] = (level - level.mean()) / max(level.std(), 0.01)
+        motion *= MOTION_GAIN
+        opponent *= COLOUR_GAIN
+        np.sqrt(palette, out=palette)
+        palette *= PALETTE_GAIN
+        return made
 
 
-def brightness(image: Tensor) -> Tensor:
-    """Luma of RGB images `[frame, 3, row, column]` in [0, 1]: `[frame, 1, row, column]` (ITU-R BT.601 weights)."""
-    weight = image.new_tensor([0.299, 0.587, 0.114])
-    return (image * weight[:, None, None]).sum(dim=1, keepdim=True)
+# What follows reads whole colour planes, of values 0 to 255 held exactly in float32: sums of pixels are then sums of
+# integers, and nothing is rounded before the one division by 255 and the number of pixels. NumPy, because a call of it
+# costs a fraction of one of torch and most of the work here is calls.
 
 
-def opponent_colours(image: Tensor) -> Tensor:
-    """Red minus green and blue minus yellow of RGB images in [0, 1]: `[frame, 2, row, column]`, each in [-1, 1]."""
-    red, green, blue = image.unbind(dim=1)
-    return torch.stack([red - green, blue - (red + green) / 2], dim=1)
-
-
-def hue_shares(image: Tensor, hues: int) -> Tensor:
-    """Square-rooted pixel shares per hue, and of dark, grey and bright pixels: `[frame, hues + 3]`.
-
-    Every pixel spreads a weight of 1: its chroma (max - min of R, G, B) over the two nearest hue bins, the rest over
-    dark, grey and bright. Bin h is centred on hue `h / hues` of the circle, 0 being red. The root lets small coloured
-    objects count beside a large background.
+def brightness(image: np.ndarray, before: np.ndarray | None) -> np.ndarray:
+    """Luma (ITU-R BT.601 weights) times 1000, and its absolute change since the frame before.
 
     Args:
-        image: RGB `[frame, 3, row, column]` in [0, 1].
-        hues: Bins of the colour circle.
+        image: RGB planes `[3, frame, row, column]`, float32 whole numbers from 0 to 255.
+        before: Luma times 1000 of the frame before the first, `[row, column]`; None gives the first no change.
+
+    Returns:
+        `[2, frame, row, column]`: luma and change.
     """
-    high, low = image.amax(dim=1), image.amin(dim=1)
-    chroma = high - low
-    red, green, blue = image.unbind(dim=1)
+    red, green, blue = image
+    made = np.empty((2, *red.shape), np.float32)
+    luma, change = made
+    np.multiply(red, 299, out=luma)
+    luma += np.multiply(green, 587, out=change)
+    luma += np.multiply(blue, 114, out=change)
+    np.subtract(luma[1:], luma[:-1], out=change[1:])
+    np.subtract(luma[0], luma[0] if before is None else before, out=change[0])
+    np.abs(change, out=change)
+    return made
+
+
+def opponent_colours(colours: np.ndarray) -> np.ndarray:
+    """Red minus green and blue minus yellow of colours `[3, frame, cell]` in [0, 1]: `[frame, 2 * cell]`."""
+    red, green, blue = colours
+    return np.concatenate([red - green, blue - (red + green) / 2], axis=1)
+
+
+def hue_shares(image: np.ndarray, hues: int) -> np.ndarray:
+    """Share of the pixels' weight in each hue: `[frame, hues]`, the sum of a frame being its mean chroma.
+
+    Every pixel spreads its chroma (max - min of R, G, B) over the two nearest hue bins. Bin h is centred on hue
+    `h / hues` of the circle, 0 being red.
+
+    Args:
+        image: RGB planes `[3, frame, row, column]`, float32 whole numbers from 0 to 255.
+        hues: Bins of the colour circle, at most `MOST_HUES`.
+    """
+    red, green, blue = image
+    # Hue and chroma depend on two differences alone, so a table of all of them (`hue_table`) is small enough.
+    code = red - green
+    code *= 511
+    code += green
+    code -= blue
+    code += 255 * 512
+    rows = torch.from_numpy(code.astype(np.int32).reshape(len(code), -1))
+    sums: np.ndarray = F.embedding_bag(rows, hue_table(hues), mode="sum").numpy()
+    return sums / rows.shape[1]
+
+
+@lru_cache(maxsize=4)
+def hue_table(hues: int) -> Tensor:
+    """What one pixel gives to each hue: `[511 * 511, hues]`, row `511 (red - green + 255) + (green - blue + 255)`."""
+    difference = torch.arange(-255, 256, dtype=torch.float64)
+    first, second = (d.reshape(-1) for d in torch.meshgrid(difference, difference, indexing="ij"))
+    chroma = torch.stack([first.abs(), second.abs(), (first + second).abs()]).amax(dim=0) / 255
     # Hue as an angle in the plane orthogonal to grey; equals the hexagonal hue at the six pure colours.
-    angle = torch.atan2(3**0.5 * (green - blue), 2 * red - green - blue)
-    place = torch.remainder(angle / (2 * torch.pi) * hues, hues).flatten(1)
+    angle = torch.atan2(3**0.5 * second, 2 * first + second)
+    place = torch.remainder(angle / (2 * torch.pi) * hues, hues)
     lower = place.floor()
-    upper_share = place - lower
-    first = lower.long() % hues
-    weight = chroma.flatten(1)
-    shares = image.new_zeros(len(image), hues)
-    shares.scatter_add_(1, first, weight * (1 - upper_share))
-    shares.scatter_add_(1, (first + 1) % hues, weight * upper_share)
-    value = ((high + low) / 2).flatten(1)
-    dark, bright = (1 - 2 * value).clamp(min=0), (2 * value - 1).clamp(min=0)
-    plain = torch.stack([dark, 1 - dark - bright, bright], dim=2) * (1 - weight)[..., None]
-    return (torch.cat([shares, plain.sum(dim=1)], dim=1) / weight.shape[1]).clamp(min=0).sqrt()
+    table = torch.zeros(len(place), hues)
+    for bin, share in ((lower, 1 - (place - lower)), (lower + 1, place - lower)):
+        table.scatter_add_(1, (bin.long() % hues)[:, None], (chroma * share).float()[:, None])
+    return table
 
 
-def _pooled(image: Tensor, grid: tuple[int, int]) -> Tensor:
-    return F.adaptive_avg_pool2d(image, grid).flatten(1)
+def grey_shares(planes: np.ndarray) -> np.ndarray:
+    """Share of the pixels' weight that is dark, grey and bright: `[frame, 3]`; what is left of 1 is in the hues.
+
+    A pixel has `1 - chroma` to give. With value v = (max + min) / 2 of R, G, B, dark is `1 - 2 v` of it where that is
+    positive, bright `2 v - 1`, grey the rest.
+
+    Args:
+        planes: uint8 RGB planes `[3, frame, row, column]`.
+    """
+    # With l = min and u = 1 - max, 1 - chroma is l + u and 2 v - 1 is l - u: bright is max(l, u)^2 - u^2, dark
+    # max(l, u)^2 - l^2.
+    ends = np.empty_like(planes)
+    low, far, more = ends
+    np.minimum(np.minimum(planes[0], planes[1], out=low), planes[2], out=low)
+    np.maximum(np.maximum(planes[0], planes[1], out=far), planes[2], out=far)
+    np.subtract(255, far, out=far)
+    np.maximum(low, far, out=more)
+    plain = np.add.reduce(ends[:2].reshape(2, planes.shape[1], -1), axis=2, dtype=np.uint32).sum(axis=0)
+    values = ends.astype(np.float32)
+    # A row of 64 squares is a whole number below 2^24, which float32 holds; rows are summed in float64.
+    low2, far2, more2 = np.einsum("kfrc,kfrc->kfr", values, values).sum(axis=2, dtype=np.float64)
+    bright, dark = more2 - far2, more2 - low2
+    shares: np.ndarray = np.stack([dark, 255.0 * plain - dark - bright, bright], axis=1)
+    return shares / (255 * 255 * planes[0, 0].size)
+
+
+def _pooled(image: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
+    """Mean over each cell of a grid, of images `[..., row, column]` in 255ths: `[..., cell]`."""
+    height, width = (size // cells for size, cells in zip(image.shape[-2:], grid, strict=True))
+    total = image[..., ::height, :].copy()
+    for row in range(1, height):
+        total += image[..., row::height, :]
+    sums = total[..., ::width].copy()
+    for column in range(1, width):
+        sums += total[..., column::width]
+    return sums.reshape(*image.shape[:-2], -1) / np.float32(255 * height * width)

@@ -66,6 +66,7 @@ class Picture:
 
     def __init__(self, stream: Any, request: PictureRequest) -> None:
         from av.error import FFmpegError
+        from av.video.format import VideoFormat
         from av.video.reformatter import Interpolation, VideoReformatter
 
         self.stream, self.request = stream, request
@@ -87,7 +88,9 @@ class Picture:
         self._buffer: np.ndarray | None = None
         self._orient: Callable[[np.ndarray], np.ndarray] | None = None
         self._shape = (0, 0)
-        self._scaler, self._area = VideoReformatter(), Interpolation.AREA.value
+        self._scaler = VideoReformatter()
+        # Names would be looked up again for every frame.
+        self._how: dict[str, Any] = {"format": VideoFormat("rgb24"), "interpolation": Interpolation.AREA.value}
 
     def feed(self, packets: Sequence[tuple[Any, float | None]]) -> None:
         """Take the next packets of the stream, with their stamps in seconds; decode what can no longer be skipped."""
@@ -170,7 +173,7 @@ class Picture:
             times = [max(0.0, t) for t in times]
         else:
             stop = wanted_before(min(until, end + SLACK) - start, fps)
-            times = [(k + 0.5) / fps for k in range(self._taken, stop)]
+            times = [(k + 0.5) / fps for k in range(self._taken, stop)] if stop > self._taken else []
             self._taken = max(self._taken, stop)
             if last and not self._times and not times and self._held_time < end and until > start + SLACK:
                 times = [max(0.0, self._held_time - start)]  # a picture shorter than half a step still gives one frame
@@ -198,10 +201,8 @@ class Picture:
 
     def _pixels(self, frame: Any) -> np.ndarray:
         height, width = self._shape
-        scaled = self._scaler.reformat(frame, width, height, "rgb24", interpolation=self._area, threads=1)
-        plane = scaled.planes[0]
-        rows = np.frombuffer(memoryview(plane), np.uint8).reshape(height, plane.line_size)
-        return rows[:, : width * 3].reshape(height, width, 3)
+        plane: Any = self._scaler.reformat(frame, width, height, **self._how, threads=1).planes[0]
+        return np.ndarray((height, width, 3), np.uint8, plane, strides=(plane.line_size, 3, 1))
 
     def _grow(self, count: int, shape: tuple[int, ...]) -> None:
         size = math.prod(shape)

@@ -14,7 +14,7 @@ from avshot.media.sound import Sound
 from avshot.media.streams import BadFileError, Limits, Streams, choose, is_short, open_file, reason
 
 DEFAULT_LIMITS = Limits()
-_BATCH, _BATCH_BYTES = 256, 1 << 20  # packets, and bytes in them, that wait to be decoded together
+_BATCH, _BATCH_BYTES = 256, 1 << 20  # packets, and bytes in them, that are decoded together
 _TOO_LONG = "the span is longer than limits.seconds; read it in parts (start, end) or raise the limit"
 
 
@@ -162,8 +162,13 @@ def _demux(
 
     ends = {"video": -math.inf, "audio": -math.inf}
     clocks = {stream.index: (stream.type, *_clock(stream)) for stream in streams.chosen}
+    by_kind = {kind: sink for kind, sink in zip(("video", "audio"), sinks, strict=True) if sink is not None}
     far, most = end + 5.0, limit + 1.0 if end > limit + 1.0 else math.inf
-    batch = _Batch(sinks)
+    # Packets wait for some hundred to be decoded together. Each decoder then finds its code and tables in the
+    # processor's caches; turns after every packet cost a sixth more.
+    waiting: dict[str, list[tuple[Any, float | None]]] = {"video": [], "audio": []}
+    count = total = 0
+    broken = False
     try:
         for packet in streams.container.demux(streams.chosen):
             pts, size, time = packet.pts, packet.size, None
@@ -179,42 +184,24 @@ def _demux(
                     raise BadFileError(_TOO_LONG)
                 if until > far:  # the other stream has ended before the span does
                     break
-            if batch.add(kind, packet, time, size):
-                break
+            waiting[kind].append((packet, time))
+            count, total = count + 1, total + size
+            if count >= _BATCH or total >= _BATCH_BYTES:
+                _deliver(waiting, by_kind)
+                if all(sink.done for sink in by_kind.values()):
+                    break
+                count = total = 0
     except FFmpegError:
-        batch.deliver()
-        return ends, True
-    batch.deliver()
-    return ends, False
+        broken = True
+    _deliver(waiting, by_kind)
+    return ends, broken
 
 
-class _Batch:
-    """Packets on their way to the decoders, some hundred at a time.
-
-    Each decoder then finds its code and tables in the processor's caches; turns after every packet cost a sixth more.
-    """
-
-    def __init__(self, sinks: tuple[Picture | None, Sound | None]) -> None:
-        self._sinks = {kind: sink for kind, sink in zip(("video", "audio"), sinks, strict=True) if sink is not None}
-        self._packets: dict[str, list[tuple[Any, float | None]]] = {"video": [], "audio": []}
-        self._count = self._bytes = 0
-
-    def add(self, kind: str, packet: Any, time: float | None, size: int) -> bool:
-        """Take a packet, stamped `time` seconds; True when no sink wants any more."""
-        self._packets[kind].append((packet, time))
-        self._count, self._bytes = self._count + 1, self._bytes + size
-        if self._count < _BATCH and self._bytes < _BATCH_BYTES:
-            return False
-        self.deliver()
-        return all(sink.done for sink in self._sinks.values())
-
-    def deliver(self) -> None:
-        """Hand over what waits."""
-        for kind, sink in self._sinks.items():
-            sink.feed(self._packets[kind])
-        for waiting in self._packets.values():
-            waiting.clear()
-        self._count = self._bytes = 0
+def _deliver(waiting: dict[str, list[tuple[Any, float | None]]], sinks: dict[str, Any]) -> None:
+    for kind, packets in waiting.items():
+        if kind in sinks:
+            sinks[kind].feed(packets)
+        packets.clear()
 
 
 def _clock(stream: Any) -> tuple[float, float]:

@@ -89,29 +89,41 @@ class _Run:
         self.time, self.key, self.count = time, key, 0
         self._planar, self._channels = frame.format.is_planar, frame.layout.nb_channels
         self._kind = frame.to_ndarray().dtype
-        self._samples = self._room(1 << 16)
+        self._frames: list[Any] = []
+        self._blocks: list[np.ndarray] = []
 
     @property
     def end(self) -> float:
         return self.time + self.count / self.key[2]
 
     def add(self, frame: Any, count: int) -> None:
-        first, self.count = self.count, self.count + count
-        if self.count > self._samples.shape[1]:
-            grown = self._room(2 * self.count)
-            grown[:, :first] = self._samples[:, :first]
-            self._samples = grown
+        self._frames.append(frame)
+        self.count += count
+        if len(self._frames) >= _TOGETHER:
+            self._copy()
+
+    def _copy(self) -> None:
+        """Copy the samples of the waiting frames `[channel, sample]`, and let go of the frames."""
+        frames, self._frames = [(frame.planes, frame.samples) for frame in self._frames], []
+        if not frames:
+            return
         if self._planar:
-            for row, plane in zip(self._samples, frame.planes, strict=True):
-                row[first : self.count] = np.frombuffer(plane, self._kind, count)
-        else:
-            packed = np.frombuffer(frame.planes[0], self._kind, count * self._channels)
-            self._samples[:, first : self.count] = packed.reshape(-1, self._channels).T
+            rows = [
+                np.concatenate([np.frombuffer(planes[channel], self._kind, count) for planes, count in frames])
+                for channel in range(self._channels)
+            ]
+            self._blocks.append(np.stack(rows))
+            return
+        width = self._channels
+        packed = np.concatenate([np.frombuffer(planes[0], self._kind, count * width) for planes, count in frames])
+        self._blocks.append(packed.reshape(-1, width).T)
 
     def mono(self, rate: int) -> np.ndarray:
         import soxr
 
-        samples = self._samples[:, : self.count]
+        self._copy()
+        samples = np.concatenate(self._blocks, axis=1)
+        self._blocks = []
         if samples.dtype == np.uint8:
             samples = samples.astype(np.float32) / 128.0 - 1.0
         elif samples.dtype.kind == "i":
@@ -121,12 +133,6 @@ class _Run:
         if rate != self.key[2]:
             mono = soxr.resample(mono, self.key[2], rate, quality="HQ")
         return np.clip(np.nan_to_num(mono, copy=False), -1.0, 1.0)
-
-    def _room(self, length: int) -> np.ndarray:
-        """Room for samples `[channel, length]`, laid out in memory as the decoder lays them out."""
-        if self._planar:
-            return np.empty((self._channels, length), self._kind)
-        return np.empty((length, self._channels), self._kind).T
 
 
 def _place(waveform: np.ndarray, samples: np.ndarray, offset: int) -> None:

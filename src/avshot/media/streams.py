@@ -63,7 +63,10 @@ def open_file(path: str) -> Any:
     if os.path.getsize(path) == 0:
         raise BadFileError("the file is empty (0 bytes)")
     # "file:" keeps names with a colon from being taken for a protocol; the white list keeps playlists off the network.
-    return av.open(f"file:{path}", metadata_errors="ignore", options={"protocol_whitelist": "file"})
+    # FFmpeg decodes the first pictures to learn what the streams are; nobody sees those, so they need no loop filter.
+    # The option does not reach the decoders that PyAV opens afterwards.
+    options = {"protocol_whitelist": "file", "skip_loop_filter": "all"}
+    return av.open(f"file:{path}", metadata_errors="ignore", options=options)
 
 
 def reason(problem: Exception) -> str:
