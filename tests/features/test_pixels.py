@@ -1,11 +1,15 @@
+import math
 import pickle
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from avshot.features import pixels
 from avshot.features.extractor import create_extractor
-from avshot.features.pixels import CHUNK, COLOUR_GAIN, PALETTE_GAIN, Pixels, hue_shares
+from avshot.features.pixels import CHUNK, COLOUR_GAIN, MOST_HUES, PALETTE_GAIN, Pixels, grey_shares, hue_shares
 from avshot.media import Media
 
 BLOCKS = {"appearance": 192, "change": 192, "motion": 192, "colour": 96, "palette": 15}
@@ -63,16 +67,103 @@ def test_blocks_equal_a_naive_computation():
         np.testing.assert_allclose(got[name].numpy(), value.reshape(3, -1), atol=2e-4, err_msg=name)
 
 
+def naive_palette(frame, hues):
+    """Shares of hues, dark, grey and bright of one frame, pixel by pixel in float64."""
+    shares = np.zeros(hues + 3)
+    for red, green, blue in frame.reshape(-1, 3) / 255:
+        high, low = max(red, green, blue), min(red, green, blue)
+        place = math.atan2(3**0.5 * (green - blue), 2 * red - green - blue) / (2 * math.pi) * hues % hues
+        first, upper, chroma, value = math.floor(place), place % 1, high - low, (high + low) / 2
+        shares[first % hues] += chroma * (1 - upper)
+        shares[(first + 1) % hues] += chroma * upper
+        dark, bright = max(1 - 2 * value, 0), max(2 * value - 1, 0)
+        shares[hues:] += (1 - chroma) * np.array([dark, 1 - dark - bright, bright])
+    return shares / frame[..., 0].size
+
+
+def palette(frames, hues=12):
+    planes = np.ascontiguousarray(np.moveaxis(frames, 3, 0))
+    return np.concatenate([hue_shares(planes.astype(np.float32), hues), grey_shares(planes)], axis=1)
+
+
 def test_palette_of_pure_colours():
     pure = {0: (255, 0, 0), 4: (0, 255, 0), 8: (0, 0, 255), 2: (255, 255, 0), 12: (0, 0, 0), 14: (255, 255, 255)}
     for place, colour in pure.items():
-        image = torch.tensor(colour).float().div(255).view(1, 3, 1, 1).expand(1, 3, 4, 4)
-        torch.testing.assert_close(hue_shares(image, 12)[0], torch.eye(15)[place], atol=1e-3, rtol=0)
+        frames = np.full((1, 48, 64, 3), colour, np.uint8)
+        np.testing.assert_allclose(palette(frames)[0], np.eye(15)[place], atol=1e-6)
 
 
-def test_palette_shares_sum_to_one():
-    image = torch.rand(5, 3, 6, 7, generator=torch.Generator().manual_seed(0))
-    torch.testing.assert_close(hue_shares(image, 12).square().sum(dim=1), torch.ones(5))
+@pytest.mark.parametrize("spread", [255, 40, 2, 0])  # any colours, dull ones, nearly grey ones, greys
+@pytest.mark.parametrize("hues", [1, 5, 12, MOST_HUES])
+def test_palette_equals_a_loop_over_pixels(spread, hues):
+    rng = np.random.default_rng(spread + hues)
+    middle = rng.integers(0, 256, (2, 6, 9, 1))
+    frames = (middle + rng.integers(-spread, spread + 1, (2, 6, 9, 3))).clip(0, 255).astype(np.uint8)
+    expected = [naive_palette(frame, hues) for frame in frames]
+    np.testing.assert_allclose(palette(frames, hues), expected, rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(palette(frames, hues).sum(axis=1), 1, atol=1e-6)
+
+
+def test_numbers_are_those_of_the_first_implementation():
+    """Written down from the version that worked on torch tensors in [0, 1]; stores made with it stay usable."""
+    t, r, c, k = np.meshgrid(*map(np.arange, (9, 48, 64, 3)), indexing="ij")
+    frames = ((7 * t + 3 * r * (k + 1) + 5 * c + r * c * (k == 1) // 9 + 40 * k) % 256).astype(np.uint8)
+    vectors = Pixels()(film(frames))[0]
+    places = [0, 100, 200, 300, 390, 450, 600, 630, 671, 672, 675, 680, 684, 685, 686]
+    numbers = """-1.25466752 0.206477314 0.266178846 0.0 0.772313714 1.217019438 0.297181457 1.292432069 -2.19332098
+        1.028061866 1.055616378 0.357186794 1.510168910 3.002742290 1.276489734"""
+    np.testing.assert_allclose(vectors[4, places], [float(number) for number in numbers.split()], atol=1e-5)
+    assert vectors.double().sum().item() == pytest.approx(1664.3107, abs=2e-3)
+    assert vectors.double().abs().sum().item() == pytest.approx(6422.6312, abs=2e-3)
+
+
+def pooled(image, rows, columns):
+    """Means of the cells of a grid, `[frame, row, column]` in float64."""
+    frames, height, width = image.shape
+    cells = image.reshape(frames, rows, height // rows, columns, width // columns)
+    return cells.mean(axis=(2, 4)).reshape(frames, -1)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    frames=st.integers(1, 11),
+    chunk=st.integers(1, 5),
+    grid=st.tuples(st.integers(1, 4), st.integers(1, 4)),
+    colour=st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    times=st.tuples(st.integers(1, 2), st.integers(1, 2)),
+    stack=st.integers(1, 3),
+    still=st.booleans(),
+    seed=st.integers(0, 99),
+)
+def test_any_shape_equals_plain_float64(frames, chunk, grid, colour, times, stack, still, seed):
+    height, width = (math.lcm(a, b) * n for a, b, n in zip(grid, colour, times, strict=True))
+    extractor = Pixels(
+        height=height, width=width, rows=grid[0], columns=grid[1], colour_rows=colour[0], colour_columns=colour[1],
+        stack=stack,
+    )  # fmt: skip
+    shown = np.random.default_rng(seed).integers(0, 256, (1 if still else frames, height, width, 3))
+    shown = np.broadcast_to(shown, (frames, height, width, 3)).astype(np.uint8)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pixels, "CHUNK", chunk)
+        vectors = extractor(film(shown))[0]
+    assert vectors.shape == (math.ceil(frames / stack), extractor.dim)
+    image = shown / 255.0
+    red, green, blue = np.moveaxis(image, 3, 0)
+    luma = image @ [0.299, 0.587, 0.114]
+    level = pooled(luma, *grid)
+    expected = np.concatenate(
+        [
+            (level - level.mean()) / max(level.std(), 0.01),
+            (level - level.mean(axis=0)) * pixels.CHANGE_GAIN,
+            pooled(np.abs(np.diff(luma, axis=0, prepend=luma[:1])), *grid) * pixels.MOTION_GAIN,
+            pooled(red - green, *colour) * COLOUR_GAIN,
+            pooled(blue - (red + green) / 2, *colour) * COLOUR_GAIN,
+            np.sqrt([naive_palette(frame, 12) for frame in shown]) * PALETTE_GAIN,
+        ],
+        axis=1,
+    )
+    got = vectors.reshape(-1, expected.shape[1])[:frames].numpy()
+    np.testing.assert_allclose(got, expected, atol=2e-5)
 
 
 def test_motion_is_where_the_square_moves_and_zero_when_it_stands():
@@ -131,5 +222,7 @@ def test_spec_and_errors():
     assert extractor.spec()["rows"] == 6
     with pytest.raises(ValueError, match="5 rows does not divide 48 pixels"):
         create_extractor("pixels?rows=5")
+    with pytest.raises(ValueError, match="1 to 64 hues"):
+        create_extractor("pixels?hues=65")
     with pytest.raises(ValueError, match=r"expects \(48, 64, 3\)"):
         Pixels()(film(np.zeros((2, 24, 32, 3))))
