@@ -247,6 +247,62 @@ def test_sparse_sampling_decodes_only_what_it_needs(long_clip, monkeypatch):
     np.testing.assert_array_equal(media.frames, read(long_clip, fps=None).frames[25::50])
 
 
+@pytest.fixture(scope="module")
+def moving_clip(tmp_path_factory):
+    """Three seconds at 25 fps of a square that wanders over noise, with the B pictures of libx264's defaults."""
+    path = tmp_path_factory.mktemp("media") / "moving.mp4"
+    rng = np.random.default_rng(0)
+    frames = np.repeat(rng.integers(60, 90, (1, 48, 64, 3)), 75, axis=0).astype(np.uint8)
+    for i in range(75):
+        frames[i, i // 3 : i // 3 + 20, i // 2 : i // 2 + 20] = rng.integers(150, 160, (20, 20, 3))
+    write(path, frames, 25, sine(3.0), RATE)
+    return path
+
+
+@pytest.mark.parametrize("span", [{}, {"start": 0.5, "end": 1.7}, {"end": 0.01}, {"start": 2.9}])
+@pytest.mark.parametrize("fps", [2.0, 6.5, 12.5, 24.0, 60.0])
+def test_pictures_that_nobody_needs_are_skipped_and_no_kept_one_changes(moving_clip, monkeypatch, fps, span):
+    skipped, judge = [], Picture._spare
+    with monkeypatch.context() as patch:
+        patch.setattr(Picture, "_spare", lambda self, time: skipped.append(judge(self, time)) or skipped[-1])
+        media = read(moving_clip, fps=fps, **span)
+    assert any(skipped) or fps > 12.5 or span.get("end") == 0.01 or "start" in span
+    monkeypatch.setattr(Picture, "_spare", lambda self, time: False)
+    plain = read(moving_clip, fps=fps, **span)
+    np.testing.assert_array_equal(media.frames, plain.frames)
+    np.testing.assert_array_equal(media.frame_time, plain.frame_time)
+    assert (media.status, media.duration) == (plain.status, plain.duration)
+
+
+def test_skipping_spares_decoding(moving_clip, monkeypatch):
+    shown, original = [], Picture._show
+    monkeypatch.setattr(Picture, "_show", lambda self, *a, **k: shown.append(1) or original(self, *a, **k))
+    read(moving_clip, fps=25.0)
+    every = len(shown)
+    read(moving_clip, fps=4.0)
+    assert every == 76  # each picture leaves the screen, and the end
+    assert len(shown) - every < every - 10
+
+
+@pytest.mark.parametrize(("packets", "size"), [(1, 1 << 20), (7, 1 << 20), (256, 1)])
+def test_how_many_packets_wait_together_changes_nothing(moving_clip, long_clip, monkeypatch, packets, size):
+    asked = [
+        (moving_clip, {"fps": 12.5}),
+        (long_clip, {"fps": 3.0, "start": 2.5, "end": 11.0}),
+        (long_clip, {"fps": None}),
+    ]
+    before = [read(path, **request) for path, request in asked]
+    monkeypatch.setattr("avshot.media.reader._BATCH", packets)
+    monkeypatch.setattr("avshot.media.reader._BATCH_BYTES", size)
+    monkeypatch.setattr("avshot.media.picture._KEPT_BYTES", 1 if packets == 1 else 1 << 30)
+    monkeypatch.setattr("avshot.media.sound._TOGETHER", packets)
+    for one, (path, request) in zip(before, asked, strict=True):
+        other = read(path, **request)
+        np.testing.assert_array_equal(one.frames, other.frames)
+        np.testing.assert_array_equal(one.waveform, other.waveform)
+        assert (one.status, one.duration) == (other.status, other.duration)
+
+
 def test_a_picture_shorter_than_half_a_step_gives_its_last_frame(tmp_path):
     write(tmp_path / "a.mp4", greys(5), 25, None, RATE)
     media = read(tmp_path / "a.mp4", fps=1)

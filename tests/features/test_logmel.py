@@ -4,6 +4,8 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from avshot.features.extractor import create_extractor
 from avshot.features.logmel import FLOOR, LogMel, log_mel, mel_matrix
@@ -136,3 +138,19 @@ def test_bad_specs_say_what_to_do(spec, message):
 def test_wrong_rate_is_refused():
     with pytest.raises(ValueError, match="sampled at 8000 Hz; logmel expects 16000"):
         LogMel()(sound(chirp(), rate=8000))
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    frames=st.integers(1, 40), stack=st.integers(1, 9), stride=st.integers(1, 5), mels=st.integers(1, 3),
+    transposed=st.booleans(),
+)  # fmt: skip
+def test_steps_gather_the_frames_around_them(frames, stack, stride, mels, transposed):
+    extractor = LogMel(mels=mels, stack=stack, spacing=0.01, hop=0.01 * stride)
+    values = torch.arange(float(frames * mels)).reshape(frames, mels)
+    steps, _ = extractor._steps(values.T.contiguous().T if transposed else values)
+    before = (stack - stride) // 2
+    for i, step in enumerate(steps):
+        rows = [min(max(i * stride - before + j, 0), frames - 1) for j in range(stack)]
+        assert torch.equal(step, values[rows].flatten())
+    assert len(steps) == -(-frames // stride)
