@@ -57,6 +57,11 @@ def rowwise_distance(a: Tensor, b: Tensor, distance: str = "cosine") -> Tensor:
     raise ValueError(f"distance is {distance!r}; expected one of {', '.join(DISTANCES)}.")
 
 
+def widest(device: torch.device) -> torch.dtype:
+    """Double precision, except on Apple's GPUs, which have none."""
+    return torch.float32 if device.type == "mps" else torch.float64
+
+
 def row_chunks(rows: int, columns: int, numbers: int | None = None) -> Iterator[slice]:
     """Slices of `rows` rows of `columns` numbers with at most `numbers` of them, and one row at least."""
     step = max(1, (_CHUNK_NUMBERS if numbers is None else numbers) // max(columns, 1))

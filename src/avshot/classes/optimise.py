@@ -25,7 +25,7 @@ from torch import Tensor
 from avshot.classes.descent import descend
 from avshot.classes.outcome import SAME, Outcome, measure
 from avshot.classes.report import report, summary
-from avshot.losses import DISTANCES, REDUCTIONS, own_entries, pairwise_distance, row_chunks
+from avshot.losses import DISTANCES, REDUCTIONS, own_entries, pairwise_distance, row_chunks, widest
 from avshot.ranking import METHODS, SAMPLES
 from avshot.types import Classes
 
@@ -104,8 +104,7 @@ def optimise(
     """
     _check(vectors)
     # Double precision: Adam's first steps follow the sign of the gradient, where rounding would show.
-    exact = torch.float32 if vectors.device.type == "mps" else torch.float64
-    start = F.normalize(vectors.detach().to(exact), dim=1)
+    start = F.normalize(vectors.detach().to(widest(vectors.device)), dim=1)
     first, copy_of = _without_copies(start)
     with torch.enable_grad():
         descended, steps, stopped, history = descend(start[first], config)

@@ -147,8 +147,8 @@ def _correlations(order: Order, after: Tensor, rows: slice) -> Tensor:
     own_entries(new, rows).fill_(float("inf"))
     values, nearest = sort_rows(new)
     _, low, high = order.rows(rows)
-    was = (low.double() + high - others).gather(1, nearest)[:, :-1]  # the class itself comes last
+    was = (low.int() + high - others).gather(1, nearest)[:, :-1].to(new.dtype)  # the class itself comes last
     low, high = tied_ranges(values[:, :-1], _TIE)
-    now = (low + high - others).to(was.dtype)
-    size = was.norm(dim=1) * now.norm(dim=1)
-    return torch.where(was.norm(dim=1) == 0, 1.0, (was * now).sum(dim=1) / size.clamp(min=SAME))
+    now = (low + high - others).to(new.dtype)
+    spread = was.norm(dim=1)
+    return torch.where(spread == 0, 1.0, (was * now).sum(dim=1) / (spread * now.norm(dim=1)).clamp(min=SAME))

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from avshot.losses import own_entries, pairwise_distance, reduced, row_chunks, rowwise_distance
+from avshot.losses import own_entries, pairwise_distance, reduced, row_chunks, rowwise_distance, widest
 from avshot.ranking.order import Order
 from avshot.ranking.wavelet import count_torch
 
@@ -83,13 +83,13 @@ class _RankingSum(torch.autograd.Function):
     def forward(ctx: Any, w: Tensor, order: Order, margin: float, distance: str, count: Count) -> Tensor:
         needed = ctx.needs_input_grad[0]
         w = w.detach().requires_grad_(needed)
-        gradient, total = torch.zeros_like(w), 0.0
+        gradient, total, exact = torch.zeros_like(w), 0.0, widest(w.device)
         for rows in row_chunks(len(w), len(w)):
             with torch.set_grad_enabled(needed):
                 between = pairwise_distance(w[rows], w, distance)
             counts, pairs = _counts(between.detach(), rows, order, margin, count)
             weights = counts.to(w.dtype)
-            linear = torch.dot(between.detach().double().flatten(), weights.double().flatten())
+            linear = torch.dot(between.detach().to(exact).flatten(), weights.to(exact).flatten())
             total += margin * pairs + float(linear)
             if needed:
                 gradient += torch.autograd.grad(between, w, weights)[0]

@@ -45,9 +45,9 @@ class Order:
             own_entries(before, rows).fill_(math.inf)
             old, near_to_far = sort_rows(before)
             start, end = tied_ranges(old, 8 * torch.finfo(torch.float64).eps * largest)
-            at = torch.arange(count, device=exact.device).expand_as(old)
-            for table, sorted_values in ((place, at), (low, start), (high, end)):
-                table[rows] = torch.zeros_like(at).scatter_(1, near_to_far, sorted_values).to(kind)
+            at = torch.arange(count, device=exact.device)
+            for table, values in ((place, at), (low, start), (high, end)):
+                table[rows] = torch.empty_like(table[rows]).scatter_(1, near_to_far, values.to(kind).expand_as(old))
         if torch.equal(low, place):
             return cls(place.to(t.device), None, None)
         return cls(place.to(t.device), low.to(t.device), high.to(t.device))

@@ -29,13 +29,13 @@ def sort_rows(table: Tensor) -> tuple[Tensor, Tensor]:
 def tied_ranges(ordered: Tensor, tie: Tensor | float) -> tuple[Tensor, Tensor]:
     """Of each value of `ordered [row, n]`, ascending: where its group of ties starts, and where the next one does.
 
-    Neighbours at most `tie` apart are of one group.
+    Neighbours at most `tie` apart are of one group. Without any ties all rows are the same: one is returned.
     """
     count = ordered.shape[1]
     at = torch.arange(count, device=ordered.device)
     new = ordered[:, 1:] - ordered[:, :-1] > tie
     if bool(new.all()):
-        return at.expand_as(ordered), (at + 1).expand_as(ordered)
+        return at[None], at[None] + 1
     start = torch.cat([torch.zeros_like(ordered[:, :1], dtype=torch.int64), torch.where(new, at[1:], 0)], dim=1)
     end = torch.cat([torch.where(new, at[1:], count), torch.full_like(start[:, :1], count)], dim=1)
     return start.cummax(dim=1).values, end.flip(1).cummin(dim=1).values.flip(1)
