@@ -76,8 +76,9 @@ class Target:
 
 
 def _quantity(value: float, unit: str) -> str:
-    number = "-" if math.isnan(value) else f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
-    return f"{number} {unit}".strip()
+    if math.isnan(value):
+        return "-"
+    return (f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}") + (unit and f" {unit}")
 
 
 # --- time and memory -------------------------------------------------------------------------------------------------

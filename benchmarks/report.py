@@ -27,11 +27,11 @@ def summary(done: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
     return rows
 
 
-def print_summary(done: Mapping[str, Mapping[str, Any]]) -> None:
+def print_summary(done: Mapping[str, Mapping[str, Any]], quick: bool) -> None:
     """Print the summary; nothing when no section has a target."""
     rows = summary(done)
     if rows:
-        print_table("Targets", HEAD, rows)
+        print_table("Targets" + (" (quick sizes: the verdicts mean nothing)" if quick else ""), HEAD, rows)
 
 
 def add(results: Path, section: str, found: Mapping[str, Any], order: Sequence[str]) -> None:

@@ -122,7 +122,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     os.environ.setdefault("OMP_NUM_THREADS", str(len(os.sched_getaffinity(0))))  # before torch is loaded
     nowhere = tempfile.TemporaryDirectory() if chosen.quick and chosen.keep is None else None
-    results = Path(nowhere.name) if nowhere else chosen.keep or HERE / "results"
+    usual = HERE / "results" if chosen.device == "cpu" else HERE / "results" / "gpu"
+    results = Path(nowhere.name) if nowhere else chosen.keep or usual
     measure.options.quick, measure.options.device, measure.options.results = chosen.quick, chosen.device, results
     failed = False
     if chosen.sections or not chosen.write_readme:
@@ -145,7 +146,7 @@ def _run(sections: Sequence[str], results: Path) -> bool:
     for name in sections:
         done[name] = run_section(name)
         report.add(results, name, done[name], SECTIONS)
-    report.print_summary(done)
+    report.print_summary(done, measure.options.quick)
     return any(found["error"] for found in done.values())
 
 

@@ -51,6 +51,8 @@ def run() -> None:
     fp32 = statistics.median(limit for found in record.values() for limit in found["limits"])
     bf16 = matrix_limit("bfloat16", device=options.device, repeats=3)
     print(f"matrix-product limit: {fp32:.3g} GFLOP/s in fp32, {bf16:.3g} in bf16 ({options.device})")
+    if bf16 < fp32:
+        print("this processor has no fast bf16 products: training in bf16 can only lose time on it")
     print_table("training and evaluation: simulated VGGSound-GZSL cls, 138 classes trained, 271 judged", HEAD, rows)
     print('"adapt": learns nothing by gradient; clips/s of its closed form, which is solved once.')
     keep("training", {"device": options.device, "limit_gflop_s": {"fp32": fp32, "bf16": bf16}, "methods": record})

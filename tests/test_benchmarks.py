@@ -127,7 +127,8 @@ def test_a_target_as_a_row():
     assert measure.Target("loss", 31.234, 20).cells == ["loss", "31.2 x", "at least 20 x", "reached"]
     limit = measure.Target("peak", 12345.6, 6000, "MB", higher_is_better=False)
     assert limit.cells == ["peak", "12346 MB", "at most 6000 MB", "not reached"]
-    assert measure.Target("nothing", math.nan, 0.8, "").cells[1] == "-"
+    assert measure.Target("nothing", math.nan, 0.8).cells == ["nothing", "-", "at least 0.8 x", "not reached"]
+    assert measure.Target("share", 0.9, 0.8, "").cells == ["share", "0.9", "at least 0.8", "reached"]
 
 
 # --- the command -----------------------------------------------------------------------------------------------------
