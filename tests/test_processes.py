@@ -8,6 +8,7 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -22,7 +23,7 @@ from avshot.losses import mean_over
 from avshot.method import Inputs, Recipe, create_method, list_methods
 from avshot.nn.mlp import BatchNorm
 from avshot.processes import Processes, accompanied, here, refuse
-from avshot.run import find_runs, load_run, parse_experiment
+from avshot.run import Experiment, find_runs, load_run, parse_experiment
 from avshot.train import ClipSource, Judgement, train
 from avshot.types import Batch, Classes, Features
 from synthetic import synthetic_dataset
@@ -323,9 +324,12 @@ def test_a_whole_run_is_the_same(tmp_path):
     assert run.metrics == found[2].metrics
 
 
-def test_several_processes_and_several_jobs_do_not_mix():
+def test_several_processes_mix_neither_with_jobs_nor_with_one_gpu():
     with pytest.raises(ValueError, match="2 jobs of 2 processes each"):
         train_all({}, synthetic_dataset(), 2, 2)
+    one = {Path("never"): Experiment(dataset="d", device="cuda:1")}
+    with pytest.raises(ValueError, match="Got device cuda:1 for 2 processes; each takes one of its own"):
+        train_all(one, synthetic_dataset(), 1, 2)
 
 
 def test_without_accelerate_one_sentence_says_what_to_install(monkeypatch):

@@ -33,26 +33,25 @@ def train_all(
             started, and this stays 1. A failure then stops all, because they can only go on together.
 
     Raises:
-        ValueError: Several trainings at a time that share processes.
+        ValueError: Several trainings at a time that share processes, or processes that would share one GPU.
     """
     together = max(processes, int(os.environ.get("WORLD_SIZE", "1")))
     if together > 1 and jobs > 1:
         raise ValueError(f"Got {jobs} jobs of {together} processes each; use several of one of them.")
     if together == 1:
         return _train_apart(experiments, dataset, jobs)
+    device = next((experiment.device for experiment in experiments.values()), "cpu")
+    if ":" in device:
+        raise ValueError(f"Got device {device} for {together} processes; each takes one of its own: drop the number.")
     try:
         with (
             _averages(experiments, dataset, processes) as averaged,
-            accompanied(processes, _follow_all, list(experiments.values()), averaged, device=_device(experiments)),
+            accompanied(processes, _follow_all, list(experiments.values()), averaged, device=device),
         ):
             _train_together(experiments, dataset, averaged)
     finally:
         leave()
     return {}
-
-
-def _device(experiments: dict[Path, Experiment]) -> str:
-    return next((experiment.device for experiment in experiments.values()), "cpu")
 
 
 def _train_together(experiments: dict[Path, Experiment], dataset: Dataset, averaged: Dataset | None) -> None:

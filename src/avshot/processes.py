@@ -143,7 +143,7 @@ def here(device: torch.device | str = "cpu") -> Processes:
         device: Where they train. "cuda" is one GPU for each process, "cpu" works through gloo.
 
     Raises:
-        ValueError: There are several and accelerate is missing, or all are to use the same numbered GPU.
+        ValueError: There are several, and accelerate is missing.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return Processes()
