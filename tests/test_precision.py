@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 
 from avshot.method import Recipe, list_methods
 from avshot.players import Players
+from avshot.processes import warning
 from avshot.run import Experiment
 from avshot.train import train
 from test_every_method import build, make_batch
@@ -96,6 +97,13 @@ def test_a_checkpoint_from_before_there_was_a_choice_is_one_in_fp32(tmp_path):
     _, old = setup(seed=99)
     train(old, source, RECIPE, seed=7, checkpoint=tmp_path / "c")
     assert same(weights(old), weights(whole))
+
+
+def test_a_processor_without_bf16_is_worth_a_note(monkeypatch):
+    assert warning("fp32", "cpu") == warning("bf16", "cuda:0") == ""
+    for able in (True, False):
+        monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda able=able: able)
+        assert ("no bf16 instructions" in warning("bf16", "cpu")) != able
 
 
 def test_the_choice_is_a_field_of_the_recipe():

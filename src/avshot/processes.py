@@ -150,6 +150,13 @@ def here(device: torch.device | str = "cpu") -> Processes:
     return _several(torch.device(device).type)
 
 
+def warning(precision: str, device: str) -> str:
+    """A sentence for who trains in bf16 on a processor without instructions for it; empty for all others."""
+    if precision != "bf16" or torch.device(device).type != "cpu" or torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        return ""
+    return "this processor has no bf16 instructions, so precision=bf16 is several times slower than fp32 here."
+
+
 def follows() -> bool:
     """Whether this process was started to train along with a main one, which reports."""
     return int(os.environ.get("RANK", "0")) > 0
