@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 from avshot import losses
 from avshot.classes.optimise import OptimiseConfig, optimise
-from avshot.classes.outcome import nearest, rank_correlation
-from avshot.losses import pairwise_distance, rowwise_distance, separation_loss
+from avshot.losses import pairwise_distance
 from avshot.ranking import METHODS, Order, ranking_loss
 from avshot.ranking import loss as ranking_module
 from avshot.ranking.wavelet import count_torch
@@ -89,7 +88,7 @@ def brute_force(new, low, high, margin):
 @pytest.mark.parametrize("count", [2, 3, 63, 64, 65, 127, 128, 129, 300, 2047, 2049, 4200])
 @pytest.mark.parametrize("method", EXACT)
 def test_counts_are_those_of_all_pairs(count, method):
-    count_by = count_torch if method == "torch" else ranking_module._counting("compiled", torch.device("cpu"))
+    count_by = count_torch if method == "torch" else ranking_module._counting("compiled", torch.device("cpu"), count)
     anchors, margins = (2, (0.0, 0.05, 1.0)) if count < 1000 else (1, (0.05,))
     new = draw(count, anchors, count + 1).round(decimals=2).abs()  # many equal ones
     place = draw(count + 1, anchors, count + 1).argsort(dim=1)
@@ -234,7 +233,7 @@ def test_settings_that_make_no_sense_are_refused(monkeypatch):
         OptimiseConfig(samples=0)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
     with pytest.raises(ValueError, match='runs on the CPU, and the class embeddings are on meta; use "torch"'):
-        ranking_module._counting("compiled", torch.device("meta"))
+        ranking_module._counting("compiled", torch.device("meta"), 5)
 
 
 def test_without_numba_torch_counts_and_asking_for_it_names_the_extra(monkeypatch):
@@ -242,8 +241,16 @@ def test_without_numba_torch_counts_and_asking_for_it_names_the_extra(monkeypatc
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ValueError, match=r'pip install "avshot\[fast\]"'):
         ranking_loss(w, t, method="compiled")
-    assert ranking_module._counting("auto", torch.device("cpu")) is count_torch
+    assert ranking_module._counting("auto", torch.device("cpu"), 10_000) is count_torch
     assert torch.isfinite(ranking_loss(w, t))
+
+
+@pytest.mark.skipif(not NUMBA, reason="numba is not installed")
+def test_many_classes_are_counted_by_compiled_code():
+    cpu = torch.device("cpu")
+    assert ranking_module._counting("auto", cpu, 276) is count_torch
+    assert ranking_module._counting("auto", cpu, 1000) is ranking_module._counting("compiled", cpu, 3)
+    assert ranking_module._counting("auto", torch.device("meta"), 1000) is count_torch
 
 
 @pytest.mark.skipif(not NUMBA, reason="numba is not installed")
@@ -278,38 +285,6 @@ def test_optimisation_is_the_same_however_the_loss_is_counted(kind):
     torch.testing.assert_close(results["dense"], results["auto"], atol=1e-9, rtol=0)
     torch.testing.assert_close(results["sampled"], results["auto"], atol=0.05, rtol=0)
     assert not torch.equal(results["sampled"], results["auto"])
-
-
-@pytest.mark.parametrize("kind", losses.DISTANCES)
-def test_distances_some_rows_at_a_time_are_those_of_all_rows(monkeypatch, kind):
-    w = draw(14, 11, 3)[[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 3]].requires_grad_()
-    other = w.detach() + 0.2 * draw(15, 12, 3)
-
-    def everything():
-        loss = separation_loss(w, distance=kind)
-        return [
-            loss.detach(),
-            torch.autograd.grad(loss, w)[0],
-            *nearest(w.detach()),
-            rank_correlation(w.detach(), other),
-        ]
-
-    whole = everything()
-    between = pairwise_distance(w, w, kind)
-    dense = -between.masked_fill(torch.eye(12, dtype=torch.bool), float("inf")).amin(dim=1).mean()
-    assert_equal(whole[:2], [dense.detach(), torch.autograd.grad(dense, w)[0]])
-    each = rowwise_distance(w.detach()[:6], w.detach()[6:], kind)
-    torch.testing.assert_close(each, pairwise_distance(w.detach()[:6], w.detach()[6:], kind).diagonal())
-    monkeypatch.setattr(losses, "_CHUNK_NUMBERS", 5 * 12)
-    for one, other_one in zip(everything(), whole, strict=True):
-        torch.testing.assert_close(torch.as_tensor(one), torch.as_tensor(other_one))
-
-
-def test_equally_near_neighbours_share_the_gradient():
-    w = torch.tensor([[0.0, 0.0], [1.0, 0.0], [-1.0, 0.0], [0.0, 5.0]], dtype=torch.float64, requires_grad=True)
-    separation_loss(w, distance="l2", reduction="sum").backward()
-    # Each at the side moves from the first by 1 of its own and by half of the first's; the fourth moves from it by 1.
-    torch.testing.assert_close(w.grad, w.new_tensor([[0.0, 1.0], [-1.5, 0.0], [1.5, 0.0], [0.0, -1.0]]))
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")

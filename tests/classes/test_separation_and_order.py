@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from avshot import losses
-from avshot.losses import pairwise_distance, proximity_loss, separation_loss
+from avshot.classes.outcome import nearest, rank_correlation
+from avshot.losses import pairwise_distance, proximity_loss, rowwise_distance, separation_loss
 from avshot.ranking import ranking_loss
 
 
@@ -142,3 +143,35 @@ def test_unknown_names_are_refused():
         ranking_loss(w, w, reduction="none")
     with pytest.raises(ValueError, match="distance is 'dot'"):
         pairwise_distance(w, w, "dot")
+
+
+@pytest.mark.parametrize("kind", losses.DISTANCES)
+def test_distances_some_rows_at_a_time_are_those_of_all_rows(monkeypatch, kind):
+    w = draw(14, 11, 3)[[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 3]].requires_grad_()
+    other = w.detach() + 0.2 * draw(15, 12, 3)
+
+    def everything():
+        loss = separation_loss(w, distance=kind)
+        return [
+            loss.detach(),
+            torch.autograd.grad(loss, w)[0],
+            *nearest(w.detach()),
+            rank_correlation(w.detach(), other),
+        ]
+
+    whole = everything()
+    between = pairwise_distance(w, w, kind)
+    dense = -between.masked_fill(torch.eye(12, dtype=torch.bool), float("inf")).amin(dim=1).mean()
+    torch.testing.assert_close(whole[:2], [dense.detach(), torch.autograd.grad(dense, w)[0]])
+    each = rowwise_distance(w.detach()[:6], w.detach()[6:], kind)
+    torch.testing.assert_close(each, pairwise_distance(w.detach()[:6], w.detach()[6:], kind).diagonal())
+    monkeypatch.setattr(losses, "_CHUNK_NUMBERS", 5 * 12)
+    for one, other_one in zip(everything(), whole, strict=True):
+        torch.testing.assert_close(torch.as_tensor(one), torch.as_tensor(other_one))
+
+
+def test_equally_near_neighbours_share_the_gradient():
+    w = torch.tensor([[0.0, 0.0], [1.0, 0.0], [-1.0, 0.0], [0.0, 5.0]], dtype=torch.float64, requires_grad=True)
+    separation_loss(w, distance="l2", reduction="sum").backward()
+    # Each at the side moves from the first by 1 of its own and by half of the first's; the fourth moves from it by 1.
+    torch.testing.assert_close(w.grad, w.new_tensor([[0.0, 1.0], [-1.5, 0.0], [1.5, 0.0], [0.0, -1.0]]))

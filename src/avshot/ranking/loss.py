@@ -16,6 +16,7 @@ from avshot.ranking.wavelet import count_torch
 
 METHODS = ("auto", "compiled", "torch", "dense", "sampled")
 SAMPLES = 100_000
+_FEW = 500  # classes below which loading numba takes longer than all steps of an optimisation in torch
 
 Count = Callable[[Tensor, Tensor, Tensor, Tensor, float], tuple[Tensor, int]]
 
@@ -47,9 +48,9 @@ def ranking_loss(
         margin: m, in units of the distance.
         distance: See `pairwise_distance`. An `Order` must have been made with the same.
         reduction: "sum" (printed), or "mean": divided by the number of triples, class (class - 1) (class - 2).
-        method: "auto" (exact: "compiled" on the CPU where numba is installed, else "torch"), "compiled", "torch",
-            "dense" (the printed formula, all triples at once: a reference for a few hundred classes; memory O(C^3)), or
-            "sampled" (the paper's suggestion: unbiased, from random triples).
+        method: "auto" (exact: "compiled" on the CPU from 500 classes where numba is installed, else "torch"), "compiled",
+            "torch", "dense" (the printed formula, all triples at once: a reference for a few hundred classes; memory
+            O(C^3)), or "sampled" (the paper's suggestion: unbiased, from random triples).
         samples: Triples drawn by "sampled".
         generator: For "sampled", on the device of `w`; None is torch's own.
 
@@ -72,7 +73,7 @@ def ranking_loss(
     elif method == "dense":
         total = _dense(w, order, margin, distance)
     else:
-        total = _RankingSum.apply(w, order, margin, distance, _counting(method, w.device))
+        total = _RankingSum.apply(w, order, margin, distance, _counting(method, w.device, count))
     return reduced(total, triples, reduction)
 
 
@@ -156,9 +157,9 @@ def _sampled(
     return torch.where(sign != 0, torch.relu(margin - sign * apart), 0).mean()
 
 
-def _counting(method: str, device: torch.device) -> Count:
+def _counting(method: str, device: torch.device, count: int) -> Count:
     installed = importlib.util.find_spec("numba") is not None
-    if method == "torch" or (method == "auto" and (not installed or device.type != "cpu")):
+    if method == "torch" or (method == "auto" and (not installed or device.type != "cpu" or count < _FEW)):
         return count_torch
     if not installed:
         raise ValueError('method "compiled" needs numba, which is not installed; pip install "avshot[fast]".')
