@@ -48,9 +48,9 @@ def ranking_loss(
         margin: m, in units of the distance.
         distance: See `pairwise_distance`. An `Order` must have been made with the same.
         reduction: "sum" (printed), or "mean": divided by the number of triples, class (class - 1) (class - 2).
-        method: "auto" (exact: "compiled" on the CPU from 500 classes where numba is installed, else "torch"), "compiled",
-            "torch", "dense" (the printed formula, all triples at once: a reference for a few hundred classes; memory
-            O(C^3)), or "sampled" (the paper's suggestion: unbiased, from random triples).
+        method: "auto" (exact: "compiled" on the CPU from 500 classes where numba is installed, else "torch"),
+            "compiled", "torch", "dense" (the printed formula, all triples at once: a reference for a few hundred
+            classes; memory O(C^3)), or "sampled" (the paper's suggestion: unbiased, from random triples).
         samples: Triples drawn by "sampled".
         generator: For "sampled", on the device of `w`; None is torch's own.
 
