@@ -99,6 +99,7 @@ def _ahead() -> dict[str, Any]:
             record[method] = seconds
     head = ["method", "gathered when asked for, clips/s", "one batch ahead, clips/s", "ratio"]
     print_table(f"training on sequences of a store, batch {BATCH}", head, rows)
+    print("devise stands for the least that a step can do; trained by avshot it reads averages, which need no thread")
     return record
 
 
