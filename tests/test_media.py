@@ -417,6 +417,17 @@ def test_rates(tmp_path, source, rate):
     assert np.corrcoef(media.waveform[500:-500], sine(1.5, rate)[500 : len(media.waveform) - 500])[0, 1] > 0.9999
 
 
+@pytest.mark.parametrize("piece", [1, 4096, 30000])
+@pytest.mark.parametrize("rate", [8000, 16000, 44100, 48000])
+def test_a_long_sound_is_resampled_in_pieces_with_the_same_numbers(tmp_path, monkeypatch, rate, piece):
+    sound = np.stack([sine(2.0, 44100, hertz=hertz) for hertz in (440.0, 3000.0)])
+    with av.open(str(tmp_path / "a.mka"), "w") as container:
+        mux(container, add_audio(container, sound, 44100, layout="stereo"))
+    whole = read(tmp_path / "a.mka", rate=rate).waveform
+    monkeypatch.setattr("avshot.media.sound._LONG", piece)
+    np.testing.assert_array_equal(read(tmp_path / "a.mka", rate=rate).waveform, whole)
+
+
 def test_resampling_down_does_not_fold_high_tones(tmp_path):
     with av.open(str(tmp_path / "a.wav"), "w") as container:
         tone = (sine(1.0, 48000, hertz=15000.0) * 32767).astype(np.int16)[None]

@@ -109,14 +109,14 @@ def _read(
         request = replace(request, start=request.start + streams.origin, end=request.end + streams.origin)
         _check_length(streams, request, limits)
         picture = Picture(streams.video, request) if wants[0] and streams.video is not None else None
-        sound = Sound(streams.audio, request.start, request.end) if wants[1] and streams.audio is not None else None
+        sound = _sound(streams, request, empty.rate) if wants[1] else None
         # Near the beginning decoding is cheaper than seeking.
         sought = seek and request.start - streams.origin > 2.0 and _seek(container, request.start)
         ends, broken = _demux(streams, (picture, sound), request.end, request.start + limits.seconds)
         if sought and any(sink is not None and sink.first > request.start + SLACK for sink in (picture, sound)):
             return None
         frames, times = (empty.frames, empty.frame_time) if picture is None else picture.finish(ends["video"])
-        waveform = empty.waveform if sound is None else sound.finish(empty.rate, ends["audio"])
+        waveform = empty.waveform if sound is None else sound.finish(ends["audio"])
         short = broken or is_short(streams, ends, request.end)
     last = min(max(ends.values()), request.end)
     if len(frames) == 0 and len(waveform) == 0 and request.start >= last > -math.inf:
@@ -124,6 +124,10 @@ def _read(
         raise BadFileError(f"the span starts at {at:g} s but the file ends at {stop:g} s")
     status = _status(wants, len(frames), len(waveform), short)
     return Media(frames, times, waveform, empty.rate, status, max(0.0, last - request.start))
+
+
+def _sound(streams: Streams, request: PictureRequest, rate: int) -> Sound | None:
+    return None if streams.audio is None else Sound(streams.audio, request.start, request.end, rate)
 
 
 def _status(wants: tuple[bool, bool], frames: int, samples: int, short: bool) -> str:

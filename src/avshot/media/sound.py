@@ -13,6 +13,7 @@ import numpy as np
 GAP = 0.02
 
 _TOGETHER = 64  # packets decoded before their samples are copied: each of the two is faster without turns
+_LONG = 1 << 20  # samples per channel that wait before they are resampled: what is held does not grow with the file
 
 
 class Sound:
@@ -22,10 +23,10 @@ class Sound:
     gaps between stamps and a late beginning become zeros.
     """
 
-    def __init__(self, stream: Any, start: float, end: float) -> None:
+    def __init__(self, stream: Any, start: float, end: float, rate: int) -> None:
         from av.error import FFmpegError
 
-        self.stream, self.start, self.end = stream, start, end
+        self.stream, self.start, self.end, self.rate = stream, start, end, rate
         self.done = False
         self.first = math.inf  # stamp of the first packet
         self._base = float(stream.time_base)
@@ -50,17 +51,17 @@ class Sound:
                 if not self.done:
                     self._add(frame)
 
-    def finish(self, rate: int, end: float) -> np.ndarray:
-        """Flush and give the waveform of the span at `rate` Hz, cut at `end` seconds (AAC pads its last packet)."""
+    def finish(self, end: float) -> np.ndarray:
+        """Flush and give the waveform of the span, cut at `end` seconds (AAC pads its last packet)."""
         self.feed([(None, None)])
         last = max((run.end for run in self._runs), default=self.start)
         if end > -math.inf:  # packets without stamps cannot say where they end
             last = min(last, end)
-        total = max(0, round((min(last, self.end) - self.start) * rate))
-        runs = [(run.time, run.mono(rate)) for run in self._runs]
+        total = max(0, round((min(last, self.end) - self.start) * self.rate))
+        runs = [(run.time, run.waveform()) for run in self._runs]
         waveform = np.zeros(total, np.float32)
         for time, samples in runs:
-            _place(waveform, samples, round((time - self.start) * rate))
+            _place(waveform, samples, round((time - self.start) * self.rate))
         return waveform
 
     def _add(self, frame: Any) -> None:
@@ -77,7 +78,7 @@ class Sound:
         key = (frame.format.name, frame.layout.name, rate)
         run = self._runs[-1] if self._runs else None
         if run is None or run.key != key or abs(time - run.end) > GAP:
-            run = _Run(time, key, frame)
+            run = _Run(time, key, frame, self.rate)
             self._runs.append(run)
         run.add(frame, count)
 
@@ -85,12 +86,15 @@ class Sound:
 class _Run:
     """Consecutive samples of one format, channel layout and rate."""
 
-    def __init__(self, time: float, key: tuple[str, str, int], frame: Any) -> None:
-        self.time, self.key, self.count = time, key, 0
+    def __init__(self, time: float, key: tuple[str, str, int], frame: Any, rate: int) -> None:
+        self.time, self.key, self.count, self._rate = time, key, 0, rate
         self._planar, self._channels = frame.format.is_planar, frame.layout.nb_channels
         self._kind = frame.to_ndarray().dtype
         self._frames: list[Any] = []
-        self._blocks: list[np.ndarray] = []
+        self._blocks: list[np.ndarray] = []  # samples `[channel, sample]` as they were decoded
+        self._waiting = 0  # how many they are
+        self._parts: list[np.ndarray] = []  # of the waveform
+        self._resampler: Any = None
 
     @property
     def end(self) -> float:
@@ -99,8 +103,17 @@ class _Run:
     def add(self, frame: Any, count: int) -> None:
         self._frames.append(frame)
         self.count += count
+        self._waiting += count
         if len(self._frames) >= _TOGETHER:
             self._copy()
+        if self._waiting >= _LONG:
+            self._convert(last=False)
+
+    def waveform(self) -> np.ndarray:
+        """All of it: mono, at the wanted rate."""
+        self._convert(last=True)
+        whole = self._parts[0] if len(self._parts) == 1 else np.concatenate(self._parts)
+        return np.clip(np.nan_to_num(whole, copy=False), -1.0, 1.0)
 
     def _copy(self) -> None:
         """Copy the samples of the waiting frames `[channel, sample]`, and let go of the frames."""
@@ -118,21 +131,27 @@ class _Run:
         packed = np.concatenate([np.frombuffer(planes[0], self._kind, count * width) for planes, count in frames])
         self._blocks.append(packed.reshape(-1, width).T)
 
-    def mono(self, rate: int) -> np.ndarray:
+    def _convert(self, last: bool) -> None:
+        """Average the channels of the samples that wait and resample them; in pieces it gives the same numbers."""
         import soxr
 
         self._copy()
-        samples = np.concatenate(self._blocks, axis=1)
-        self._blocks = []
+        blocks, self._blocks, self._waiting = self._blocks, [], 0
+        samples = np.concatenate(blocks, axis=1) if blocks else np.zeros((1, 0), np.float32)
         if samples.dtype == np.uint8:
             samples = samples.astype(np.float32) / 128.0 - 1.0
         elif samples.dtype.kind == "i":
             samples = samples.astype(np.float32) / float(2 ** (8 * samples.dtype.itemsize - 1))
         mono = samples.astype(np.float32, copy=False)
         mono = mono[0] if len(mono) == 1 else mono.mean(axis=0)
-        if rate != self.key[2]:
-            mono = soxr.resample(mono, self.key[2], rate, quality="HQ")
-        return np.clip(np.nan_to_num(mono, copy=False), -1.0, 1.0)
+        if self._rate != self.key[2]:
+            if last and self._resampler is None:  # cheaper for a short run
+                mono = soxr.resample(mono, self.key[2], self._rate, quality="HQ")
+            else:
+                if self._resampler is None:
+                    self._resampler = soxr.ResampleStream(self.key[2], self._rate, 1, dtype="float32", quality="HQ")
+                mono = self._resampler.resample_chunk(mono, last=last)
+        self._parts.append(mono)
 
 
 def _place(waveform: np.ndarray, samples: np.ndarray, offset: int) -> None:
