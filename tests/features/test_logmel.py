@@ -154,3 +154,14 @@ def test_steps_gather_the_frames_around_them(frames, stack, stride, mels, transp
         rows = [min(max(i * stride - before + j, 0), frames - 1) for j in range(stack)]
         assert torch.equal(step, values[rows].flatten())
     assert len(steps) == -(-frames // stride)
+
+
+def test_long_sounds_are_cut_into_chunks_without_a_seam(monkeypatch):
+    matrix = mel_matrix(RATE, 512, 40, low=50, high=7600)
+    for samples in (1, 320, 3199, 3200, 16000):
+        wave = torch.from_numpy(chirp().astype(np.float32))[:samples]
+        whole = log_mel(wave, rate=RATE, window=400, hop=320, matrix=matrix)
+        with monkeypatch.context() as patch:
+            patch.setattr("avshot.features.logmel.CHUNK", 10)
+            torch.testing.assert_close(log_mel(wave, rate=RATE, window=400, hop=320, matrix=matrix), whole)
+        assert len(whole) == 1 + samples // 320

@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from avshot.features.extractor import Extractor
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from avshot.media import Media
 
 FLOOR = 1e-6  # added to the mel power before the logarithm: about -60 dB below a full-scale tone in one band
+CHUNK = 4096  # frames worked on at once, so that what they take does not grow with the clip
 NORMALISATIONS = ("none", "clip", "channel")
 
 
@@ -127,12 +129,16 @@ def log_mel(waveform: Tensor, *, rate: int, window: int, hop: int, matrix: Tenso
     """
     fft = 2 * (matrix.shape[1] - 1)
     taper = _kept_taper(window, waveform.dtype, waveform.device)
-    spectrum = torch.stft(
-        waveform, fft, hop_length=hop, win_length=window, window=taper, center=True, pad_mode="constant",
-        return_complex=True,
-    )  # fmt: skip
-    power = spectrum.real.square() + spectrum.imag.square()
-    return torch.log(matrix.to(power) @ power + FLOOR).T
+    padded, count, parts = F.pad(waveform, (fft // 2, fft // 2)), 1 + len(waveform) // hop, []
+    for first in range(0, count, CHUNK):
+        last = min(first + CHUNK, count) - 1
+        piece = padded[first * hop : last * hop + fft]
+        spectrum = torch.stft(
+            piece, fft, hop_length=hop, win_length=window, window=taper, center=False, return_complex=True
+        )
+        power = spectrum.real.square() + spectrum.imag.square()
+        parts.append(torch.log(matrix.to(power) @ power + FLOOR))
+    return (parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)).T
 
 
 def mel_matrix(rate: int, fft: int, mels: int, *, low: float, high: float) -> Tensor:
