@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 DIMS, STEPS, BATCH = (128, 512), (10, 60), 64
 CLIPS = (1000, 5000, 20000)
 LIGHT = {"devise": 60, "gru": 6}  # methods and steps of an epoch: the lighter the method, the more gathering counts
-PROCESSES, SCALE = (1, 2, 4), 0.25  # of VGGSound-GZSL (cls): 23,400 clips of 4,224 numbers
+PROCESSES, SCALE = (1, 4), 0.25  # of VGGSound-GZSL (cls): 23,400 clips of 4,224 numbers
 READS = ("nothing", "averages of its own", "one shared copy")
 
 
