@@ -118,7 +118,7 @@ def train_grid(
     """
     from avshot.data.dataset import load_described
     from avshot.grid import raise_first, train_all
-    from avshot.processes import follows
+    from avshot.processes import follows, warning
     from avshot.run import describe, find_runs, parse_experiment
 
     experiments: dict[Path, Any] = {}  # one of each: "devise,devise" asks for the same Run twice
@@ -127,8 +127,10 @@ def train_grid(
         describe(experiment)  # an unknown method, preset or field ends here, before any training
         experiments[run_folder(out, experiment)] = experiment
     dataset = load_described(base["dataset"])
-    for warning in () if follows() else dataset.warnings():
-        _say(f"note: {warning}")
+    precisions = {experiment.resolved_recipe().precision for experiment in experiments.values()}
+    slow = [note for precision in sorted(precisions) if (note := warning(precision, base.get("device", "cpu")))]
+    for note in () if follows() else (*dataset.warnings(), *slow):
+        _say(f"note: {note}")
     failed = train_all(experiments, dataset, jobs, processes)
     if follows():
         return
