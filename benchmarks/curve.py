@@ -21,7 +21,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -34,8 +34,8 @@ HERE = Path(__file__).parent
 PICTURE = HERE.parent / "docs" / "separability-semantics.svg"
 REAL = {"ucf": "UCF", "activitynet": "ActivityNet", "vggsound": "VGGSound"}
 # At most so many steps, and how many degrees a vector turns in the first of them: where steps are dear they are long.
-STEPS, OTHER_STEPS = {"ucf": 600, "activitynet": 150, "vggsound": 300}, 10
-TURN, OTHER_TURN = {"ucf": 0.5, "activitynet": 2.0, "vggsound": 1.0}, 4.0
+STEPS, OTHER_STEPS = {"ucf": 600, "activitynet": 150, "vggsound": 300}, 6
+TURN, OTHER_TURN = {"ucf": 0.5, "activitynet": 2.0, "vggsound": 1.0}, 7.0
 GROWTHS = (1.35, 2.0)  # where the table reads the curve
 
 
@@ -70,7 +70,7 @@ ALL = (
     ALONE,
     *(Setting(a, m, w) for w in (1.0, "classes") for m in (0.0, 0.5, 1.0) for a in (0.1, 0.5, 0.9)),
 )
-FEW = (ALONE, PAPER, STIFF)  # for words
+FEW = (PAPER, STIFF, ALONE)  # for words
 
 
 def vocabulary(name: str) -> Any:
@@ -163,15 +163,22 @@ def _reading(found: dict[str, list[float]], growth: float) -> dict[str, float] |
     return None
 
 
-def traced(name: str, settings: Sequence[Setting], *, steps: int, turn: float, tell: bool = False) -> dict[str, Any]:
-    """All settings on one vocabulary."""
+def traced(
+    name: str,
+    settings: Sequence[Setting],
+    *,
+    steps: int,
+    turn: float,
+    done: Callable[[dict[str, Any]], None] | None = None,
+) -> dict[str, Any]:
+    """All settings on one vocabulary; `done` is shown what there is after each."""
     vectors = vocabulary(name)
-    traces = []
+    found: dict[str, Any] = {"classes": len(vectors), "steps": steps, "turn": turn, "traces": []}
     for setting in settings:
-        traces.append(trace(vectors, setting, steps=steps, turn=turn))
-        if tell:
-            print(f"{name}: {setting.label}: {traces[-1]['seconds']} s a step, {traces[-1]['steps']} steps", flush=True)
-    return {"classes": len(vectors), "steps": steps, "turn": turn, "traces": traces}
+        found["traces"].append(trace(vectors, setting, steps=steps, turn=turn))
+        if done is not None:
+            done(found)
+    return found
 
 
 def show(name: str, found: dict[str, Any]) -> None:
@@ -200,18 +207,22 @@ def main() -> None:
     """Trace what was asked for, keep it beside what is there, print, draw."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--vocabulary", default="ucf,activitynet,vggsound,words-10000", help="comma-separated")
-    parser.add_argument("--steps", type=int, help="at most; default: as in STEPS, 10 for words")
-    parser.add_argument("--turn", type=float, help="degrees; default: as in TURN, 4 for words")
+    parser.add_argument("--steps", type=int, help="at most; default: as in STEPS, 6 for words")
+    parser.add_argument("--turn", type=float, help="degrees; default: as in TURN, 7 for words")
     parser.add_argument("--draw", action="store_true", help="trace nothing")
     chosen = parser.parse_args()
     file = options.results / "curve.json"
     for name in [] if chosen.draw else chosen.vocabulary.split(","):
         steps, turn = chosen.steps or STEPS.get(name, OTHER_STEPS), chosen.turn or TURN.get(name, OTHER_TURN)
-        settings = ALL if name in REAL else FEW
-        found = traced(name, settings, steps=steps, turn=turn, tell=True)
-        kept = json.loads(file.read_text())["vocabularies"] if file.exists() else {}
-        keep("curve", {"vocabularies": kept | {name: found}})
-    kept = json.loads(file.read_text())["vocabularies"]
+        others = json.loads(file.read_text())["vocabularies"] if file.exists() else {}
+
+        def done(found: dict[str, Any], name: str = name, others: dict[str, Any] = others) -> None:
+            last = found["traces"][-1]
+            print(f"{name}: {last['label']}: {last['steps']} steps of {last['seconds']} CPU s", flush=True)
+            keep("curve", {"vocabularies": others | {name: found}})
+
+        traced(name, ALL if name in REAL else FEW, steps=steps, turn=turn, done=done)
+    kept = dict(sorted(json.loads(file.read_text())["vocabularies"].items(), key=lambda item: item[1]["classes"]))
     for name, found in kept.items():
         show(name, found)
     from curve_picture import draw

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 TITLES = {"ucf": "UCF, released vectors", "activitynet": "ActivityNet, released vectors"}
-TITLES |= {"vggsound": "VGGSound, released vectors", "words-10000": "words, built-in text encoder"}
+TITLES |= {"vggsound": "VGGSound, released vectors"}
 LINES = {0.0: "-", 0.5: "--", 1.0: ":"}
 # Points to find again in the table: (alpha, margin, weight), growth or None for the end, sign, colour, what it is.
 # The colours are of Okabe and Ito, told apart by the colour-blind; the signs differ too.
@@ -52,7 +52,7 @@ def _panel(axes: Any, name: str, found: Mapping[str, Any]) -> None:
             axes.plot(*point, sign, color=colour, markersize=_size(sign), markeredgecolor="white", zorder=5)
     start = found["traces"][0]["nearest"][0]
     axes.axvline(start, color="0.7", linewidth=0.8, zorder=0)
-    axes.set_title(f"{TITLES.get(name, name)}: {found['classes']:,} classes", fontsize=10)
+    axes.set_title(f"{TITLES.get(name, 'words, built-in text encoder')}: {found['classes']:,} classes", fontsize=10)
     axes.set_xlabel("mean cosine distance to the nearest other class")
     axes.set_ylabel("mean rank correlation with before")
     axes.grid(color="0.92")
