@@ -45,7 +45,7 @@ def _files(count: int) -> tuple[str, list[str]]:
     from avshot.data.world import render_world
 
     folder = Path(tempfile.mkdtemp(prefix="avshot-bench-"))
-    render_world(folder, clips_per_class=5)
+    render_world(folder, clips_per_class=1 if options.quick else 5)
     return "rendered world", sorted(map(str, folder.rglob("*.mp4")))[:count]
 
 
