@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import os
 import statistics
@@ -89,7 +90,7 @@ def _works(files: list[str]) -> dict[str, Callable[[], Any]]:
         return work
 
     return {
-        BARE: lambda: [_decode(file) for file in files],
+        BARE: lambda: list(map(_decode, files)),
         "read: wanted frames, scaled; sound at 16 kHz": through(),
         "read, logmel": through(heard),
         "read, pixels": through(seen),
@@ -183,19 +184,24 @@ def _looped(file: str, seconds: int, target: Path) -> None:
     """The packets of a clip again and again, nothing encoded anew."""
     import av
 
+    with av.open(file) as container:
+        spans: dict[int, tuple[Fraction, Fraction]] = {}  # of each stream, by decoding stamps
+        for packet in container.demux():
+            if packet.dts is not None:
+                first, _ = spans.get(packet.stream_index, (packet.dts * packet.time_base, None))
+                spans[packet.stream_index] = first, (packet.dts + (packet.duration or 0)) * packet.time_base
+    length, shift, streams = max(last - first for first, last in spans.values()), Fraction(0), {}
     with av.open(str(target), "w") as out:
-        shift, streams = Fraction(0), {}
         while shift < seconds:
             with av.open(file) as container:
                 for stream in container.streams:
                     if stream.index not in streams:
                         streams[stream.index] = out.add_stream_from_template(stream)
-                length = Fraction(container.duration, av.time_base)
                 for packet in container.demux():
                     pts, dts = packet.pts, packet.dts
                     if pts is None or dts is None or shift + pts * packet.time_base >= seconds:
                         continue
-                    moved = round(shift / packet.time_base)
+                    moved = math.ceil(shift / packet.time_base)
                     packet.pts, packet.dts = pts + moved, dts + moved
                     packet.stream = streams[packet.stream.index]
                     out.mux(packet)
