@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import statistics
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +42,7 @@ def run() -> None:
 
     rows, record, failed = [], {}, []
     for name in QUICK if options.quick else list_methods():
+        print(f"training: {name}", file=sys.stderr, flush=True)  # the table comes when all are done
         try:
             found, memory = with_peak_memory(_measure, name, options.device, options.quick)
         except RuntimeError as error:
