@@ -9,8 +9,8 @@ cosine distance of a class to its nearest neighbour (separability) against the m
 distances with the original ones (semantics). Nothing stops it but the number of steps and convergence.
 
 Vocabularies: the classes that stage 2 chooses from in the three benchmarks, with the released vectors (UCF 51,
-ActivityNet 200, VGGSound 276), and N words (`words-N`, 10,000 at most) from the built-in text encoder: the first N distinct ones among the tokens
-of its own vocabulary that are whole words of three Latin letters or more, in lower case. Numbers go to
+ActivityNet 200, VGGSound 276), and `words-N`, 10,000 at most, from the built-in text encoder: the first N distinct ones
+among the tokens of its own vocabulary that are whole words of three Latin letters or more, in lower case. Numbers go to
 `results/curve.json`, the picture to `docs/separability-semantics.svg`.
 """
 
