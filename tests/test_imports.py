@@ -13,7 +13,7 @@ PACKAGE = Path(importlib.util.find_spec("avshot").origin).parent
 # From the bottom up. A module imports its own part and the parts of lower layers, never of its own or a higher layer
 # (docs/architecture.md). A part that is not named here belongs to the application layer.
 LAYERS = (
-    {"types", "together"},
+    {"types", "together", "files"},
     {"losses", "calibration", "media"},
     {"metrics", "ranking"},
     {"nn", "recipe", "features"},
@@ -46,7 +46,7 @@ MODELS = {
     "official_weights",
     "methods",
 }
-INPUTS = {"media", "features", "classes", "data"}
+INPUTS = {"media", "features", "classes", "data", "files"}
 FORBIDDEN_NAMES = {"utils", "util", "common", "helpers", "helper", "misc"}
 # Their builds break transformers beside a torch for processors.
 FORBIDDEN_LIBRARIES = {"torchvision", "timm", "open_clip", "litdata"}
