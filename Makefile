@@ -1,6 +1,8 @@
 # The two commands of the README. Both make what they need: a virtual environment, and avshot installed in it.
 #   make demo      render videos, learn from them, recognise a class without a single training clip
-#   make test      install with the tools of the developers and run the tests (make slow: those that take long, too)
+#   make test      install with the tools of the developers and run the tests
+# And for developers: make slow (tests that take long), check (lint, types), newest (the newest Python and PyAV), lowest
+# (the oldest release of every dependency).
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -8,7 +10,7 @@ VENV ?= .venv
 JOBS ?= 2
 DEMO ?= demo
 
-.PHONY: demo test slow check clean
+.PHONY: demo test slow check newest lowest clean
 
 demo: $(VENV)/.installed
 	$(VENV)/bin/avshot demo $(DEMO)
@@ -23,6 +25,12 @@ check: $(VENV)/.installed-dev
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+
+newest:
+	JOBS=$(JOBS) .ci/newest
+
+lowest:
+	JOBS=$(JOBS) .ci/lowest
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -79,7 +79,9 @@ def _check(frames: np.ndarray | None, fps: float, waveform: np.ndarray | None, r
 
 def _video_stream(container: Any, frames: np.ndarray, fps: float) -> Any:
     rate = _exact(fps)
-    stream = container.add_stream("libx264", rate=rate, options={"preset": "veryfast", "crf": "18"})
+    # Without mbtree: on some processors it spreads bits by chance, and the same frames gave another file each time.
+    options = {"preset": "veryfast", "crf": "18", "x264-params": "mbtree=0"}
+    stream = container.add_stream("libx264", rate=rate, options=options)
     stream.height, stream.width = frames.shape[1:3]
     stream.pix_fmt = "yuv420p"
     stream.codec_context.time_base = 1 / rate
