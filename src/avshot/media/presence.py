@@ -11,19 +11,21 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-# Samples that stay this close together hold no sound. It is what the least bits of 16-bit sound can do: dither moves by
-# two steps of 1 / 32768 (noise-shaped dither by up to eight), and so do codecs at rest. A constant offset does not move
-# at all. Room noise moves ten times as far: even at -70 dB it spans 2e-3 within a block.
-SILENCE = 2.5e-4
+# Samples that stay this close together hold no sound: twenty steps of 16-bit sound. Dither moves by two to four of
+# them, noise-shaped dither by up to eight on either side, AAC, MP3, Opus and AC-3 at rest by four, mu-law by sixteen; a
+# constant offset does not move at all. Room noise does: at -70 dB it spans sixty steps.
+SILENCE = 6e-4
 BLOCK = 0.01  # seconds over which samples are compared; silence shorter than that at an end is left where it is
+LEAP = 10  # blocks in which a codec or resampler arrives at a constant offset, and over which that must then stay
 _BLOCKS = 4096  # compared at once: most sounds are met at once, and then the rest need not be looked at
 
-# A frame is black when no value is above BLACK and no two differ by more than BLACK_NOISE. Video black is 0, or 16
-# where the limited range was taken for the full one, give or take what a codec makes of it. A night scene goes beyond
-# the first with any lamp in it, and beyond the second with anything that can be made out.
-BLACK = 32
-BLACK_NOISE = 20
-_FRAMES = 64  # compared at once
+# A frame is black when no value is above BRIGHT and, averaged to about ROWS rows, none is above BLACK and no two differ
+# by more than BLACK_NOISE. Video black is 0, or 16 where the limited range was taken for the full one, give or take
+# what a codec makes of it, which averages out. A night scene goes beyond the first with any lamp in it, and beyond the
+# last with anything that can be made out.
+BRIGHT, BLACK, BLACK_NOISE = 96, 32, 20
+ROWS = 48
+_FRAMES = 8  # compared at once
 
 
 def sounding(waveform: np.ndarray, rate: int, gaps: Sequence[tuple[float, float]] = ()) -> np.ndarray:
@@ -46,14 +48,17 @@ def sounding(waveform: np.ndarray, rate: int, gaps: Sequence[tuple[float, float]
     """
     block = max(1, round(BLOCK * rate))
     pieces = np.array(list(_outside(gaps, len(waveform), rate)), dtype=np.int64).reshape(-1, 2)
-    before = [_silent_before(waveform[start:stop], block) for start, stop in pieces]
-    sounds = np.flatnonzero(before < pieces[:, 1] - pieces[:, 0])
-    if len(sounds) == 0:
+    ends = []
+    for order in (range(len(pieces)), reversed(range(len(pieces)))):
+        quiet = ((i, _silent_before(waveform[slice(*pieces[i])], block)) for i in order)
+        ends.append(next((i for i, count in quiet if count < pieces[i, 1] - pieces[i, 0]), None))
+    first, last = ends
+    if first is None or last is None:
         return np.zeros((0, 2))
-    first, last = sounds[0], sounds[-1]
     # Both ends are counted before either is cut off: a click is a sound by what surrounds it.
+    before = _silent_before(waveform[slice(*pieces[first])], block)
     after = _silent_before(waveform[slice(*pieces[last])][::-1], block)
-    pieces[first, 0] += before[first]
+    pieces[first, 0] += before
     pieces[last, 1] -= after
     spans = pieces[first : last + 1]
     return spans[spans[:, 0] < spans[:, 1]] / rate
@@ -88,8 +93,25 @@ def _outside(gaps: Sequence[tuple[float, float]], count: int, rate: int) -> Iter
 def _silent_before(samples: np.ndarray, block: int) -> int:
     """How many samples there are before the first sound; all of them when there is none.
 
+    A leap from nothing to a constant offset, or from one offset to another, is no sound.
+    """
+    at, level = 0, 0.0
+    while at < len(samples):
+        onset = at + _still_before(samples[at:], block)
+        if onset > at:
+            level = float(samples[onset - 1])
+        plateau = _leap(samples[onset:], level, block)
+        if plateau is None:
+            return onset
+        at, level = onset + plateau, float(samples[onset + plateau])
+    return len(samples)
+
+
+def _still_before(samples: np.ndarray, block: int) -> int:
+    """How many samples there are before the first that moves.
+
     Each block is compared together with the one before it, so that a sound cannot hide at their border. A slow drift
-    over many blocks is no sound.
+    over many blocks does not count.
     """
     whole = len(samples) // block
     for first in range(0, whole, _BLOCKS):
@@ -101,6 +123,19 @@ def _silent_before(samples: np.ndarray, block: int) -> int:
     if len(rest) and _moves(rest.max(), rest.min()):
         return _onset(samples, whole, block)
     return len(samples)
+
+
+def _leap(samples: np.ndarray, level: float, block: int) -> int | None:
+    """Where the constant starts to which samples leap from `level`, ringing somewhat; None when they do not."""
+    for at in range(0, LEAP * block, block):
+        plateau = samples[at : at + LEAP * block]
+        if len(plateau) < LEAP * block:
+            return None
+        if not _moves(plateau.max(), plateau.min()):
+            height = abs(float(plateau[0]) - level)
+            between = np.abs(samples[:at] - plateau[0]) <= 1.5 * height
+            return at if height > SILENCE and between.all() else None
+    return None
 
 
 def _onset(samples: np.ndarray, loud: int, block: int) -> int:
@@ -127,9 +162,20 @@ def _moves(high: np.ndarray, low: np.ndarray) -> np.ndarray:
 def _black_before(frames: np.ndarray) -> int:
     """How many frames there are before the first that is lit; all of them when none is."""
     for first in range(0, len(frames), _FRAMES):
-        values = frames[first : first + _FRAMES].reshape(len(frames[first : first + _FRAMES]), -1)
-        high, low = values.max(axis=1, initial=0), values.min(axis=1, initial=255)
-        bright = np.flatnonzero((high > BLACK) | (high.astype(np.int64) - low > BLACK_NOISE))
-        if len(bright):
-            return first + int(bright[0])
+        some = frames[first : first + _FRAMES]
+        bright = np.flatnonzero(some.max(axis=(1, 2, 3), initial=0) > BRIGHT)
+        dark = some[: bright[0]] if len(bright) else some
+        coarse = _averaged(dark)
+        high, low = coarse.max(axis=(1, 2, 3), initial=0), coarse.min(axis=(1, 2, 3), initial=BLACK)
+        seen = np.flatnonzero((high > BLACK) | (high - low > BLACK_NOISE))
+        if len(seen) or len(bright):
+            return first + int(seen[0] if len(seen) else bright[0])
     return len(frames)
+
+
+def _averaged(frames: np.ndarray) -> np.ndarray:
+    """Frames made coarser by a whole number, to `ROWS` rows or somewhat more: float `[frame, row, column, 3]`."""
+    by = max(1, min(frames.shape[1:3]) // ROWS)
+    rows, columns = (size // by for size in frames.shape[1:3])
+    cells = frames[:, : rows * by, : columns * by].reshape(len(frames), rows, by, columns, by, 3)
+    return np.asarray(cells.mean(axis=(2, 4), dtype=np.float32))
