@@ -70,7 +70,8 @@ def moments(
 ) -> tuple[Moment, ...]:
     """Windows of a clip with their share of the decision, in time order.
 
-    A clip whose steps all lie in one window (averaged features, a single picture) is one moment with share 1.
+    A window without a step (the clip is silent and black there) has share 0. Steps that stand for the whole clip
+    (averaged features, a single picture) make it one moment with share 1.
 
     Args:
         features: One clip; its times count from the start of the clip.
@@ -83,9 +84,11 @@ def moments(
     bounds = itertools.pairwise([-math.inf, *edges[1:-1], math.inf])
     parts = [_within(features, low, high) for low, high in bounds]
     filled = [i for i, part in enumerate(parts) if any(bool(mask.any()) for mask in part)]
-    if len(filled) < 2:
+    if len(filled) < 2 and max(int(mask.sum()) for mask in (features.audio_mask, features.visual_mask)) < 2:
         return (Moment(start, start + duration, 1.0),)
-    found = dict(zip(filled, _shares(features, [parts[i] for i in filled], evidence, usual), strict=True))
+    whole = len(filled) == 1  # all that there is lies in one window
+    shares = [1.0] if whole else _shares(features, [parts[i] for i in filled], evidence, usual)
+    found = dict(zip(filled, shares, strict=True))
     return tuple(Moment(start + a, start + b, found.get(i, 0.0)) for i, (a, b) in enumerate(itertools.pairwise(edges)))
 
 

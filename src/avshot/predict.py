@@ -25,11 +25,12 @@ from avshot.run import Run
 from avshot.types import MODALITIES, Classes, Clip, Features
 
 if TYPE_CHECKING:
-    from avshot.features.describe import Job
+    from avshot.features.describe import Described, Job
 
 __all__ = ["Guess", "Moment", "Prediction", "Predictor"]
 
 _WORDS = {"audio": "sound", "visual": "picture"}
+_EMPTY = {"audio": "silent", "visual": "black"}
 
 
 class Predictor:
@@ -162,15 +163,16 @@ class Predictor:
         Raises:
             ValueError: The file cannot be read at all, or the Run was trained on features without extractors.
         """
+        features, described, duration = self._described(clip)
+        return features, described.status, duration
+
+    def _described(self, clip: Clip) -> tuple[Features, Described, float]:
         from avshot.media import read
 
         media = read(clip.path, start=clip.start, end=clip.end, **self._job.request())
-        status = media.status
-        if not status.startswith("error"):
-            described = self._job.describe_media(media)
-            status = described.status
-        if status.startswith("error"):
-            raise ValueError(f"{clip.path} cannot be used: {status.removeprefix('error: ').rstrip('.')}.")
+        described = self._job.describe_media(media)
+        if described.status.startswith("error"):
+            raise ValueError(f"{clip.path} cannot be used: {described.status.removeprefix('error: ').rstrip('.')}.")
         features = Features.from_sequences(
             [described.audio],
             [described.visual],
@@ -178,7 +180,7 @@ class Predictor:
             [described.visual_time],
             dims=(self.run.inputs.audio, self.run.inputs.visual),
         )
-        return features.only(self.run.experiment.modality), status, media.duration
+        return features.only(self.run.experiment.modality), described, media.duration
 
     def predict(self, video: str | Clip, classes: Sequence[str] | None = None, *, top: int | None = None) -> Prediction:
         """Rank classes for one video.
@@ -195,8 +197,8 @@ class Predictor:
             raise ValueError(f"top is {top}; expected at least 1, or None for all classes.")
         clip = video if isinstance(video, Clip) else Clip(id=str(video), path=str(video))
         candidates = self.classes(classes)
-        features, status, duration = self.features(clip)
-        self._check_usable(clip, features)
+        features, described, duration = self._described(clip)
+        self._check_usable(clip, features, described.empty)
         used = features.prefer(self.run.view)
         strange = self._strangeness(used)
         p = self._log_probabilities(used, candidates, heat=max([1.0, *strange.values()]))[0].exp()
@@ -208,16 +210,20 @@ class Predictor:
 
         return Prediction(
             video=clip.path,
-            status=status,
+            status=described.status,
             duration=duration,
             ranking=tuple(guesses[:top]),
             modality=modality_shares(used, evidence, self._usual),
             moments=moments(used, evidence, self._usual, start=clip.start or 0.0, duration=duration),
-            notes=tuple(self._notes(features, used, status, strange, len(candidates))),
+            notes=(*self._notes(features, used, described, strange, len(candidates)), *described.notes),
         )
 
-    def _check_usable(self, clip: Clip, features: Features) -> None:
-        missing = [_WORDS[name] for name in self._read() if not _has(features, name)]
+    def _check_usable(self, clip: Clip, features: Features, empty: Sequence[str]) -> None:
+        missing = [
+            f"{_WORDS[name]} (it is {_EMPTY[name]})" if name in empty else _WORDS[name]
+            for name in self._read()
+            if not _has(features, name)
+        ]
         if not any(_has(features, name) for name in MODALITIES) or (missing and not self.model.needs.missing_modality):
             raise ValueError(f"{clip.path} has no {' and no '.join(missing)}, which this Run needs.")
 
@@ -243,14 +249,19 @@ class Predictor:
         }
 
     def _notes(
-        self, there: Features, used: Features, status: str, strange: dict[str, float], n_classes: int
+        self, there: Features, used: Features, described: Described, strange: dict[str, float], n_classes: int
     ) -> Iterator[str]:
         for name, other in (("audio", "visual"), ("visual", "audio")):
             if name in self._read() and not _has(there, name):
-                yield f"There is no {_WORDS[name]}; the {_WORDS[other]} alone decided."
+                why = (
+                    f"The {_WORDS[name]} is {_EMPTY[name]}"
+                    if name in described.empty
+                    else f"There is no {_WORDS[name]}"
+                )
+                yield f"{why}; the {_WORDS[other]} alone decided."
             elif _has(there, name) and not _has(used, name):
                 yield f"The {_WORDS[other]} alone decided: validation went better without the {_WORDS[name]}."
-        if status == "truncated":
+        if described.status == "truncated":
             yield "The file ends early; only the part that is there was used."
         if n_classes == 1:
             yield "Only one class was named, so its probability is 1 whatever the video holds."

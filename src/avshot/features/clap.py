@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from avshot.features.extractor import Extractor, checkpoint_id
+from avshot.media.presence import sounding
 
 if TYPE_CHECKING:
     from avshot.media import Media
@@ -37,6 +38,7 @@ class ClapAudio(Extractor):
     """
 
     name: ClassVar[str] = "clap"
+    version: ClassVar[int] = 2  # 1 took silence at the ends, and gaps, for sound
     modality: ClassVar[str] = "audio"
 
     checkpoint: str
@@ -67,6 +69,7 @@ class ClapAudio(Extractor):
     def __call__(self, media: Media) -> tuple[Tensor, Tensor]:
         """Unit-length audio embeddings `[window, dim]` and the centre of each window's real sound.
 
+        Digital silence at the ends, and gaps, are left out before windows are cut; a window may reach over a gap.
         A clip shorter than a window is one step, padded as the feature extractor says ("repeatpad": repeated). A rest
         shorter than half a hop joins no window of its own.
 
@@ -76,14 +79,18 @@ class ClapAudio(Extractor):
         rate = self._processor.sampling_rate
         if media.rate != rate:
             raise ValueError(f"Audio is sampled at {media.rate} Hz; clap expects {rate}. Decode with request().")
-        if len(media.waveform) == 0:
+        spans = sounding(media.waveform, rate, media.gaps)
+        if len(spans) == 0:
             return torch.zeros(0, self.dim), torch.zeros(0)
+        edges = (spans * rate).round().astype(int)
+        stretches = [media.waveform[start:stop] for start, stop in edges]
+        waveform = stretches[0] if len(stretches) == 1 else np.concatenate(stretches)
         window, hop = self._lengths()
-        starts = window_starts(len(media.waveform), window, hop)
-        windows = [media.waveform[start : start + window] for start in starts]
+        starts = window_starts(len(waveform), window, hop)
+        windows = [waveform[start : start + window] for start in starts]
         parts = [self._embed(windows[i : i + BATCH]) for i in range(0, len(windows), BATCH)]
-        centres = [(start + len(piece) / 2) / rate for start, piece in zip(starts, windows, strict=True)]
-        return torch.cat(parts), torch.tensor(centres)
+        centres = [start + len(piece) / 2 for start, piece in zip(starts, windows, strict=True)]
+        return torch.cat(parts), torch.tensor(_before_joining(np.array(centres), edges) / rate, dtype=torch.float32)
 
     def _lengths(self) -> tuple[int, int]:
         """Window and hop in samples."""
@@ -126,6 +133,13 @@ class ClapAudio(Extractor):
         from transformers import ClapModel
 
         return ClapModel.from_pretrained(self.checkpoint, revision=self.revision).eval().to(self.device)
+
+
+def _before_joining(places: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """Where places `[place]` of joined stretches lay before, given the first and last sample of each stretch."""
+    ends = np.cumsum(edges[:, 1] - edges[:, 0])
+    which = np.minimum(np.searchsorted(ends, places, side="right"), len(edges) - 1)
+    return np.asarray(places + (edges[:, 1] - ends)[which])
 
 
 def window_starts(samples: int, window: int, hop: int) -> list[int]:

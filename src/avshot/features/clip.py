@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from avshot.features.extractor import Extractor, checkpoint_id
+from avshot.media.presence import lit
 
 if TYPE_CHECKING:
     from avshot.media import Media
@@ -38,6 +39,7 @@ class ClipImage(Extractor):
     """
 
     name: ClassVar[str] = "clip"
+    version: ClassVar[int] = 2  # 1 took black frames at the ends for a picture
     modality: ClassVar[str] = "visual"
 
     checkpoint: str
@@ -67,8 +69,12 @@ class ClipImage(Extractor):
         return {**settings, "weights": checkpoint_id(self.checkpoint, self.revision)}
 
     def __call__(self, media: Media) -> tuple[Tensor, Tensor]:
-        """Unit-length image embeddings `[time, dim]` and the frames' times; one step for "middle"."""
-        frames, times = media.frames, np.asarray(media.frame_time, dtype=np.float32)
+        """Unit-length image embeddings `[time, dim]` and the frames' times; one step for "middle".
+
+        Black frames at the ends are left out, and "middle" is the middle of the others.
+        """
+        kept = lit(media.frames)
+        frames, times = media.frames[kept], np.asarray(media.frame_time, dtype=np.float32)[kept]
         if len(frames) == 0:
             return torch.zeros(0, self.dim), torch.zeros(0)
         if self.frames == "middle":

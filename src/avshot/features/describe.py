@@ -12,7 +12,12 @@ from torch import Tensor
 from avshot.features.extractor import Extractor
 from avshot.features.store import StoreWriter
 from avshot.media import Media, read
-from avshot.types import Clip
+from avshot.media.presence import lit, sounding
+from avshot.types import MODALITIES, Clip
+
+_NOTHING = {"audio": "the sound is silent", "visual": "the picture is black"}
+_ABSENT = {"audio": "there is no sound", "visual": "there is no picture"}
+_STORED = ("audio", "audio_time", "visual", "visual_time")
 
 
 @dataclass(frozen=True)
@@ -28,13 +33,26 @@ class ExtractConfig:
 
 @dataclass(frozen=True)
 class Described:
-    """Features of one clip: `[time, dim]` and seconds `[time]` per modality, None where it has none."""
+    """Features of one clip: `[time, dim]` and seconds `[time]` per modality, None where it has none.
+
+    Attributes:
+        status: "ok", "no_audio", "no_visual", "silent", "black", "truncated" or "error: " and a sentence. Of several
+            the gravest: an error, then truncated, then a stream that is not there, then one that holds nothing.
+        audio: `[time, dim]`.
+        audio_time: `[time]` seconds from the start of the span.
+        visual: `[time, dim]`.
+        visual_time: `[time]` seconds from the start of the span.
+        empty: The modalities whose stream is there but holds nothing: "audio" that is silent, "visual" that is black.
+        notes: Sentences of the reader on what the status cannot say.
+    """
 
     status: str
     audio: Tensor | None = None
     audio_time: Tensor | None = None
     visual: Tensor | None = None
     visual_time: Tensor | None = None
+    empty: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def kept(self) -> bool:
@@ -81,12 +99,12 @@ class Job:
         """Decode a clip once and describe it. Never raises: what went wrong becomes the status."""
         try:
             media = read(clip.path, start=clip.start, end=clip.end, **self.request())
-            return Described(media.status) if media.status.startswith("error") else self.describe_media(media)
+            return self.describe_media(media)
         except Exception as error:  # one bad file must not stop the rest, whatever it does to a decoder or a model
             return Described(f"error: {type(error).__name__}: {error}")
 
     def warm_up(self) -> None:
-        """Describe a second of silence and darkness, so that weights are loaded and a broken extractor shows at once.
+        """Describe a second of noise and of snow, so that weights are loaded and a broken extractor shows at once.
 
         Without it a missing checkpoint would mark every clip of a data set as failed.
         """
@@ -96,27 +114,56 @@ class Job:
         fps, rate = wanted.get("fps") or 25.0, wanted.get("rate", 16000)
         height, width = wanted.get("size") or (wanted.get("short_side") or 64,) * 2
         steps = max(round(fps), 1) if self.visual is not None else 0
-        frames = np.zeros((steps, height, width, 3), np.uint8)
-        waveform = np.zeros(rate if self.audio is not None else 0, np.float32)
+        random = np.random.default_rng(0)
+        frames = random.integers(0, 256, (steps, height, width, 3), np.uint8)
+        waveform = random.uniform(-0.1, 0.1, rate if self.audio is not None else 0).astype(np.float32)
         self.describe_media(Media(frames, (np.arange(steps) + 0.5) / fps, waveform, rate, "ok", 1.0))
 
     def describe_media(self, media: Media) -> Described:
-        """Describe a clip that is already decoded with `request()`. A broken extractor raises what it raises."""
-        audio, audio_time = (None, None) if self.audio is None else self.audio(media)
-        visual, visual_time = (None, None) if self.visual is None else self.visual(media)
+        """Describe a clip that is already decoded with `request()`. A broken extractor raises what it raises.
+
+        A stream that is there but holds nothing (`avshot.media.presence`) is described as if it were not there. What
+        the arrays hold decides; of the media's own status only "truncated" and errors count.
+        """
+        if media.status.startswith("error"):
+            return Described(media.status, notes=media.notes)
+        there = {
+            "audio": self.audio is not None and len(media.waveform) > 0,
+            "visual": self.visual is not None and len(media.frames) > 0,
+        }
+        holds = {
+            "audio": there["audio"] and len(sounding(media.waveform, media.rate, media.gaps)) > 0,
+            "visual": there["visual"] and bool(lit(media.frames).any()),
+        }
+        empty = tuple(name for name in MODALITIES if there[name] and not holds[name])
+        audio, audio_time = self.audio(media) if self.audio is not None and holds["audio"] else (None, None)
+        visual, visual_time = self.visual(media) if self.visual is not None and holds["visual"] else (None, None)
         if audio is None or len(audio) == 0:
             audio = audio_time = None
         if visual is None or len(visual) == 0:
             visual = visual_time = None
-        status = media.status
-        if audio is None and visual is None:
-            if status == "ok":
-                status = "error: too short for a single feature step"
-        elif status == "ok" and self.audio is not None and audio is None:
-            status = "no_audio"
-        elif status == "ok" and self.visual is not None and visual is None:
-            status = "no_visual"
-        return Described(status, audio, audio_time, visual, visual_time)
+        status = self._status(media, audio is not None, visual is not None, empty)
+        return Described(status, audio, audio_time, visual, visual_time, empty, media.notes)
+
+    def _status(self, media: Media, has_audio: bool, has_visual: bool, empty: tuple[str, ...]) -> str:
+        if not has_audio and not has_visual:
+            return self._reason(media, empty)
+        if media.status == "truncated":
+            return "truncated"
+        if self.audio is not None and not has_audio:
+            return "silent" if "audio" in empty else "no_audio"
+        if self.visual is not None and not has_visual:
+            return "black" if "visual" in empty else "no_visual"
+        return "ok"
+
+    def _reason(self, media: Media, empty: tuple[str, ...]) -> str:
+        """The status of a clip that gave no features."""
+        if empty:
+            wanted = [name for name, extractor in zip(MODALITIES, (self.audio, self.visual), strict=True) if extractor]
+            facts = [(_NOTHING if name in empty else _ABSENT)[name] for name in wanted]
+            return f"error: {' and '.join(facts)}"
+        missing = media.status in ("no_audio", "no_visual", "truncated")
+        return media.status if missing else "error: too short for a single feature step"
 
 
 class Recorder:
@@ -143,7 +190,8 @@ class Recorder:
         return described.status, described.kept, self._writer.pending == 0
 
     def _add(self, clip: Clip, described: Described) -> None:
-        self._writer.add(clip.id, **vars(described), source=clip.path)
+        stored = {name: getattr(described, name) for name in ("status", *_STORED)}
+        self._writer.add(clip.id, **stored, source=clip.path)
 
     def _flush_if_due(self) -> None:
         now, config = time.monotonic(), self._job.config

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from avshot.features.extractor import Extractor
+from avshot.media.presence import sounding
 
 if TYPE_CHECKING:
     from avshot.media import Media
@@ -44,6 +45,7 @@ class LogMel(Extractor):
     """
 
     name: ClassVar[str] = "logmel"
+    version: ClassVar[int] = 2  # 1 took silence at the ends, and gaps, for sound
     modality: ClassVar[str] = "audio"
 
     rate: int = 16000
@@ -84,23 +86,34 @@ class LogMel(Extractor):
         return {"rate": self.rate}
 
     def __call__(self, media: Media) -> tuple[Tensor, Tensor]:
-        """Describe the sound of a clip; silence gives a constant, a clip shorter than a window one step.
+        """Describe what sounds of a clip; silence gives no step, a sound shorter than a window one.
+
+        Digital silence at the ends, and gaps, are left out before anything is computed: each stretch between them is
+        described as if it were a clip of its own, but normalised together with the others.
 
         Raises:
             ValueError: The clip was decoded at another rate.
         """
         if media.rate != self.rate:
             raise ValueError(f"Audio is sampled at {media.rate} Hz; logmel expects {self.rate}. Decode with request().")
-        if len(media.waveform) == 0:
+        spans = sounding(media.waveform, self.rate, media.gaps)
+        if len(spans) == 0:
             return torch.zeros(0, self.dim), torch.zeros(0)
-        frames = log_mel(
-            torch.as_tensor(media.waveform, dtype=torch.float32),
+        stretches = [media.waveform[slice(*edges)] for edges in (spans * self.rate).round().astype(int)]
+        parts = [self._frames(torch.as_tensor(stretch, dtype=torch.float32)) for stretch in stretches]
+        frames = _normalised(parts[0] if len(parts) == 1 else torch.cat(parts), self.normalise)
+        made = [self._steps(part) for part in frames.split([len(part) for part in parts])]
+        times = [centre + start for (_, centre), start in zip(made, spans[:, 0].tolist(), strict=True)]
+        return torch.cat([steps for steps, _ in made]), torch.cat(times)
+
+    def _frames(self, waveform: Tensor) -> Tensor:
+        return log_mel(
+            waveform,
             rate=self.rate,
             window=round(self.window * self.rate),
             hop=self._frame_hop,
             matrix=_kept_matrix(self.rate, self._fft, self.mels, self.low, self.high),
         )
-        return self._steps(_normalised(frames, self.normalise))
 
     @property
     def _fft(self) -> int:

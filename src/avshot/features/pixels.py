@@ -24,6 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from avshot.features.extractor import Extractor
+from avshot.media.presence import lit
 
 if TYPE_CHECKING:
     from avshot.media import Media
@@ -50,6 +51,7 @@ class Pixels(Extractor):
     """
 
     name: ClassVar[str] = "pixels"
+    version: ClassVar[int] = 2  # 1 took black frames at the ends for a picture
     modality: ClassVar[str] = "visual"
 
     hop: float = 0.08
@@ -83,6 +85,8 @@ class Pixels(Extractor):
     def __call__(self, media: Media) -> tuple[Tensor, Tensor]:
         """Describe the picture of a clip; a single frame has no change and no motion.
 
+        Black frames at the ends are left out before anything is computed, so a black picture has no step.
+
         Raises:
             ValueError: The frames have another size.
         """
@@ -94,8 +98,11 @@ class Pixels(Extractor):
                 f"Frames are {frames.shape[1:]}; pixels expects ({self.height}, {self.width}, 3). Decode with "
                 "request()."
             )
-        vectors = torch.from_numpy(self._describe(frames))
-        times = torch.as_tensor(np.asarray(media.frame_time), dtype=torch.float32)
+        kept = lit(frames)
+        if not kept.any():
+            return torch.zeros(0, self.dim), torch.zeros(0)
+        vectors = torch.from_numpy(self._describe(frames if kept.all() else frames[kept]))
+        times = torch.as_tensor(np.asarray(media.frame_time)[kept], dtype=torch.float32)
         missing = -len(vectors) % self.stack  # the last step is filled with copies of the last frame
         if missing:
             vectors = torch.cat([vectors, vectors[-1:].expand(missing, -1)])

@@ -30,6 +30,8 @@ class Media:
         status: "ok", "no_audio" or "no_visual" (of what was asked for), "truncated" (the file ends before the length
             it states, or breaks off; what was there is given) or "error: " and a sentence (nothing is given).
         duration: Seconds of the span: from its start to the end of its picture or sound, whichever is later.
+        notes: Sentences on what the status cannot say.
+        gaps: Spans `(from, to)` in seconds from the start of the span where no sound was decoded; zeros fill them.
     """
 
     frames: np.ndarray
@@ -38,6 +40,8 @@ class Media:
     rate: int
     status: str
     duration: float
+    notes: tuple[str, ...] = ()
+    gaps: tuple[tuple[float, float], ...] = ()
 
 
 def read(
