@@ -15,8 +15,10 @@ import numpy as np
 # them, noise-shaped dither by up to eight on either side, AAC, MP3, Opus and AC-3 at rest by four, mu-law by sixteen; a
 # constant offset does not move at all. Room noise does: at -70 dB it spans sixty steps.
 SILENCE = 6e-4
-BLOCK = 0.01  # seconds over which samples are compared; silence shorter than that at an end is left where it is
-LEAP = 10  # blocks in which a codec or resampler arrives at a constant offset, and over which that must then stay
+# Seconds over which samples are compared. Silence shorter than that at an end is left where it is: a spectrum of 25 ms
+# that is centred on the first sample sees as much of nothing in any clip.
+BLOCK = 0.0125
+LEAP = 8  # blocks in which a codec or resampler arrives at a constant offset, and over which that must then stay
 _BLOCKS = 4096  # compared at once: most sounds are met at once, and then the rest need not be looked at
 
 # A frame is black when no value is above BRIGHT and, averaged to about ROWS rows, none is above BLACK and no two differ
