@@ -5,6 +5,7 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -13,7 +14,7 @@ import avshot.protocol as protocol
 from avshot import Recognizer
 from avshot.evidence import log_odds, modality_shares, moments
 from avshot.familiar import FEWEST, SLACK, distance_to_usual, what_is_usual
-from avshot.media import write
+from avshot.media import read, write
 from avshot.predict import Predictor
 from avshot.run import Experiment
 from avshot.types import Clip, Features
@@ -188,6 +189,83 @@ def test_a_video_without_picture_or_without_sound_is_answered_and_says_so(heard,
         assert sum(guess.probability for guess in found.ranking) == pytest.approx(1.0)
 
 
+def without(stream, path, out):
+    """Copy a file but for its "audio" or "video", packet by packet: a second encoding would differ."""
+    with av.open(str(path)) as source, av.open(str(out), "w") as target:
+        (kept,) = (s for s in source.streams if s.type != stream)
+        copy = target.add_stream_from_template(kept)
+        for packet in source.demux(kept):
+            if packet.dts is not None:
+                packet.stream = copy
+                target.mux(packet)
+
+
+def test_a_stream_that_holds_nothing_decides_nothing_and_that_is_said(heard, folder):
+    rng = np.random.default_rng(4)
+    scene, tone = picture(None, rng), sound("low humming", rng, start=EVENT)
+    files = {"muted": (scene, tone * 0), "black": (scene * 0, tone), "cover": (scene[:1] * 0, tone)}
+    for name, (frames, waveform) in files.items():
+        write(folder / f"{name}.mp4", frames, FPS, waveform, RATE)
+        without("audio" if name == "muted" else "video", folder / f"{name}.mp4", folder / f"less-{name}.mp4")
+    found = {file.stem: heard.predict(str(file)) for name in files for file in folder.glob(f"*{name}.mp4")}
+    for empty in files:
+        missing = f"less-{empty}"
+        there = [(guess.name, guess.probability) for guess in found[missing].ranking]
+        for guess, (name, p) in zip(found[empty].ranking, there, strict=True):
+            assert guess.name == name
+            assert guess.probability == pytest.approx(p, abs=1e-6)
+        assert found[empty].modality == found[missing].modality
+    assert (found["muted"].status, found["black"].status) == ("silent", "black")
+    assert "The sound is silent; the picture alone decided." in found["muted"].notes
+    assert "The picture is black; the sound alone decided." in found["black"].notes
+    write(folder / "nothing.mp4", scene * 0, FPS, tone * 0, RATE)
+    write(folder / "hush.mp4", None, FPS, tone * 0, RATE)
+    for name in ("nothing", "hush"):
+        with pytest.raises(ValueError, match=rf"{name}.mp4 cannot be used: .*silent.*[^.][.]$") as caught:
+            heard.predict(str(folder / f"{name}.mp4"))
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("seconds", [0.05, 0.25, 1.0])
+@pytest.mark.parametrize("end", ["before", "after"])
+def test_silence_and_black_at_the_ends_of_a_clip_do_not_count(heard, clips, seconds, end):
+    """The arrays of a file with padding that holds nothing: the same ranking, and no share of the decision."""
+    job, names = heard._job, heard.classes()
+
+    def ranked(media):
+        described = job.describe_media(media)
+        dims = (heard.run.inputs.audio, heard.run.inputs.visual)
+        columns = ([getattr(described, name)] for name in ("audio", "visual", "audio_time", "visual_time"))
+        features = Features.from_sequences(*columns, dims=dims)
+        p = heard._log_probabilities(features.prefer(heard.run.view), names)[0].exp()
+
+        def evidence(views):
+            return log_odds(heard._log_probabilities(views, names), int(p.argmax()))
+
+        return p, moments(features, evidence, heard._usual, start=0.0, duration=media.duration)
+
+    for clip in clips.values():
+        media = read(clip, **job.request())
+        silence = np.zeros(round(seconds * media.rate), np.float32)
+        dark = np.full((round(seconds * 12.5), 48, 64, 3), 16, np.uint8)
+        pairs = [(silence, media.waveform), (dark, media.frames)]
+        waveform, frames = (np.concatenate(pair if end == "before" else pair[::-1]) for pair in pairs)
+        padded = replace(
+            media,
+            waveform=waveform,
+            frames=frames,
+            frame_time=(np.arange(len(frames)) + 0.5) / 12.5,
+            duration=media.duration + seconds,
+        )
+        plain, (found, shares) = ranked(media)[0], ranked(padded)
+        assert torch.equal(found.argsort(descending=True), plain.argsort(descending=True))
+        torch.testing.assert_close(found, plain, atol=0.02, rtol=0)
+        if seconds == 1.0:
+            nothing = [m for m in shares if (m.end <= 1.0 if end == "before" else m.start >= media.duration)]
+            assert len(nothing) >= 3
+            assert all(moment.share == 0 for moment in nothing)
+
+
 def test_a_modality_that_validation_found_useless_is_left_out_and_that_is_said(heard, clips):
     chosen = heard.run.info["chosen"] | {"view": "audio"}
     deaf_to_pictures = Predictor(replace(heard.run, info=heard.run.info | {"chosen": chosen}))
@@ -275,6 +353,10 @@ def test_evidence_is_shared_as_the_shapley_value_has_it():
     assert modality_shares(features, lambda views: -evidence(views), {}) == {"audio": 0.0, "visual": 0.0}
     (moment,) = moments(features, evidence, {}, start=2.0, duration=4.0)
     assert (moment.start, moment.end, moment.share) == (2.0, 6.0, 1.0)
+    heard = torch.ones(1, 3, 1)
+    short = Features.from_sequences([heard[0]], [None], [torch.tensor([1.1, 1.2, 1.3])], [None], dims=(1, 1))
+    found = moments(short, lambda views: views.audio.sum(dim=(1, 2)), {}, start=2.0, duration=4.0)
+    assert [(moment.start, moment.share) for moment in found if moment.share] == [(3.0, 1.0)]
 
 
 def test_log_odds_do_not_saturate():

@@ -12,9 +12,9 @@ from avshot.media import Media
 RATE = 48000
 
 
-def sound(waveform, rate=RATE):
+def sound(waveform, rate=RATE, gaps=()):
     frames = np.zeros((0, 8, 8, 3), dtype=np.uint8)
-    return Media(frames, np.zeros(0), waveform.astype(np.float32), rate, "no_visual", len(waveform) / rate)
+    return Media(frames, np.zeros(0), waveform.astype(np.float32), rate, "no_visual", len(waveform) / rate, gaps=gaps)
 
 
 def make_folder(path, *, fusion):
@@ -97,6 +97,21 @@ def test_missing_short_and_wrong_sound(folder, waveform):
         extractor(sound(waveform, rate=16000))
     with pytest.raises(ValueError, match=r"expected hop <= window <= 1.0 s"):
         ClapAudio(folder, window=2)(sound(waveform))
+
+
+def test_silence_at_the_ends_and_gaps_are_left_out_before_windows_are_cut(folder, waveform):
+    waveform[0], waveform[-1] = 0.3, -0.3
+    expected, times = ClapAudio(folder)(sound(waveform))
+    zeros = np.zeros(RATE // 2)
+    padded, later = ClapAudio(folder)(sound(np.concatenate([zeros, waveform, zeros])))
+    assert torch.equal(padded, expected)
+    torch.testing.assert_close(later, times + 0.5)
+    half = int(1.3 * RATE)
+    torn = sound(np.concatenate([waveform[:half], zeros, waveform[half:]]), gaps=((1.3, 1.8),))
+    joined, around = ClapAudio(folder)(torn)
+    assert torch.equal(joined, expected)
+    torch.testing.assert_close(around, torch.tensor([0.5, 2.0, 2.85]))
+    assert len(ClapAudio(folder)(sound(zeros))[0]) == 0
 
 
 @pytest.mark.parametrize(

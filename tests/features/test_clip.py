@@ -79,6 +79,18 @@ def test_middle_frame_and_no_frames(folder, frames):
     assert times.shape == (0,)
 
 
+def test_black_frames_at_the_ends_are_left_out(folder, frames):
+    black = np.full((4, *frames.shape[1:]), 16, np.uint8)
+    long = film(np.concatenate([black, frames, black, black]))
+    vectors, times = ClipImage(folder, frames="5")(long)
+    torch.testing.assert_close(vectors, reference(folder, frames), atol=1e-5, rtol=0)
+    torch.testing.assert_close(times, torch.arange(4, 9) / 5)
+    vectors, times = ClipImage(folder)(long)  # the middle of what is lit
+    torch.testing.assert_close(vectors, reference(folder, frames)[2:3], atol=1e-5, rtol=0)
+    assert times.tolist() == pytest.approx([1.2])
+    assert len(ClipImage(folder)(film(black))[0]) == 0
+
+
 def test_spec_names_the_weights_and_pickling_drops_them(folder, frames, tmp_path):
     extractor = ClipImage(folder)
     before = extractor(film(frames))[0]

@@ -1,3 +1,4 @@
+import math
 import pickle
 import warnings
 
@@ -14,10 +15,10 @@ from avshot.media import Media
 RATE = 16000
 
 
-def sound(waveform, rate=RATE):
+def sound(waveform, rate=RATE, gaps=()):
     waveform = np.asarray(waveform, dtype=np.float32)
     frames = np.zeros((0, 8, 8, 3), dtype=np.uint8)
-    return Media(frames, np.zeros(0), waveform, rate, "no_visual", len(waveform) / rate)
+    return Media(frames, np.zeros(0), waveform, rate, "no_visual", len(waveform) / rate, gaps=gaps)
 
 
 def chirp(seconds=1.0):
@@ -74,10 +75,11 @@ def test_step_time_points_at_the_sound():
 
 
 def test_silence_short_and_missing_sound():
-    silent, _ = LogMel()(sound(np.zeros(RATE)))
-    assert silent.shape == (26, 480)
-    torch.testing.assert_close(silent, torch.zeros_like(silent), atol=1e-3, rtol=0)
-    for samples in (1, 100, 399):
+    for nothing in (np.zeros(RATE), np.full(RATE, 0.01), np.random.default_rng(0).integers(-1, 2, RATE) / 32768):
+        silent, times = LogMel()(sound(nothing))
+        assert silent.shape == (0, 480)
+        assert times.shape == (0,)
+    for samples in (2, 100, 399):
         short, times = LogMel()(sound(chirp()[:samples]))
         assert short.shape == (1, 480)
         assert times.tolist() == pytest.approx([0.01])
@@ -165,3 +167,72 @@ def test_long_sounds_are_cut_into_chunks_without_a_seam(monkeypatch):
             patch.setattr("avshot.features.logmel.CHUNK", 10)
             torch.testing.assert_close(log_mel(wave, rate=RATE, window=400, hop=320, matrix=matrix), whole)
         assert len(whole) == 1 + samples // 320
+
+
+def numpy_frames(waveform):
+    """Frames 20 ms apart of a stretch of sound on its own, one Fourier transform at a time."""
+    padded = np.pad(np.asarray(waveform, np.float64), 256)
+    taper = np.zeros(512)
+    taper[56:456] = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(400) / 400)
+    filters = mel_matrix(RATE, 512, 40, low=50, high=7600).double().numpy()
+    rows = [padded[first : first + 512] * taper for first in range(0, len(waveform) + 1, 320)]
+    return np.array([np.log(filters @ np.abs(np.fft.rfft(row)) ** 2 + FLOOR) for row in rows])
+
+
+def numpy_steps(stretches):
+    """Each stretch a clip of its own, all with one mean and deviation; the edge frames of a stretch repeat."""
+    parts = [numpy_frames(stretch) for stretch in stretches]
+    whole = np.concatenate(parts)
+    made = []
+    for part in [(part - whole.mean()) / whole.std() for part in parts]:
+        for first in range(-5, len(part) - 5, 2):
+            made.append(np.concatenate([part[min(max(first + i, 0), len(part) - 1)] for i in range(12)]))
+    return np.array(made)
+
+
+@pytest.mark.parametrize(("before", "after"), [(0, RATE), (RATE, 0), (1234, 777), (4000, 4000), (0, 800)])
+def test_silence_at_the_ends_changes_neither_the_steps_nor_the_statistics(before, after):
+    wave = chirp()
+    wave[0], wave[-1] = 0.3, -0.3
+    steps, times = LogMel()(sound(np.concatenate([np.zeros(before), wave, np.zeros(after)])))
+    alone, alone_times = LogMel()(sound(wave))
+    assert torch.equal(steps, alone)
+    torch.testing.assert_close(times, alone_times + before / RATE)
+    np.testing.assert_allclose(steps.numpy(), numpy_steps([wave]), atol=2e-3)
+
+
+def test_noise_of_a_codec_at_the_ends_is_as_good_as_silence():
+    wave = chirp()
+    wave[0], wave[-1] = 0.3, -0.3
+    dither = np.random.default_rng(1).integers(-1, 2, RATE) / 32768
+    steps, times = LogMel()(sound(np.concatenate([dither, wave, dither])))
+    assert torch.equal(steps, LogMel()(sound(wave))[0])
+    assert float(times[0]) == pytest.approx(1.01)
+
+
+def test_a_pause_between_two_sounds_stays():
+    wave = np.concatenate([chirp(0.5), np.zeros(8000), chirp(0.5)])
+    steps, times = LogMel()(sound(wave))
+    assert len(steps) == 38
+    np.testing.assert_allclose(times.numpy(), np.arange(38) * 0.04 + 0.01, atol=1e-6)
+
+
+def test_gaps_are_neither_described_nor_smeared_into_their_neighbours():
+    first, second, third = chirp(0.4), 0.3 * chirp(0.33), chirp(0.5)[::-1]
+    lost = np.zeros(1600)
+    wave = np.concatenate([first, lost, second, lost, third])
+    gaps = ((0.4, 0.5), (0.83, 0.93))
+    steps, times = LogMel()(sound(wave, gaps=gaps))
+    np.testing.assert_allclose(steps.numpy(), numpy_steps([first, second, third]), atol=2e-3)
+    counts = [math.ceil((1 + len(part) // 320) / 2) for part in (first, second, third)]
+    expected = [start + 0.04 * i + 0.01 for start, n in zip((0, 0.5, 0.93), counts, strict=True) for i in range(n)]
+    np.testing.assert_allclose(times.numpy(), expected, atol=1e-6)
+    assert not torch.isclose(steps, LogMel()(sound(wave))[0][: len(steps)]).all()
+
+
+def test_a_very_short_sound_in_a_long_silence_is_one_step_at_its_time():
+    wave = np.zeros(3 * RATE)
+    wave[RATE : RATE + 80] = chirp()[:80]
+    steps, times = LogMel()(sound(wave))
+    assert steps.shape == (1, 480)
+    assert float(times[0]) == pytest.approx(1.01, abs=0.001)

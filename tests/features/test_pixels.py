@@ -186,14 +186,41 @@ def test_palette_tells_colours_apart_wherever_they_are():
 
 
 def test_degenerate_films():
-    black, _ = Pixels()(film(np.zeros((4, 48, 64, 3))))
-    assert torch.isfinite(black).all()
+    for level in (0, 16):
+        black, times = Pixels()(film(np.full((4, 48, 64, 3), level)))
+        assert black.shape == (0, 687)
+        assert times.shape == (0,)
     one, times = Pixels()(film(moving_square((1, 2, 3), frames=1)))
     assert one.shape == (1, 687)
     assert times.tolist() == [0]
     none, times = Pixels()(film(np.zeros((0, 48, 64, 3))))
     assert none.shape == (0, 687)
     assert times.shape == (0,)
+
+
+@pytest.mark.parametrize(("before", "after", "level"), [(5, 0, 0), (0, 5, 16), (3, 70, 16)])
+def test_black_frames_at_the_ends_change_neither_the_steps_nor_the_statistics(before, after, level):
+    rng = np.random.default_rng(0)
+    scene = moving_square((200, 90, 40), frames=6)
+
+    def black(count):
+        return (level + rng.integers(0, 6, (count, 48, 64, 3))).astype(np.uint8)
+
+    vectors, times = Pixels()(film(np.concatenate([black(before), scene, black(after)])))
+    alone, alone_times = Pixels()(film(scene))
+    assert torch.equal(vectors, alone)
+    np.testing.assert_allclose(times.numpy(), alone_times.numpy() + before / 25, atol=1e-6)
+    luma = (scene.astype(np.float64) / 255 @ np.array([0.299, 0.587, 0.114])).reshape(6, 12, 4, 16, 4).mean(axis=(2, 4))
+    expected = (luma - luma.mean()) / luma.std()
+    found = blocks(vectors)
+    np.testing.assert_allclose(found["appearance"].reshape(6, 12, 16).numpy(), expected, atol=1e-3)
+    assert float(found["motion"][0].abs().max()) == 0  # the scene does not move out of the black
+
+
+def test_a_cut_through_black_stays():
+    scene = moving_square((200, 90, 40), frames=4)
+    cut = np.concatenate([scene, np.zeros((2, 48, 64, 3)), scene])
+    assert len(Pixels()(film(cut))[0]) == 10
 
 
 def test_long_films_are_cut_into_chunks_without_a_seam():

@@ -29,7 +29,7 @@ class Extraction:
         kept: Clips whose features were there before.
         failed: Clips without features, `(id, path, status)`, those that failed in an earlier call included.
         partial: Clips with features of which something is missing, `(id, path, status)`: status "no_audio",
-            "no_visual" or "truncated".
+            "no_visual", "silent", "black" or "truncated".
     """
 
     done: int

@@ -126,8 +126,8 @@ def extractor_of(spec: Mapping[str, Any]) -> Extractor:
     cls = getattr(importlib.import_module(module), cls_name)
     if spec.get("version") != cls.version:
         raise ValueError(
-            f"Features were made by {name} version {spec.get('version')}; this avshot makes version {cls.version}. "
-            "Extract again and train again."
+            f"Features were made by {name} version {spec.get('version')}, but this avshot makes version {cls.version}, "
+            "whose numbers differ; extract again into a new folder and train again."
         )
     known = {f.name for f in dataclasses.fields(cls)}
     made = cls(**{key: value for key, value in spec.items() if key in known})

@@ -91,7 +91,7 @@ class StoreWriter:
             audio_time: Seconds `[time]`, needed with audio.
             visual: `[time, dim]` tensor or array, or None (or time 0) when the clip has no picture.
             visual_time: Seconds `[time]`, needed with visual.
-            status: "ok", "no_audio", "no_visual", "truncated" or "error: why".
+            status: "ok", "no_audio", "no_visual", "silent", "black", "truncated" or "error: why".
             source: Where the clip came from; shown in the table of failures.
 
         Raises:

@@ -19,6 +19,7 @@ SILENCE = 6e-4
 # that is centred on the first sample sees as much of nothing in any clip.
 BLOCK = 0.0125
 LEAP = 8  # blocks in which a codec or resampler arrives at a constant offset, and over which that must then stay
+_RUN = 16  # equal samples are a constant; dither does not come to that
 _BLOCKS = 4096  # compared at once: most sounds are met at once, and then the rest need not be looked at
 
 # A frame is black when no value is above BRIGHT and, averaged to about ROWS rows, none is above BLACK and no two differ
@@ -33,8 +34,8 @@ _FRAMES = 8  # compared at once
 def sounding(waveform: np.ndarray, rate: int, gaps: Sequence[tuple[float, float]] = ()) -> np.ndarray:
     """Spans of a waveform that are evidence, in seconds: `[span, 2]` float64, in time order, apart from each other.
 
-    They reach from the first to the last sound, to the sample, without `gaps`. Silence between two sounds is a pause
-    and stays.
+    They reach from the first to the last sound without `gaps`, and to the sample where constant padding ends. Silence
+    between two sounds is a pause and stays.
 
     Args:
         waveform: float `[sample]` in [-1, 1]. A NaN is taken for sound, so that whoever checks for it gets to see it.
@@ -104,9 +105,21 @@ def _silent_before(samples: np.ndarray, block: int) -> int:
             level = float(samples[onset - 1])
         plateau = _leap(samples[onset:], level, block)
         if plateau is None:
-            return onset
+            return _constant_before(samples[:onset], block)
         at, level = onset + plateau, float(samples[onset + plateau])
     return len(samples)
+
+
+def _constant_before(silence: np.ndarray, block: int) -> int:
+    """Where the constant padding ends within the last block of a silence; its length where nothing is constant there.
+
+    What follows the padding is the start of a sound, however soft: with it the sound is cut where it was cut without
+    the padding, and its features are the same to the bit.
+    """
+    near = silence[-(block + _RUN) :]
+    equal = np.concatenate([[0], np.cumsum(near[1:] == near[:-1])])
+    runs = np.flatnonzero(equal[_RUN:] - equal[:-_RUN] == _RUN)
+    return len(silence) - len(near) + int(runs[-1]) + _RUN + 1 if len(runs) else len(silence)
 
 
 def _still_before(samples: np.ndarray, block: int) -> int:
