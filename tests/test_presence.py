@@ -8,7 +8,7 @@ import soxr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from avshot.media.presence import BLACK, SILENCE, lit, sounding
+from avshot.media.presence import BLACK, PADDING, SILENCE, lit, sounding
 
 RATE = 16000
 
@@ -30,11 +30,20 @@ def test_zeros_at_the_ends_do_not_belong_and_do_not_move_the_sound(before, after
     sound = noise(length, seed=seed)
     sound[[0, -1]] = 0.5, -0.5
     found = sounding(np.concatenate([zeros(before), sound, zeros(after)]), RATE)
-    block = RATE // 80  # silence shorter than a block may stay
     assert len(found) == 1
     [[start, stop]] = samples(found)
-    assert start == before if before >= block else 0 <= start <= before
-    assert stop == before + length if after >= block else before + length <= stop <= before + length + after
+    assert start == before if before >= PADDING else 0 <= start <= before
+    assert stop == before + length if after >= PADDING else before + length <= stop <= before + length + after
+
+
+@given(before=st.integers(16, 3000), after=st.integers(16, 3000), quiet=st.integers(0, 600), seed=st.integers(0, 9))
+def test_with_padding_a_sound_is_cut_where_it_is_without(before, after, quiet, seed):
+    """Also a sound that begins and ends with noise too soft to count: what is kept of that is the same."""
+    faint = noise(quiet, 1e-4, seed) + np.float32(2e-4)
+    sound = np.concatenate([faint, noise(2000, seed=seed), faint])
+    [[start, stop]] = samples(sounding(sound, RATE))
+    padded = np.concatenate([zeros(before), sound, zeros(after)])
+    assert samples(sounding(padded, RATE)) == [[start + before, stop + before]]
 
 
 @given(scale=st.floats(1e-2, 10), before=st.integers(200, 2000))
