@@ -56,11 +56,9 @@ def _own(device: torch.device) -> torch.device:
     import torch
 
     rank = os.environ.get("LOCAL_RANK")
-    return (
-        device
-        if rank is None or device.type == "cpu" or device.index is not None
-        else torch.device(device.type, int(rank))
-    )
+    if rank is None or device.type == "cpu" or device.index is not None:
+        return device
+    return torch.device(device.type, int(rank))
 
 
 def available_devices() -> tuple[str, ...]:

@@ -10,8 +10,9 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import pkgutil
+import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, ClassVar, TypeVar, get_type_hints
@@ -20,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from avshot.recipe import Phase, Preset, Recipe, Turn
-from avshot.types import Batch, Classes, Features
+from avshot.types import MODALITIES, Batch, Classes, Features
 
 __all__ = [
     "Inputs",
@@ -30,6 +31,8 @@ __all__ = [
     "Preset",
     "Recipe",
     "Turn",
+    "build_method",
+    "check_modalities",
     "create_method",
     "get_method",
     "get_preset",
@@ -49,7 +52,8 @@ class Needs:
         temporal: It uses the order of time steps; False means it reads `Features.pooled()`.
         negatives: `Batch.negative` must be there.
         open_vocabulary: It can score classes that neither training nor `Method.adapt` has shown it.
-        missing_modality: It can score a clip that has only one modality; its docstring says how.
+        missing_modality: It can learn from and score clips that have only one modality, also where the other does not
+            exist at all (an `Inputs` width of 0); its docstring says how.
     """
 
     texts: int = 1
@@ -66,7 +70,10 @@ class Needs:
 
 @dataclass(frozen=True)
 class Inputs:
-    """The sizes a method is built for: widths of the audio and visual features and of each class embedding."""
+    """The sizes a method is built for: widths of the audio and visual features and of each class embedding.
+
+    A width of 0 says that the modality does not exist: features were made of the other one alone, every mask is False.
+    """
 
     audio: int
     visual: int
@@ -76,6 +83,11 @@ class Inputs:
     def of(cls, features: Features, classes: Classes) -> Inputs:
         """Read the sizes from data."""
         return cls(*features.dims, dict(classes.dims))
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Those of "audio" and "visual" that exist."""
+        return tuple(name for name in MODALITIES if getattr(self, name) > 0)
 
     @property
     def text_dim(self) -> int:
@@ -118,6 +130,7 @@ class Method(nn.Module, ABC):
                 f"Method {self.name!r} joins {self.needs.texts} text encoder(s); got {len(inputs.text)} "
                 f"({', '.join(inputs.text)}). Pass that many text encoders."
             )
+        check_modalities(type(self), inputs.modalities)
         self.config = config
         self.inputs = inputs
 
@@ -151,6 +164,14 @@ class Method(nn.Module, ABC):
         Only pictures use it.
         """
         return None
+
+    @property
+    def decided_by(self) -> tuple[str, ...]:
+        """Modalities that can decide for themselves; a clip that has none of them is told apart from no other.
+
+        Both, unless a setting takes a branch away.
+        """
+        return MODALITIES
 
     @property
     def couples(self) -> str:
@@ -232,7 +253,67 @@ def create_method(name: str, inputs: Inputs, *, preset: str = "default", **overr
         >>> create_method("devise", Inputs(audio=128, visual=64, text={"wordllama": 256})).name
         'devise'
     """
-    return get_method(name)(replace_fields(get_preset(name, preset).config, overrides), inputs)
+    return build_method(get_method(name), replace_fields(get_preset(name, preset).config, overrides), inputs)
+
+
+def build_method(cls: type[Method], config: Any, inputs: Inputs, modality: str = "both") -> Method:
+    """Build a method with fresh weights, for features that may lack a modality altogether.
+
+    Args:
+        cls: Class of the method.
+        config: Its settings.
+        inputs: Feature and class-embedding sizes.
+        modality: "both", "audio" or "visual": what the method will get to see.
+
+    Raises:
+        ValueError: The sizes or settings do not suit the method, or it could decide nothing by what it will see.
+    """
+    with warnings.catch_warnings():
+        # Layers that would read a modality that does not exist have no weights: torch warns that it cannot draw them.
+        warnings.filterwarnings("ignore", "Initializing zero-element tensors is a no-op")
+        made = cls(config, inputs)
+    check_modalities(made, inputs.modalities, modality)
+    return made
+
+
+def check_modalities(method: Method | type[Method], there: Collection[str], modality: str = "both") -> None:
+    """Refuse to learn from clips that lack what is asked for or what a method needs.
+
+    Args:
+        method: The method; its class where it is not built yet (then its settings are not looked at).
+        there: Those of "audio" and "visual" that any of the clips has.
+        modality: "both", "audio" or "visual": what the method is to see.
+
+    Raises:
+        ValueError: Nothing is there, `modality` is not, the method needs both and is to see one, or with its settings
+            it decides by another one alone.
+    """
+    lacking = [name for name in MODALITIES if name not in there]
+    hidden = [name for name in MODALITIES if modality not in ("both", name)]
+    left = [name for name in MODALITIES if name not in (*lacking, *hidden)]
+    if len(lacking) == len(MODALITIES):
+        raise ValueError(
+            "The training clips have neither audio nor visual features, so there is nothing to learn from; extract "
+            "features of at least one with `avshot extract`."
+        )
+    if not left:
+        raise ValueError(
+            f"The features have no {modality}, which is all that modality {modality!r} lets the method see; drop it, "
+            f"or extract features of clips with {modality}."
+        )
+    cause = f"the features have no {lacking[0]}" if lacking else f"modality {modality!r} hides the others"
+    cure = "extract again with both" if lacking else "drop it"
+    if len(left) == 1 and not method.needs.missing_modality:
+        able = [name for name in list_methods() if get_method(name).needs.missing_modality]
+        raise ValueError(
+            f"Method {method.name!r} needs both audio and visual features, and {cause}; {cure}, or use a method that "
+            f"can do with one (--method {', '.join(able)})."
+        )
+    if isinstance(method, Method) and not set(left) & set(method.decided_by):
+        raise ValueError(
+            f"Method {method.name!r} decides by {' or '.join(method.decided_by)} alone with these settings, and "
+            f"{cause}; {cure}, or change the settings."
+        )
 
 
 T = TypeVar("T")

@@ -24,7 +24,7 @@ from avshot.data.dataset import Dataset, load_dataset
 from avshot.data.disturb import NoisyAudio
 from avshot.familiar import what_is_usual
 from avshot.judge import SCORING_BATCH, Judge, embed_clips, score_clips
-from avshot.method import Inputs, Method, get_method
+from avshot.method import Inputs, Method, build_method, check_modalities, get_method
 from avshot.metrics import fit_temperature, gzsl_metrics
 from avshot.model_card import model_card
 from avshot.processes import here
@@ -42,7 +42,7 @@ from avshot.run import (
 )
 from avshot.tasks.gzsl import Stage, stages
 from avshot.train import ClipSource, train
-from avshot.types import Classes
+from avshot.types import MODALITIES, Classes
 
 Report = Callable[[str, int, int, dict[str, float]], None]
 
@@ -110,7 +110,14 @@ def follow(experiment: Experiment, *, dataset: Dataset | None = None) -> None:
 
 def _opened(experiment: Experiment, dataset: Dataset | None) -> Dataset:
     dataset = load_dataset(experiment.dataset) if dataset is None else dataset
+    if dataset.features is not None:  # by its sizes alone: nothing is read yet
+        check_modalities(get_method(experiment.method), _wide(dataset.features.dims), experiment.modality)
     return dataset.averaged if reads_averages(experiment) else dataset
+
+
+def _wide(dims: tuple[int, int]) -> list[str]:
+    """The modalities that features of these widths can hold."""
+    return [name for name, width in zip(MODALITIES, dims, strict=True) if width > 0]
 
 
 def reads_averages(experiment: Experiment) -> bool:
@@ -137,10 +144,8 @@ def _claim(folder: Path, experiment: Experiment) -> None:
 def _build(experiment: Experiment, dataset: Dataset, clips: np.ndarray, classes: Classes) -> Method:
     torch.manual_seed(experiment.seed)
     inputs = Inputs.of(dataset.gather(clips[:1]), classes)
-    model = get_method(experiment.method)(experiment.resolved_config(), inputs)
-    if experiment.modality != "both" and not model.needs.missing_modality:
-        raise ValueError(f"Method {experiment.method!r} needs both modalities; drop --modality {experiment.modality}.")
-    return model.to(experiment.device)
+    cls = get_method(experiment.method)
+    return build_method(cls, experiment.resolved_config(), inputs, experiment.modality).to(experiment.device)
 
 
 def _train(
@@ -171,6 +176,7 @@ def _fit(
     """The part of it that all processes do: labels refer to the seen classes only."""
     source = ClipSource(dataset, stage.train, classes.select(stage.seen), experiment.modality)
     model = _build(experiment, dataset, stage.train, classes)
+    check_modalities(model, source.modalities(), experiment.modality)  # features may be wide and belong to no clip
     seed = int(np.random.SeedSequence([experiment.seed, int(stage.name[-1])]).generate_state(1)[0])
     return model, train(model, source, experiment.resolved_recipe(), seed=seed, candidates=classes, **options)
 

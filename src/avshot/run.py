@@ -31,7 +31,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from avshot.classes.optimise import OptimiseConfig
-from avshot.method import Inputs, Method, Recipe, get_method, get_preset, replace_fields
+from avshot.method import Inputs, Method, Recipe, build_method, get_method, get_preset, replace_fields
 from avshot.types import Classes
 
 FORMAT = 1
@@ -187,7 +187,7 @@ class Run:
 
     def method(self, device: str = "cpu") -> Method:
         """The trained method in eval mode."""
-        model = get_method(self.experiment.method)(self.experiment.resolved_config(), self.inputs)
+        model = build_method(get_method(self.experiment.method), self.experiment.resolved_config(), self.inputs)
         model.load_state_dict(load_file(self.path / "weights.safetensors"))
         return model.to(device).eval()
 

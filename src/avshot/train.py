@@ -22,9 +22,10 @@ from avshot.data.sampling import BalancedSampler
 from avshot.method import Method, Phase, Recipe
 from avshot.players import Players
 from avshot.processes import here, refuse
-from avshot.types import Batch, Classes, Features
+from avshot.types import MODALITIES, Batch, Classes, Features
 
 PLATEAU_PATIENCE = 3  # AVCA, TCaF and ClipClap code
+_LOOK = 32  # clips read at a time to see which modalities there are
 
 
 class ClipSource:
@@ -54,6 +55,19 @@ class ClipSource:
         """Features of the clips at `positions` (not of the whole dataset)."""
         index = positions.numpy() if isinstance(positions, Tensor) else positions
         return self.dataset.gather(self.clips[index]).only(self.modality)
+
+    def modalities(self) -> tuple[str, ...]:
+        """Those of "audio" and "visual" that any of the clips has, whatever the method gets to see.
+
+        Reads clips until both are found: where all is well, one small batch.
+        """
+        found: set[str] = set()
+        for i in range(0, len(self), _LOOK):
+            part = self.dataset.gather(self.clips[i : i + _LOOK])
+            found |= {name for name in MODALITIES if bool(getattr(part, f"has_{name}").any())}
+            if len(found) == len(MODALITIES):
+                break
+        return tuple(name for name in MODALITIES if name in found)
 
     def batch(self, positions: Tensor) -> Batch:
         """The clips at `positions` as a batch without negatives."""
