@@ -14,7 +14,7 @@ PACKAGE = Path(importlib.util.find_spec("avshot").origin).parent
 # (docs/architecture.md). A part that is not named here belongs to the application layer.
 LAYERS = (
     {"types", "together", "device"},
-    {"losses", "calibration", "media"},
+    {"losses", "calibration", "finite", "media"},
     {"metrics", "ranking"},
     {"nn", "recipe", "features"},
     {"method"},

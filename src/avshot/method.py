@@ -310,9 +310,9 @@ def check_modalities(method: Method | type[Method], there: Collection[str], moda
             f"can do with one (--method {', '.join(able)})."
         )
     if isinstance(method, Method) and not set(left) & set(method.decided_by):
+        by = f"{method.decided_by[0]} alone" if method.decided_by else "nothing that is there"
         raise ValueError(
-            f"Method {method.name!r} decides by {' or '.join(method.decided_by)} alone with these settings, and "
-            f"{cause}; {cure}, or change the settings."
+            f"Method {method.name!r} decides by {by} with these settings, and {cause}; {cure}, or change the settings."
         )
 
 

@@ -19,6 +19,7 @@ from avshot.checkpoint import History, load_state, save_state
 from avshot.data.ahead import one_ahead, pays
 from avshot.data.dataset import Dataset
 from avshot.data.sampling import BalancedSampler
+from avshot.finite import why_not_finite
 from avshot.method import Method, Phase, Recipe
 from avshot.players import Players
 from avshot.processes import here, refuse
@@ -68,6 +69,12 @@ class ClipSource:
             if len(found) == len(MODALITIES):
                 break
         return tuple(name for name in MODALITIES if name in found)
+
+    def parts(self, size: int = 256) -> Iterator[tuple[list[str], Features]]:
+        """All clips in order, `size` at a time: their ids, and their features with the chosen modality."""
+        for i in range(0, len(self), size):
+            ids = [self.dataset.clips[clip].id for clip in self.clips[i : i + size].tolist()]
+            yield ids, self.features(slice(i, i + size))
 
     def batch(self, positions: Tensor) -> Batch:
         """The clips at `positions` as a batch without negatives."""
@@ -136,8 +143,8 @@ def train(
         The history, including epochs run before a resume.
 
     Raises:
-        ValueError: The loss became NaN or infinite, the checkpoint is of another training, or several processes
-            cannot train this method.
+        ValueError: A loss or weight became NaN or infinite (the message names the clip or class whose input is at
+            fault, if any is), the checkpoint is of another training, or several processes cannot train this method.
     """
     total = recipe.epochs if epochs is None else epochs
     phases, processes = method.phases(), here(method.device)
@@ -165,8 +172,9 @@ def train(
         history.losses.append(sums)
         method.eval()
         processes.align(method)
+        _check_weights(method, source, classes)
         if processes.main and candidates is not None and (judge is not None or epoch + 1 == total):
-            method.adapt(source.once(method.device), candidates.to(method.device))
+            _adapt(method, source, candidates.to(method.device))
         judgement = processes.share(_judged(method, judge) if processes.main and judge is not None else None)
         if judgement is not None:
             _note(judgement, history, recipe, epoch)
@@ -195,9 +203,34 @@ def _epoch(
             players.set_rate(epoch + (step + 1) / batches, drops)
             for name, value in players.step(batch, epoch * batches + step).items():
                 sums[name] = sums.get(name, 0.0) + value / batches
-    if not all(math.isfinite(v) for v in sums.values()):
-        raise ValueError(f"Epoch {epoch + 1}: the loss is not finite ({sums}). Lower the learning rate or clip.")
+    wrong = ", ".join(f"{name} is {value}" for name, value in sums.items() if not math.isfinite(value))
+    if wrong:
+        raise ValueError(_blamed(f"Epoch {epoch + 1}: the loss is not finite ({wrong})", method, source, classes))
     return sums
+
+
+def _adapt(method: Method, source: ClipSource, candidates: Classes) -> None:
+    """`Method.adapt`. Raises ValueError where it has no solution, or one that is not finite."""
+    try:
+        method.adapt(source.once(method.device), candidates)
+    except torch.linalg.LinAlgError as error:
+        cause = str(error).partition("\n")[0].rstrip(".")
+        what = f"{method.name} has no solution that is finite ({cause})"
+        raise ValueError(_blamed(what, method, source, candidates)) from error
+    if method.adapts():
+        _check_weights(method, source, candidates)
+
+
+def _check_weights(method: Method, source: ClipSource, classes: Classes) -> None:
+    """Raise ValueError where a weight or buffer is not finite: such a method would be kept, and answer NaN."""
+    for name, value in method.state_dict().items():
+        if value.is_floating_point() and not bool(value.isfinite().all()):
+            raise ValueError(_blamed(f"What {method.name} learnt is not finite ({name})", method, source, classes))
+
+
+def _blamed(what: str, method: Method, source: ClipSource, classes: Classes) -> str:
+    cure = "lower the learning rate (recipe.lr) or clip gradients (recipe.clip_norm)"
+    return why_not_finite(what, classes, source.parts(), cure if method.phases() else "change its settings")
 
 
 def _seed_epoch(seed: int, epoch: int, process: int) -> torch.Generator:
