@@ -349,7 +349,7 @@ def refuses(name, modality):
     """Whether the method cannot do with the other one alone; then it must say so, and what to do, in one sentence."""
     if get_method(name).needs.missing_modality:
         return False
-    with pytest.raises(ValueError, match=rf"^Method '{name}' needs both .* no {modality}; .*--method [^\n]*\.$"):
+    with pytest.raises(ValueError, match=rf"^Method '{name}' needs both .* no {modality} part; .*--method [^\n]*\.$"):
         build_without(name, modality)
     return True
 
@@ -444,7 +444,7 @@ def test_settings_that_leave_one_modality_need_that_one(name, settings, alone):
     with pytest.raises(ValueError, match=wrong):
         create_method(name, replace(inputs, **{alone: 0}), **settings)
     config = replace_fields(get_preset(name).config, settings)
-    with pytest.raises(ValueError, match=rf"decides by {alone} alone .* hides the others; drop it"):
+    with pytest.raises(ValueError, match=rf"decides by {alone} alone .* hides the others; drop --modality"):
         build_method(get_method(name), config, inputs, "visual" if alone == "audio" else "audio")
 
 
@@ -452,16 +452,20 @@ def test_a_modality_that_is_asked_for_must_be_there():
     cls = get_method("devise")
     check_modalities(cls, ("audio", "visual"), "audio")
     check_modalities(cls, ("audio",), "audio")
-    with pytest.raises(ValueError, match=r"^The features have no audio, which is all that modality 'audio' lets"):
+    with pytest.raises(ValueError, match=r"^The features have no audio part, and modality 'audio' lets"):
         check_modalities(cls, ("visual",), "audio")
 
 
 def test_a_method_that_needs_both_names_those_that_do_not(monkeypatch):
     cls = get_method("devise")
     monkeypatch.setattr(cls, "needs", replace(cls.needs, missing_modality=False))
-    with pytest.raises(ValueError, match=r"'devise' needs both .* the features have no audio; .*\(--method acfs, ale"):
+    with pytest.raises(
+        ValueError, match=r"'devise' needs both .* the features have no audio part; .*\(--method acfs, ale"
+    ):
         create_method("devise", Inputs(0, VISUAL, {"made": TEXT}))
-    with pytest.raises(ValueError, match=r"'devise' needs both .* modality 'audio' hides the others; drop it, or") as e:
+    with pytest.raises(
+        ValueError, match=r"'devise' needs both .* modality 'audio' hides the others; drop --modality, or"
+    ) as e:
         check_modalities(cls, ("audio", "visual"), "audio")
     assert "devise, eszsl" not in str(e.value)
 

@@ -298,11 +298,11 @@ def check_modalities(method: Method | type[Method], there: Collection[str], moda
         )
     if not left:
         raise ValueError(
-            f"The features have no {modality}, which is all that modality {modality!r} lets the method see; drop it, "
-            f"or extract features of clips with {modality}."
+            f"The features have no {modality} part, and modality {modality!r} lets the method see nothing else; drop "
+            f"--modality, or extract {modality} features too (avshot extract --{modality})."
         )
-    cause = f"the features have no {lacking[0]}" if lacking else f"modality {modality!r} hides the others"
-    cure = "extract again with both" if lacking else "drop it"
+    cause = f"the features have no {lacking[0]} part" if lacking else f"modality {modality!r} hides the others"
+    cure = f"extract again with --{lacking[0]} too" if lacking else "drop --modality"
     if len(left) == 1 and not method.needs.missing_modality:
         able = [name for name in list_methods() if get_method(name).needs.missing_modality]
         raise ValueError(
