@@ -20,6 +20,7 @@ from avshot.predict import Predictor
 from avshot.protocol import run
 from avshot.run import Experiment, load_run
 from small_videos import FPS, RATE, picture, sound
+from synthetic import synthetic_dataset
 
 ROSTER = Roster(
     ("red growing ringing", "blue sliding drumming", "red growing drumming", "blue sliding ringing"),
@@ -119,7 +120,7 @@ def test_a_modality_that_is_not_there_cannot_be_asked_for(folder, toml, datasets
         run(asked, folder / "refused" / store / method, dataset=datasets[store])
 
 
-def test_wide_features_that_no_clip_has_are_not_there_either(folder, toml, datasets, tmp_path):
+def test_wide_features_that_no_clip_has_are_not_there_either(toml, datasets, new_clip, tmp_path):
     """An extractor for sound ran, and no video had any: the features are wide and every mask is False."""
     clips = [replace(clip, path=str(tmp_path / Path(clip.path).name)) for clip in datasets["both"].clips]
     for i, clip in enumerate(clips):
@@ -129,7 +130,26 @@ def test_wide_features_that_no_clip_has_are_not_there_either(folder, toml, datas
     assert min(silent.features.dims) > 0
     with pytest.raises(ValueError, match=r"^The features have no audio part"):
         run(experiment(toml, "gru", modality="audio"), tmp_path / "run", dataset=silent)
-    assert run(experiment(toml, "gru"), tmp_path / "other", dataset=silent).metrics["ZSL"] is not None
+    found = run(experiment(toml, "gru"), tmp_path / "other", dataset=silent)
+    assert (found.shown, found.experiment.modality) == ("visual", "both")
+    said = Predictor(found).predict(str(new_clip))
+    assert said.modality == {"audio": 0.0, "visual": 1.0}, "nothing ever trained what would listen to it"
+    assert "No training clip had anything but picture, so nothing else of this one was used." in said.notes
+
+
+@pytest.mark.parametrize("method", ["gru", "ez_avgzl", "avca", "devise"])
+def test_what_no_training_clip_had_has_no_say_in_the_test(method, tmp_path):
+    """Test clips have sound and training clips have none: the scores are those of a Run that hides the sound."""
+    data, rows = synthetic_dataset(), [0]
+    for fold in ("train", "val_seen", "val_unseen"):
+        rows += data.folds[fold].tolist()
+    data.features.features.audio_mask[rows] = False
+    settings = {"dataset": "synthetic", "method": method, "recipe": {"epochs": 2, "batches_per_epoch": 4}}
+    silent = run(Experiment(**settings), tmp_path / "both", dataset=data)
+    hidden = run(Experiment(modality="visual", **settings), tmp_path / "visual", dataset=data)
+    assert (silent.shown, hidden.shown) == ("visual", "visual")
+    for part in ("val", "test"):
+        assert torch.equal(silent.scored(part).scores, hidden.scored(part).scores)
 
 
 def test_the_commands(toml, new_clip, half_clips, tmp_path, monkeypatch, capsys):

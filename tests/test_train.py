@@ -10,7 +10,7 @@ import torch
 
 from avshot.data.sampling import BalancedSampler
 from avshot.method import Inputs, Recipe, create_method
-from avshot.train import ClipSource, Judgement, train
+from avshot.train import ClipSource, Judgement, modalities_of, train
 from avshot.types import Classes
 from synthetic import synthetic_dataset
 
@@ -153,16 +153,16 @@ def test_weights_that_the_last_step_spoils_are_not_kept():
         train(model, source, recipe, seed=0)
 
 
-def test_the_modalities_of_a_source_are_those_that_any_clip_has():
+def test_the_modalities_of_clips_are_those_that_any_of_them_has():
     source, _ = setup()
     features = source.dataset.features.features
-    assert source.modalities() == ("audio", "visual")
+    assert modalities_of(source.dataset, source.clips) == ("audio", "visual")
     features.audio_mask[:] = False
-    assert source.modalities() == ("visual",)
+    assert modalities_of(source.dataset, source.clips) == ("visual",)
     features.audio_mask[source.clips[-1], 0] = True  # the last one is found too
-    assert source.modalities() == ("audio", "visual")
+    assert modalities_of(source.dataset, source.clips) == ("audio", "visual")
     features.audio_mask[:] = features.visual_mask[:] = False
-    assert source.modalities() == ()
+    assert modalities_of(source.dataset, source.clips) == ()
 
 
 def test_an_epoch_of_passes_grows_with_the_clips():

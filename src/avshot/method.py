@@ -7,20 +7,20 @@ A method is one file in `avshot/methods/`: a frozen `Config`, `presets`, and a `
 
 from __future__ import annotations
 
-import dataclasses
 import importlib
 import pkgutil
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
 from itertools import chain
-from typing import Any, ClassVar, TypeVar, get_type_hints
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from avshot.needs import Inputs, Needs
 from avshot.recipe import Phase, Preset, Recipe, Turn
+from avshot.settings import replace_fields
 from avshot.types import MODALITIES, Batch, Classes, Features
 
 __all__ = [
@@ -40,61 +40,6 @@ __all__ = [
     "method",
     "replace_fields",
 ]
-
-
-@dataclass(frozen=True)
-class Needs:
-    """What a method asks of its input, in place of flags in shared code.
-
-    Attributes:
-        texts: How many text encoders it joins (ClipClap: 2). `Classes.text` must hold exactly that many.
-        fewer_texts: It also works with fewer of them, at least one.
-        temporal: It uses the order of time steps; False means it reads `Features.pooled()`.
-        negatives: `Batch.negative` must be there.
-        open_vocabulary: It can score classes that neither training nor `Method.adapt` has shown it.
-        missing_modality: It can learn from and score clips that have only one modality, also where the other does not
-            exist at all (an `Inputs` width of 0); its docstring says how.
-    """
-
-    texts: int = 1
-    fewer_texts: bool = False
-    temporal: bool = False
-    negatives: bool = False
-    open_vocabulary: bool = True
-    missing_modality: bool = True
-
-    def accepts(self, texts: int) -> bool:
-        """Whether so many text encoders suit it."""
-        return texts == self.texts or (self.fewer_texts and 1 <= texts < self.texts)
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """The sizes a method is built for: widths of the audio and visual features and of each class embedding.
-
-    A width of 0 says that the modality does not exist: features were made of the other one alone, every mask is False.
-    """
-
-    audio: int
-    visual: int
-    text: Mapping[str, int]
-
-    @classmethod
-    def of(cls, features: Features, classes: Classes) -> Inputs:
-        """Read the sizes from data."""
-        return cls(*features.dims, dict(classes.dims))
-
-    @property
-    def modalities(self) -> tuple[str, ...]:
-        """Those of "audio" and "visual" that exist."""
-        return tuple(name for name in MODALITIES if getattr(self, name) > 0)
-
-    @property
-    def text_dim(self) -> int:
-        """Width of the only class embedding. Raises ValueError when there are several."""
-        if len(self.text) != 1:
-            raise ValueError(f"This method uses one text encoder; got {len(self.text)}: {', '.join(self.text)}.")
-        return next(iter(self.text.values()))
 
 
 class Method(nn.Module, ABC):
@@ -314,35 +259,3 @@ def check_modalities(method: Method | type[Method], there: Collection[str], moda
         raise ValueError(
             f"Method {method.name!r} decides by {by} with these settings, and {cause}; {cure}, or change the settings."
         )
-
-
-T = TypeVar("T")
-
-
-def replace_fields(settings: T, changes: Mapping[str, Any]) -> T:
-    """`dataclasses.replace` for values that a person typed.
-
-    Values become the field's type where that loses nothing: 1 a float, a list a tuple.
-
-    Raises:
-        ValueError: No such field (the message names the valid ones), or a value that does not suit it.
-    """
-    hints, kind = get_type_hints(type(settings)), type(settings).__qualname__
-    fixed = {}
-    for key, value in changes.items():
-        if key not in hints:
-            known = ", ".join(f.name for f in dataclasses.fields(settings))  # type: ignore[arg-type]
-            raise ValueError(f"{kind} has no field {key!r}; fields: {known}.")
-        now = getattr(settings, key)
-        fixed[key] = value if type(value) is type(now) else _converted(value, hints[key], f"{kind}.{key}", now)
-    return dataclasses.replace(settings, **fixed)  # type: ignore[type-var]
-
-
-def _converted(value: Any, hint: Any, field: str, now: Any) -> Any:
-    from pydantic import TypeAdapter, ValidationError  # here, so that methods load nothing heavy but torch
-
-    try:
-        return TypeAdapter(hint).validate_python(value)
-    except ValidationError as error:
-        wrong = error.errors()[0]["msg"].lower()
-        raise ValueError(f"{field} is {value!r}: {wrong}; it is {now!r} now.") from None

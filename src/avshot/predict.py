@@ -178,7 +178,7 @@ class Predictor:
             [described.visual_time],
             dims=(self.run.inputs.audio, self.run.inputs.visual),
         )
-        return features.only(self.run.experiment.modality), status, media.duration
+        return features.only(self.run.shown), status, media.duration
 
     def predict(self, video: str | Clip, classes: Sequence[str] | None = None, *, top: int | None = None) -> Prediction:
         """Rank classes for one video.
@@ -223,7 +223,7 @@ class Predictor:
 
     def _read(self) -> list[str]:
         """Modalities that the model was trained to read."""
-        modality, spec = self.run.experiment.modality, self.run.info["features"]
+        modality, spec = self.run.shown, self.run.info["features"]
         return [m for m in MODALITIES if modality in ("both", m) and spec.get(m) is not None]
 
     @torch.inference_mode()
@@ -250,6 +250,8 @@ class Predictor:
                 yield f"There is no {_WORDS[name]}; the {_WORDS[other]} alone decided."
             elif _has(there, name) and not _has(used, name):
                 yield f"The {_WORDS[other]} alone decided: validation went better without the {_WORDS[name]}."
+        if self.run.shown != self.run.experiment.modality and len(self.run.inputs.modalities) > 1:
+            yield f"No training clip had anything but {_WORDS[self.run.shown]}, so nothing else of this one was used."
         if status == "truncated":
             yield "The file ends early; only the part that is there was used."
         if n_classes == 1:

@@ -181,6 +181,11 @@ class Run:
         return str(self.info["chosen"]["view"])
 
     @property
+    def shown(self) -> str:
+        """What the method was shown: "both", or the modality that was asked for, or the only one training clips had."""
+        return str(self.info.get("shown", self.experiment.modality))  # Runs of earlier versions do not say
+
+    @property
     def inputs(self) -> Inputs:
         """Sizes the method was built for."""
         return Inputs(**self.info["inputs"])

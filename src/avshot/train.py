@@ -57,19 +57,6 @@ class ClipSource:
         index = positions.numpy() if isinstance(positions, Tensor) else positions
         return self.dataset.gather(self.clips[index]).only(self.modality)
 
-    def modalities(self) -> tuple[str, ...]:
-        """Those of "audio" and "visual" that any of the clips has, whatever the method gets to see.
-
-        Reads clips until both are found: where all is well, one small batch.
-        """
-        found: set[str] = set()
-        for i in range(0, len(self), _LOOK):
-            part = self.dataset.gather(self.clips[i : i + _LOOK])
-            found |= {name for name in MODALITIES if bool(getattr(part, f"has_{name}").any())}
-            if len(found) == len(MODALITIES):
-                break
-        return tuple(name for name in MODALITIES if name in found)
-
     def parts(self, size: int = 256) -> Iterator[tuple[list[str], Features]]:
         """All clips in order, `size` at a time: their ids, and their features with the chosen modality."""
         for i in range(0, len(self), size):
@@ -83,6 +70,20 @@ class ClipSource:
     def once(self, device: torch.device, size: int = 256) -> Passes:
         """All clips in order, as batches on `device`; can be passed through several times."""
         return Passes(self, device, size)
+
+
+def modalities_of(dataset: Dataset, clips: np.ndarray) -> tuple[str, ...]:
+    """Those of "audio" and "visual" that any of the clips (indices `[clip]` into the dataset's) has.
+
+    Reads clips until both are found: where all is well, one small batch.
+    """
+    found: set[str] = set()
+    for i in range(0, len(clips), _LOOK):
+        part = dataset.gather(clips[i : i + _LOOK])
+        found |= {name for name in MODALITIES if bool(getattr(part, f"has_{name}").any())}
+        if len(found) == len(MODALITIES):
+            break
+    return tuple(name for name in MODALITIES if name in found)
 
 
 class Passes:
