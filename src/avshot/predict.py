@@ -200,12 +200,12 @@ class Predictor:
         self._check_usable(clip, features)
         used = features.prefer(self.run.view)
         strange = self._strangeness(used)
-        p = self._log_probabilities(used, candidates, clip.id, heat=max([1.0, *strange.values()]))[0].exp()
+        p = self._log_probabilities(used, candidates, heat=max([1.0, *strange.values()]), name=clip.id)[0].exp()
         order = p.argsort(descending=True, stable=True).tolist()
         guesses = [Guess(candidates.names[i], float(p[i]), bool(candidates.seen[i])) for i in order]
 
         def evidence(views: Features) -> Tensor:
-            return log_odds(self._log_probabilities(views, candidates, clip.id), order[0])
+            return log_odds(self._log_probabilities(views, candidates, name=clip.id), order[0])
 
         return Prediction(
             video=clip.path,
@@ -228,7 +228,7 @@ class Predictor:
         return [m for m in MODALITIES if modality in ("both", m) and spec.get(m) is not None]
 
     @torch.inference_mode()
-    def _log_probabilities(self, features: Features, classes: Classes, name: str, heat: float = 1.0) -> Tensor:
+    def _log_probabilities(self, features: Features, classes: Classes, heat: float = 1.0, name: str = "") -> Tensor:
         """`[view, class]` of views of clip `name`, in double precision: a confident model's evidence is in the tail."""
         scores = self.model.score(features.to(self.device), classes.to(self.device)).cpu().double()
         scores = checked_scores(self.model.name, scores, features, classes, [name] * len(features))
