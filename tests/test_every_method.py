@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import json
+import math
 import re
 import sys
 from dataclasses import replace
@@ -12,7 +13,17 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from avshot.method import Inputs, Recipe, create_method, get_method, get_preset, list_methods, replace_fields
+from avshot.method import (
+    Inputs,
+    Recipe,
+    build_method,
+    check_modalities,
+    create_method,
+    get_method,
+    get_preset,
+    list_methods,
+    replace_fields,
+)
 from avshot.players import Players
 from avshot.types import Batch, Classes, Features
 
@@ -310,6 +321,153 @@ def test_it_trains_where_a_modality_is_missing(name, modality):
         gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
         assert gradients
         assert all(gradient.isfinite().all() for gradient in gradients)
+
+
+# --- a modality that does not exist: features of width 0, as a store made of sound or picture alone has them ----------
+
+
+def without(features, modality):
+    """The features as a store gives them that was extracted without `modality`."""
+    names = (modality, f"{modality}_mask", f"{modality}_time")
+    values = [getattr(features, key)[:, :1] for key in names]
+    gone = (values[0][..., :0], torch.zeros_like(values[1]), torch.zeros_like(values[2]))
+    return replace(features, **dict(zip(names, gone, strict=True)))
+
+
+def batch_without(batch, modality):
+    negative = None if batch.negative is None else batch_without(batch.negative, modality)
+    return replace(batch, features=without(batch.features, modality), negative=negative)
+
+
+def build_without(name, modality, seed=0):
+    task, widths = task_of(name), {"audio": AUDIO, "visual": VISUAL} | {modality: 0}
+    torch.manual_seed(seed)
+    return create_method(name, Inputs(**widths, text=task.classes.dims))
+
+
+def refuses(name, modality):
+    """Whether the method cannot do with the other one alone; then it must say so, and what to do, in one sentence."""
+    if get_method(name).needs.missing_modality:
+        return False
+    with pytest.raises(ValueError, match=rf"^Method '{name}' needs both .* no {modality} part; .*--method [^\n]*\.$"):
+        build_without(name, modality)
+    return True
+
+
+@every_method
+@pytest.mark.parametrize("modality", ["audio", "visual"])
+def test_it_learns_where_a_modality_does_not_exist(name, modality, tmp_path):
+    if refuses(name, modality):
+        return
+    model, task, losses = build_without(name, modality).train(), task_of(name), []
+    for phase in model.phases():
+        players = Players(model, phase, Recipe())
+        for step in range(2 * len(players.order)):
+            losses += players.step(batch_without(make_batch(name, seed=step), modality), step).values()
+    assert all(math.isfinite(loss) for loss in losses)
+    assert losses or not learns(name)
+    model.eval()
+    model.adapt([batch_without(batch, modality) for batch in support(name)], task.classes)
+    save_file({key: value.contiguous() for key, value in model.state_dict().items()}, tmp_path / "weights.safetensors")
+    loaded = build_without(name, modality, seed=1).eval()
+    loaded.load_state_dict(load_file(tmp_path / "weights.safetensors"))
+    features, order = without(make_batch(name).features, modality), torch.arange(15, -1, -1)
+    with torch.no_grad():
+        scores, again = (made.score(features, task.classes) for made in (model, loaded))
+        turned = model.score(features, task.classes.select([task.classes.names[i] for i in order.tolist()]))
+    assert scores.isfinite().all()
+    assert scores.std(dim=0).max() > 1e-6, "the modality that is there has no influence"
+    assert torch.equal(again, scores)
+    torch.testing.assert_close(turned, scores[:, order], atol=1e-4, rtol=1e-4)
+
+
+def narrowed(name, modality):
+    """A method for clips without `modality` with the weights that `trained` has for the other one."""
+    model, whole = build_without(name, modality), trained(name).state_dict()
+    own = model.state_dict()
+    # Some read the widths of both side by side; these join the picture first.
+    visual_first = name in ("ale", "apn", "clipclap", "devise", "sje")
+    kept = slice(AUDIO, None) if modality == "audio" else slice(None, AUDIO)
+    if visual_first:
+        kept = slice(None, VISUAL) if modality == "audio" else slice(VISUAL, None)
+    for key, value in own.items():
+        cut = whole[key]
+        for dim, size in enumerate(cut.shape):
+            if size == AUDIO + VISUAL:
+                cut = cut[(slice(None),) * dim + (kept,)]
+        # Layers of the modality that is not there have no weights. What reads class embeddings beside the features
+        # (a critic, the encoder of a VAE) only teaches. A classifier takes as many classes as it is given.
+        if value.shape == cut.shape or key.startswith("classifier"):
+            own[key] = cut
+        else:
+            assert value.numel() == 0 or key.startswith(("critic", "encoder")), key
+    model.load_state_dict(own)
+    return model.eval()
+
+
+@every_method
+@pytest.mark.parametrize("modality", ["audio", "visual"])
+@torch.no_grad()
+def test_a_modality_that_does_not_exist_is_one_that_is_hidden(name, modality):
+    """With the same weights for the other one, the same scores."""
+    if refuses(name, modality):
+        return
+    features, other = make_batch(name).features, "visual" if modality == "audio" else "audio"
+    hidden = trained(name).score(features.only(other), task_of(name).classes)
+    gone = narrowed(name, modality).score(without(features, modality), task_of(name).classes)
+    torch.testing.assert_close(gone, hidden, atol=1e-4, rtol=1e-4)
+
+
+@every_method
+def test_features_of_nothing_are_refused(name):
+    with pytest.raises(ValueError, match="neither audio nor visual features, so there is nothing to learn from"):
+        create_method(name, Inputs(0, 0, task_of(name).classes.dims))
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "alone"),
+    [
+        ("avca", {"branches": "audio", "evaluate": "audio"}, "audio"),
+        ("hyper_alignment", {"branches": "visual"}, "visual"),
+        ("hyper_single", {"branches": "visual"}, "visual"),
+        ("hyper_multiple", {"branches": "visual"}, "visual"),
+        ("kda", {"modality": "audio"}, "audio"),
+        ("clipclap", {"modality": "visual"}, "visual"),
+        ("nearest_text", {"visual_text": "none"}, "audio"),
+        ("nearest_text", {"visual_weight": 1.0}, "visual"),
+    ],
+)
+def test_settings_that_leave_one_modality_need_that_one(name, settings, alone):
+    inputs = Inputs(AUDIO, VISUAL, task_of(name).classes.dims)
+    assert create_method(name, inputs, **settings).decided_by == (alone,)
+    wrong = rf"{name}.*(decides by ({alone} alone|nothing that is there)|none fits).*\.$"
+    with pytest.raises(ValueError, match=wrong):
+        create_method(name, replace(inputs, **{alone: 0}), **settings)
+    config = replace_fields(get_preset(name).config, settings)
+    with pytest.raises(ValueError, match=rf"decides by {alone} alone .* hides the others; drop --modality"):
+        build_method(get_method(name), config, inputs, "visual" if alone == "audio" else "audio")
+
+
+def test_a_modality_that_is_asked_for_must_be_there():
+    cls = get_method("devise")
+    check_modalities(cls, ("audio", "visual"), "audio")
+    check_modalities(cls, ("audio",), "audio")
+    with pytest.raises(ValueError, match=r"^The features have no audio part, and modality 'audio' lets"):
+        check_modalities(cls, ("visual",), "audio")
+
+
+def test_a_method_that_needs_both_names_those_that_do_not(monkeypatch):
+    cls = get_method("devise")
+    monkeypatch.setattr(cls, "needs", replace(cls.needs, missing_modality=False))
+    with pytest.raises(
+        ValueError, match=r"'devise' needs both .* the features have no audio part; .*\(--method acfs, ale"
+    ):
+        create_method("devise", Inputs(0, VISUAL, {"made": TEXT}))
+    with pytest.raises(
+        ValueError, match=r"'devise' needs both .* modality 'audio' hides the others; drop --modality, or"
+    ) as e:
+        check_modalities(cls, ("audio", "visual"), "audio")
+    assert "devise, eszsl" not in str(e.value)
 
 
 @every_method

@@ -13,8 +13,8 @@ PACKAGE = Path(importlib.util.find_spec("avshot").origin).parent
 # From the bottom up. A module imports its own part and the parts of lower layers, never of its own or a higher layer
 # (docs/architecture.md). A part that is not named here belongs to the application layer.
 LAYERS = (
-    {"types", "together", "files"},
-    {"losses", "calibration", "media"},
+    {"types", "together", "device", "settings", "files"},
+    {"losses", "calibration", "finite", "needs", "media"},
     {"metrics", "ranking"},
     {"nn", "recipe", "features"},
     {"method"},
@@ -36,6 +36,9 @@ EXCEPTIONS = {("avshot.method", "avshot.methods")}
 MODELS = {
     "types",
     "together",
+    "settings",
+    "finite",
+    "needs",
     "losses",
     "calibration",
     "metrics",

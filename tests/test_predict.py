@@ -398,3 +398,13 @@ def test_a_generative_method_learns_new_names_and_finds_back_to_its_own(heard, f
     assert {guess.name for guess in new} == {"dog barking", "a church organ"}
     assert predictor.predict(clip, ["dog barking", "a church organ"]).ranking == new
     assert ranked() == before
+
+
+def test_a_run_whose_weights_are_spoiled_gives_no_ranking(heard, clips):
+    """A ranking by NaN is an order of columns; the sentence names the method and the file."""
+    spoiled = Predictor(heard.run)
+    with torch.no_grad():
+        next(spoiled.model.parameters()).fill_(math.nan)
+    clip = clips["low humming"]
+    with pytest.raises(ValueError, match=r"^Method 'devise' gives clip '.*low-humming.*' scores that are not finite"):
+        spoiled.predict(clip)

@@ -2,6 +2,7 @@
 
 import math
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import torch
 
 from avshot.data.sampling import BalancedSampler
 from avshot.method import Inputs, Recipe, create_method
-from avshot.train import ClipSource, Judgement, train
+from avshot.train import ClipSource, Judgement, modalities_of, train
 from avshot.types import Classes
 from synthetic import synthetic_dataset
 
@@ -99,8 +100,69 @@ def test_a_loss_that_is_not_finite_stops_with_one_sentence():
     source, model = setup()
     with torch.no_grad():
         model.map.weight.fill_(math.inf)
-    with pytest.raises(ValueError, match="not finite"):
+    with pytest.raises(ValueError, match=r"^Epoch 1: the loss is not finite .* although the inputs are .*lower the"):
         train(model, source, RECIPE, seed=0)
+
+
+def spoiled(method, value, clip=3, modality="audio", **overrides):
+    """A source in which one clip holds `value`, and a method."""
+    source, model = setup(method=method, **overrides)
+    getattr(source.dataset.features.features, modality)[source.clips[clip], 1, 2] = value
+    return source, model, source.dataset.clips[source.clips[clip]].id
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+@pytest.mark.parametrize("method", ["devise", "avca", "gru", "kda", "ez_avgzl", "vib_gzsl"])
+def test_a_clip_that_is_not_finite_is_named(method, value):
+    source, model, clip = spoiled(method, value)
+    recipe = replace(RECIPE, batch_size=64)  # so that the clip is surely drawn
+    with pytest.raises(ValueError, match=rf"because the audio features of clip '{clip}' hold {value};") as error:
+        train(model, source, recipe, seed=0)
+    assert "learning rate" not in str(error.value)
+
+
+@pytest.mark.parametrize("method", ["eszsl", "acfs", "f_vaegan_d2"])
+def test_a_closed_form_names_the_clip_too(method, tmp_path):
+    source, model, clip = spoiled(method, math.nan, modality="visual")
+    with pytest.raises(ValueError, match=rf"^[^\n]*because the visual features of clip '{clip}' hold nan;"):
+        train(model, source, RECIPE, seed=0, candidates=source.classes, checkpoint=tmp_path / "c")
+    assert not (tmp_path / "c").exists(), "a training that went wrong must not be resumed"
+
+
+@pytest.mark.parametrize("method", ["devise", "eszsl"])
+def test_a_class_embedding_that_is_not_finite_is_named(method):
+    source, model = setup(method=method)
+    source.classes.text["made"][4, 0] = math.nan
+    name = source.classes.names[4]
+    with pytest.raises(ValueError, match=rf"because the class embedding 'made' of '{name}' holds nan;"):
+        train(model, source, RECIPE, seed=0, candidates=source.classes)
+
+
+def test_features_too_large_to_compute_with_are_not_blamed_on_the_learning_rate():
+    source, model, _ = spoiled("avgzslnet", 3e38, scaling="none")
+    source.dataset.features.features.audio.fill_(3e38)
+    with pytest.raises(ValueError, match=r"because the features are too large \(up to 3e\+38\); scale them"):
+        train(model, source, RECIPE, seed=0)
+
+
+def test_weights_that_the_last_step_spoils_are_not_kept():
+    """The loss of a step is that of the weights before it, so the last step of all shows in the weights alone."""
+    source, model = setup()
+    recipe = replace(RECIPE, epochs=1, batches_per_epoch=1, lr=1e38, weight_decay=1e30)
+    with pytest.raises(ValueError, match=r"^What devise learnt is not finite \(map.weight\), although .*lower the"):
+        train(model, source, recipe, seed=0)
+
+
+def test_the_modalities_of_clips_are_those_that_any_of_them_has():
+    source, _ = setup()
+    features = source.dataset.features.features
+    assert modalities_of(source.dataset, source.clips) == ("audio", "visual")
+    features.audio_mask[:] = False
+    assert modalities_of(source.dataset, source.clips) == ("visual",)
+    features.audio_mask[source.clips[-1], 0] = True  # the last one is found too
+    assert modalities_of(source.dataset, source.clips) == ("audio", "visual")
+    features.audio_mask[:] = features.visual_mask[:] = False
+    assert modalities_of(source.dataset, source.clips) == ()
 
 
 def test_an_epoch_of_passes_grows_with_the_clips():

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
+import torch
 from torch import Tensor
+
+from avshot.data.dataset import Dataset
 
 FEWEST = 8  # clips below which nothing is called usual
 LEAST = 0.1  # least deviation of a feature, as a fraction of the root mean square deviation of all
+AT_ONCE = 256  # clips read at a time
 SLACK = 1.25  # one of n + 1 like clips is farther out than the other n, and features outnumber clips: allow for it
 
 
@@ -40,3 +45,13 @@ def what_is_usual(audio: Tensor, visual: Tensor, has_audio: Tensor, has_visual: 
         usual[f"{name}/deviation"] = deviation.clamp(min=least)
         usual[f"{name}/limit"] = SLACK * distance_to_usual(rows, usual, name).max()
     return usual
+
+
+def usual_of(dataset: Dataset, clips: np.ndarray, modality: str = "both") -> dict[str, Tensor]:
+    """`what_is_usual` of clips (indices `[clip]` into the dataset's) that were shown with `modality`."""
+    rows = []
+    for i in range(0, len(clips), AT_ONCE):
+        part = dataset.gather(clips[i : i + AT_ONCE]).only(modality)
+        rows.append((*part.pooled(), part.has_audio, part.has_visual))  # not the sequences: they stay on disk
+    audio, visual, has_audio, has_visual = (torch.cat(column) for column in zip(*rows, strict=True))
+    return what_is_usual(audio, visual, has_audio, has_visual)

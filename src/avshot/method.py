@@ -7,20 +7,21 @@ A method is one file in `avshot/methods/`: a frozen `Config`, `presets`, and a `
 
 from __future__ import annotations
 
-import dataclasses
 import importlib
 import pkgutil
+import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
 from itertools import chain
-from typing import Any, ClassVar, TypeVar, get_type_hints
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from avshot.needs import Inputs, Needs
 from avshot.recipe import Phase, Preset, Recipe, Turn
-from avshot.types import Batch, Classes, Features
+from avshot.settings import replace_fields
+from avshot.types import MODALITIES, Batch, Classes, Features
 
 __all__ = [
     "Inputs",
@@ -30,6 +31,8 @@ __all__ = [
     "Preset",
     "Recipe",
     "Turn",
+    "build_method",
+    "check_modalities",
     "create_method",
     "get_method",
     "get_preset",
@@ -37,52 +40,6 @@ __all__ = [
     "method",
     "replace_fields",
 ]
-
-
-@dataclass(frozen=True)
-class Needs:
-    """What a method asks of its input, in place of flags in shared code.
-
-    Attributes:
-        texts: How many text encoders it joins (ClipClap: 2). `Classes.text` must hold exactly that many.
-        fewer_texts: It also works with fewer of them, at least one.
-        temporal: It uses the order of time steps; False means it reads `Features.pooled()`.
-        negatives: `Batch.negative` must be there.
-        open_vocabulary: It can score classes that neither training nor `Method.adapt` has shown it.
-        missing_modality: It can score a clip that has only one modality; its docstring says how.
-    """
-
-    texts: int = 1
-    fewer_texts: bool = False
-    temporal: bool = False
-    negatives: bool = False
-    open_vocabulary: bool = True
-    missing_modality: bool = True
-
-    def accepts(self, texts: int) -> bool:
-        """Whether so many text encoders suit it."""
-        return texts == self.texts or (self.fewer_texts and 1 <= texts < self.texts)
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """The sizes a method is built for: widths of the audio and visual features and of each class embedding."""
-
-    audio: int
-    visual: int
-    text: Mapping[str, int]
-
-    @classmethod
-    def of(cls, features: Features, classes: Classes) -> Inputs:
-        """Read the sizes from data."""
-        return cls(*features.dims, dict(classes.dims))
-
-    @property
-    def text_dim(self) -> int:
-        """Width of the only class embedding. Raises ValueError when there are several."""
-        if len(self.text) != 1:
-            raise ValueError(f"This method uses one text encoder; got {len(self.text)}: {', '.join(self.text)}.")
-        return next(iter(self.text.values()))
 
 
 class Method(nn.Module, ABC):
@@ -118,6 +75,7 @@ class Method(nn.Module, ABC):
                 f"Method {self.name!r} joins {self.needs.texts} text encoder(s); got {len(inputs.text)} "
                 f"({', '.join(inputs.text)}). Pass that many text encoders."
             )
+        check_modalities(type(self), inputs.modalities)
         self.config = config
         self.inputs = inputs
 
@@ -151,6 +109,14 @@ class Method(nn.Module, ABC):
         Only pictures use it.
         """
         return None
+
+    @property
+    def decided_by(self) -> tuple[str, ...]:
+        """Modalities that can decide for themselves; a clip that has none of them is told apart from no other.
+
+        Both, unless a setting takes a branch away.
+        """
+        return MODALITIES
 
     @property
     def couples(self) -> str:
@@ -232,36 +198,64 @@ def create_method(name: str, inputs: Inputs, *, preset: str = "default", **overr
         >>> create_method("devise", Inputs(audio=128, visual=64, text={"wordllama": 256})).name
         'devise'
     """
-    return get_method(name)(replace_fields(get_preset(name, preset).config, overrides), inputs)
+    return build_method(get_method(name), replace_fields(get_preset(name, preset).config, overrides), inputs)
 
 
-T = TypeVar("T")
+def build_method(cls: type[Method], config: Any, inputs: Inputs, modality: str = "both") -> Method:
+    """Build a method with fresh weights, for features that may lack a modality altogether.
 
-
-def replace_fields(settings: T, changes: Mapping[str, Any]) -> T:
-    """`dataclasses.replace` for values that a person typed.
-
-    Values become the field's type where that loses nothing: 1 a float, a list a tuple.
+    Args:
+        cls: Class of the method.
+        config: Its settings.
+        inputs: Feature and class-embedding sizes.
+        modality: "both", "audio" or "visual": what the method will get to see.
 
     Raises:
-        ValueError: No such field (the message names the valid ones), or a value that does not suit it.
+        ValueError: The sizes or settings do not suit the method, or it could decide nothing by what it will see.
     """
-    hints, kind = get_type_hints(type(settings)), type(settings).__qualname__
-    fixed = {}
-    for key, value in changes.items():
-        if key not in hints:
-            known = ", ".join(f.name for f in dataclasses.fields(settings))  # type: ignore[arg-type]
-            raise ValueError(f"{kind} has no field {key!r}; fields: {known}.")
-        now = getattr(settings, key)
-        fixed[key] = value if type(value) is type(now) else _converted(value, hints[key], f"{kind}.{key}", now)
-    return dataclasses.replace(settings, **fixed)  # type: ignore[type-var]
+    with warnings.catch_warnings():
+        # Layers that would read a modality that does not exist have no weights: torch warns that it cannot draw them.
+        warnings.filterwarnings("ignore", "Initializing zero-element tensors is a no-op")
+        made = cls(config, inputs)
+    check_modalities(made, inputs.modalities, modality)
+    return made
 
 
-def _converted(value: Any, hint: Any, field: str, now: Any) -> Any:
-    from pydantic import TypeAdapter, ValidationError  # here, so that methods load nothing heavy but torch
+def check_modalities(method: Method | type[Method], there: Collection[str], modality: str = "both") -> None:
+    """Refuse to learn from clips that lack what is asked for or what a method needs.
 
-    try:
-        return TypeAdapter(hint).validate_python(value)
-    except ValidationError as error:
-        wrong = error.errors()[0]["msg"].lower()
-        raise ValueError(f"{field} is {value!r}: {wrong}; it is {now!r} now.") from None
+    Args:
+        method: The method; its class where it is not built yet (then its settings are not looked at).
+        there: Those of "audio" and "visual" that any of the clips has.
+        modality: "both", "audio" or "visual": what the method is to see.
+
+    Raises:
+        ValueError: Nothing is there, `modality` is not, the method needs both and is to see one, or with its settings
+            it decides by another one alone.
+    """
+    lacking = [name for name in MODALITIES if name not in there]
+    hidden = [name for name in MODALITIES if modality not in ("both", name)]
+    left = [name for name in MODALITIES if name not in (*lacking, *hidden)]
+    if len(lacking) == len(MODALITIES):
+        raise ValueError(
+            "The training clips have neither audio nor visual features, so there is nothing to learn from; extract "
+            "features of at least one with `avshot extract`."
+        )
+    if not left:
+        raise ValueError(
+            f"The features have no {modality} part, and modality {modality!r} lets the method see nothing else; drop "
+            f"--modality, or extract {modality} features too (avshot extract --{modality})."
+        )
+    cause = f"the features have no {lacking[0]} part" if lacking else f"modality {modality!r} hides the others"
+    cure = f"extract again with --{lacking[0]} too" if lacking else "drop --modality"
+    if len(left) == 1 and not method.needs.missing_modality:
+        able = [name for name in list_methods() if get_method(name).needs.missing_modality]
+        raise ValueError(
+            f"Method {method.name!r} needs both audio and visual features, and {cause}; {cure}, or use a method that "
+            f"can do with one (--method {', '.join(able)})."
+        )
+    if isinstance(method, Method) and not set(left) & set(method.decided_by):
+        by = f"{method.decided_by[0]} alone" if method.decided_by else "nothing that is there"
+        raise ValueError(
+            f"Method {method.name!r} decides by {by} with these settings, and {cause}; {cure}, or change the settings."
+        )

@@ -19,6 +19,7 @@ from avshot.candidates import joined
 from avshot.classes.phrase import join_key, phrases, read_descriptions
 from avshot.evidence import Moment, log_odds, modality_shares, moments
 from avshot.familiar import distance_to_usual
+from avshot.finite import checked_scores
 from avshot.method import Method
 from avshot.prediction import Guess, Prediction
 from avshot.run import Run
@@ -180,7 +181,7 @@ class Predictor:
             [described.visual_time],
             dims=(self.run.inputs.audio, self.run.inputs.visual),
         )
-        return features.only(self.run.experiment.modality), described, media.duration
+        return features.only(self.run.shown), described, media.duration
 
     def predict(self, video: str | Clip, classes: Sequence[str] | None = None, *, top: int | None = None) -> Prediction:
         """Rank classes for one video.
@@ -201,12 +202,12 @@ class Predictor:
         self._check_usable(clip, features, described.empty)
         used = features.prefer(self.run.view)
         strange = self._strangeness(used)
-        p = self._log_probabilities(used, candidates, heat=max([1.0, *strange.values()]))[0].exp()
+        p = self._log_probabilities(used, candidates, heat=max([1.0, *strange.values()]), name=clip.id)[0].exp()
         order = p.argsort(descending=True, stable=True).tolist()
         guesses = [Guess(candidates.names[i], float(p[i]), bool(candidates.seen[i])) for i in order]
 
         def evidence(views: Features) -> Tensor:
-            return log_odds(self._log_probabilities(views, candidates), order[0])
+            return log_odds(self._log_probabilities(views, candidates, name=clip.id), order[0])
 
         return Prediction(
             video=clip.path,
@@ -229,13 +230,14 @@ class Predictor:
 
     def _read(self) -> list[str]:
         """Modalities that the model was trained to read."""
-        modality, spec = self.run.experiment.modality, self.run.info["features"]
+        modality, spec = self.run.shown, self.run.info["features"]
         return [m for m in MODALITIES if modality in ("both", m) and spec.get(m) is not None]
 
     @torch.inference_mode()
-    def _log_probabilities(self, features: Features, classes: Classes, heat: float = 1.0) -> Tensor:
-        """`[clip, class]` in double precision: the evidence of a confident model lies in the tail."""
+    def _log_probabilities(self, features: Features, classes: Classes, heat: float = 1.0, name: str = "") -> Tensor:
+        """`[view, class]` of views of clip `name`, in double precision: a confident model's evidence is in the tail."""
         scores = self.model.score(features.to(self.device), classes.to(self.device)).cpu().double()
+        scores = checked_scores(self.model.name, scores, features, classes, [name] * len(features))
         lowered = scores - self.run.beta * classes.seen.double()
         return torch.log_softmax(lowered / (self.run.temperature * heat), dim=1)
 
@@ -261,6 +263,8 @@ class Predictor:
                 yield f"{why}; the {_WORDS[other]} alone decided."
             elif _has(there, name) and not _has(used, name):
                 yield f"The {_WORDS[other]} alone decided: validation went better without the {_WORDS[name]}."
+        if self.run.shown != self.run.experiment.modality and len(self.run.inputs.modalities) > 1:
+            yield f"No training clip had anything but {_WORDS[self.run.shown]}, so nothing else of this one was used."
         if described.status == "truncated":
             yield "The file ends early; only the part that is there was used."
         if n_classes == 1:

@@ -22,9 +22,9 @@ from avshot.candidates import class_embeddings, stage_candidates
 from avshot.checkpoint import History
 from avshot.data.dataset import Dataset, load_dataset
 from avshot.data.disturb import NoisyAudio
-from avshot.familiar import what_is_usual
-from avshot.judge import SCORING_BATCH, Judge, embed_clips, score_clips
-from avshot.method import Inputs, Method, get_method
+from avshot.familiar import usual_of
+from avshot.judge import Judge, embed_clips, score_clips
+from avshot.method import Inputs, Method, build_method, check_modalities, get_method
 from avshot.metrics import fit_temperature, gzsl_metrics
 from avshot.model_card import model_card
 from avshot.processes import here
@@ -41,7 +41,7 @@ from avshot.run import (
     versions,
 )
 from avshot.tasks.gzsl import Stage, stages
-from avshot.train import ClipSource, train
+from avshot.train import ClipSource, modalities_of, train
 from avshot.types import Classes
 
 Report = Callable[[str, int, int, dict[str, float]], None]
@@ -110,6 +110,10 @@ def follow(experiment: Experiment, *, dataset: Dataset | None = None) -> None:
 
 def _opened(experiment: Experiment, dataset: Dataset | None) -> Dataset:
     dataset = load_dataset(experiment.dataset) if dataset is None else dataset
+    if dataset.features is not None:  # by its sizes alone: nothing is read yet
+        check_modalities(
+            get_method(experiment.method), Inputs(*dataset.features.dims, {}).modalities, experiment.modality
+        )
     return dataset.averaged if reads_averages(experiment) else dataset
 
 
@@ -137,10 +141,8 @@ def _claim(folder: Path, experiment: Experiment) -> None:
 def _build(experiment: Experiment, dataset: Dataset, clips: np.ndarray, classes: Classes) -> Method:
     torch.manual_seed(experiment.seed)
     inputs = Inputs.of(dataset.gather(clips[:1]), classes)
-    model = get_method(experiment.method)(experiment.resolved_config(), inputs)
-    if experiment.modality != "both" and not model.needs.missing_modality:
-        raise ValueError(f"Method {experiment.method!r} needs both modalities; drop --modality {experiment.modality}.")
-    return model.to(experiment.device)
+    cls = get_method(experiment.method)
+    return build_method(cls, experiment.resolved_config(), inputs, experiment.modality).to(experiment.device)
 
 
 def _train(
@@ -169,10 +171,20 @@ def _fit(
     experiment: Experiment, dataset: Dataset, stage: Stage, classes: Classes, **options: Any
 ) -> tuple[Method, History]:
     """The part of it that all processes do: labels refer to the seen classes only."""
-    source = ClipSource(dataset, stage.train, classes.select(stage.seen), experiment.modality)
     model = _build(experiment, dataset, stage.train, classes)
+    check_modalities(model, modalities_of(dataset, stage.train), experiment.modality)  # a width alone is no features
+    source = ClipSource(dataset, stage.train, classes.select(stage.seen), _shown(experiment, dataset, stage))
     seed = int(np.random.SeedSequence([experiment.seed, int(stage.name[-1])]).generate_state(1)[0])
     return model, train(model, source, experiment.resolved_recipe(), seed=seed, candidates=classes, **options)
+
+
+def _shown(experiment: Experiment, dataset: Dataset, stage: Stage) -> str:
+    """What a method sees: what is asked for, or the only modality that the training clips have.
+
+    Another one, in a clip to be scored, would pass through layers that nothing trained, and have a say.
+    """
+    there = modalities_of(dataset, stage.train)
+    return there[0] if experiment.modality == "both" and len(there) == 1 else experiment.modality
 
 
 def _select(
@@ -181,7 +193,7 @@ def _select(
     """Stage 1: choose epochs, learning-rate drops, calibration and temperature. Kept in stage1.json for a resume."""
     done, best = folder / "stage1.json", folder / "stage1.safetensors"
     classes, _, outcomes = stage_candidates(experiment, stage, raw)
-    source = ClipSource(dataset, stage.judge, classes, experiment.modality)
+    source = ClipSource(dataset, stage.judge, classes, _shown(experiment, dataset, stage))
     if not done.exists():
         judge = Judge(source, classes, experiment.resolved_recipe(), best) if len(source) else None
         _, history = _train(experiment, dataset, stage, classes, folder, judge=judge, progress=progress)
@@ -219,7 +231,7 @@ def _retrain(
 ) -> tuple[Method, Classes, _Part]:
     """Stage 2: train from scratch as chosen and score the test clips once. "oracle" lets the test clips choose."""
     classes, plain, outcomes = stage_candidates(experiment, stage, raw)
-    source = ClipSource(_tested(dataset, experiment), stage.judge, classes, experiment.modality)
+    source = ClipSource(_tested(dataset, experiment), stage.judge, classes, _shown(experiment, dataset, stage))
     best = folder / "oracle.safetensors"
     if experiment.select == "oracle" and len(source):
         judge = Judge(source, classes, experiment.resolved_recipe(), best)
@@ -254,7 +266,7 @@ def _write(
         folder / "scores.safetensors", {k: v for n, part in scored.items() for k, v in part.tensors(n).items()}
     )
     test = parts["test"]
-    save_tensors(folder / "familiar.safetensors", _familiar(dataset, stages(dataset)[1], experiment.modality))
+    save_tensors(folder / "familiar.safetensors", usual_of(dataset, stages(dataset)[1].train, test.source.modality))
     metrics: dict[str, Any] = {}
     if test.scores is not None:
         metrics = gzsl_metrics(test.scores, test.source.labels, classes.seen, chosen["beta"])
@@ -265,6 +277,7 @@ def _write(
         "format": FORMAT,
         "chosen": chosen | {"grid": experiment.resolved_recipe().beta_grid, "select": experiment.select},
         "inputs": asdict(model.inputs),
+        "shown": test.source.modality,
         "classes": list(classes.names),
         "encoders": list(classes.text),
         "resolved": describe(experiment),
@@ -282,12 +295,3 @@ def _write(
     save_json(folder / "run.json", info)
     for leftover in (*folder.glob("*.checkpoint"), folder / "oracle.safetensors", folder / "stage1.safetensors"):
         leftover.unlink(missing_ok=True)
-
-
-def _familiar(dataset: Dataset, stage: Stage, modality: str) -> dict[str, Tensor]:
-    """What training clips usually look and sound like, so that prediction can say when a clip is unlike them."""
-    rows = []
-    for i in range(0, len(stage.train), SCORING_BATCH):
-        part = dataset.gather(stage.train[i : i + SCORING_BATCH]).only(modality)
-        rows.append((*part.pooled(), part.has_audio, part.has_visual))  # not the sequences: they stay on disk
-    return what_is_usual(*(torch.cat(column) for column in zip(*rows, strict=True)))

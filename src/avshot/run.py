@@ -31,7 +31,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from avshot.classes.optimise import OptimiseConfig
-from avshot.method import Inputs, Method, Recipe, get_method, get_preset, replace_fields
+from avshot.method import Inputs, Method, Recipe, build_method, get_method, get_preset, replace_fields
 from avshot.types import Classes
 
 FORMAT = 1
@@ -181,13 +181,18 @@ class Run:
         return str(self.info["chosen"]["view"])
 
     @property
+    def shown(self) -> str:
+        """What the method was shown: "both", or the modality that was asked for, or the only one training clips had."""
+        return str(self.info.get("shown", self.experiment.modality))  # Runs of earlier versions do not say
+
+    @property
     def inputs(self) -> Inputs:
         """Sizes the method was built for."""
         return Inputs(**self.info["inputs"])
 
     def method(self, device: str = "cpu") -> Method:
         """The trained method in eval mode."""
-        model = get_method(self.experiment.method)(self.experiment.resolved_config(), self.inputs)
+        model = build_method(get_method(self.experiment.method), self.experiment.resolved_config(), self.inputs)
         model.load_state_dict(load_file(self.path / "weights.safetensors"))
         return model.to(device).eval()
 

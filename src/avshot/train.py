@@ -19,12 +19,14 @@ from avshot.checkpoint import History, load_state, save_state
 from avshot.data.ahead import one_ahead, pays
 from avshot.data.dataset import Dataset
 from avshot.data.sampling import BalancedSampler
+from avshot.finite import why_not_finite
 from avshot.method import Method, Phase, Recipe
 from avshot.players import Players
 from avshot.processes import here, refuse
-from avshot.types import Batch, Classes, Features
+from avshot.types import MODALITIES, Batch, Classes, Features
 
 PLATEAU_PATIENCE = 3  # AVCA, TCaF and ClipClap code
+_LOOK = 32  # clips read at a time to see which modalities there are
 
 
 class ClipSource:
@@ -55,6 +57,12 @@ class ClipSource:
         index = positions.numpy() if isinstance(positions, Tensor) else positions
         return self.dataset.gather(self.clips[index]).only(self.modality)
 
+    def parts(self, size: int = 256) -> Iterator[tuple[list[str], Features]]:
+        """All clips in order, `size` at a time: their ids, and their features with the chosen modality."""
+        for i in range(0, len(self), size):
+            ids = [self.dataset.clips[clip].id for clip in self.clips[i : i + size].tolist()]
+            yield ids, self.features(slice(i, i + size))
+
     def batch(self, positions: Tensor) -> Batch:
         """The clips at `positions` as a batch without negatives."""
         return Batch(self.features(positions), self.labels[positions], self.classes)
@@ -62,6 +70,20 @@ class ClipSource:
     def once(self, device: torch.device, size: int = 256) -> Passes:
         """All clips in order, as batches on `device`; can be passed through several times."""
         return Passes(self, device, size)
+
+
+def modalities_of(dataset: Dataset, clips: np.ndarray) -> tuple[str, ...]:
+    """Those of "audio" and "visual" that any of the clips (indices `[clip]` into the dataset's) has.
+
+    Reads clips until both are found: where all is well, one small batch.
+    """
+    found: set[str] = set()
+    for i in range(0, len(clips), _LOOK):
+        part = dataset.gather(clips[i : i + _LOOK])
+        found |= {name for name in MODALITIES if bool(getattr(part, f"has_{name}").any())}
+        if len(found) == len(MODALITIES):
+            break
+    return tuple(name for name in MODALITIES if name in found)
 
 
 class Passes:
@@ -122,8 +144,8 @@ def train(
         The history, including epochs run before a resume.
 
     Raises:
-        ValueError: The loss became NaN or infinite, the checkpoint is of another training, or several processes
-            cannot train this method.
+        ValueError: A loss or weight became NaN or infinite (the message names the clip or class whose input is at
+            fault, if any is), the checkpoint is of another training, or several processes cannot train this method.
     """
     total = recipe.epochs if epochs is None else epochs
     phases, processes = method.phases(), here(method.device)
@@ -151,8 +173,9 @@ def train(
         history.losses.append(sums)
         method.eval()
         processes.align(method)
+        _check_weights(method, source, classes)
         if processes.main and candidates is not None and (judge is not None or epoch + 1 == total):
-            method.adapt(source.once(method.device), candidates.to(method.device))
+            _adapt(method, source, candidates.to(method.device))
         judgement = processes.share(_judged(method, judge) if processes.main and judge is not None else None)
         if judgement is not None:
             _note(judgement, history, recipe, epoch)
@@ -181,9 +204,34 @@ def _epoch(
             players.set_rate(epoch + (step + 1) / batches, drops)
             for name, value in players.step(batch, epoch * batches + step).items():
                 sums[name] = sums.get(name, 0.0) + value / batches
-    if not all(math.isfinite(v) for v in sums.values()):
-        raise ValueError(f"Epoch {epoch + 1}: the loss is not finite ({sums}). Lower the learning rate or clip.")
+    wrong = ", ".join(f"{name} is {value}" for name, value in sums.items() if not math.isfinite(value))
+    if wrong:
+        raise ValueError(_blamed(f"Epoch {epoch + 1}: the loss is not finite ({wrong})", method, source, classes))
     return sums
+
+
+def _adapt(method: Method, source: ClipSource, candidates: Classes) -> None:
+    """`Method.adapt`. Raises ValueError where it has no solution, or one that is not finite."""
+    try:
+        method.adapt(source.once(method.device), candidates)
+    except torch.linalg.LinAlgError as error:
+        cause = str(error).partition("\n")[0].rstrip(".")
+        what = f"{method.name} has no solution that is finite ({cause})"
+        raise ValueError(_blamed(what, method, source, candidates)) from error
+    if method.adapts():
+        _check_weights(method, source, candidates)
+
+
+def _check_weights(method: Method, source: ClipSource, classes: Classes) -> None:
+    """Raise ValueError where a weight or buffer is not finite: such a method would be kept, and answer NaN."""
+    for name, value in method.state_dict().items():
+        if value.is_floating_point() and not bool(value.isfinite().all()):
+            raise ValueError(_blamed(f"What {method.name} learnt is not finite ({name})", method, source, classes))
+
+
+def _blamed(what: str, method: Method, source: ClipSource, classes: Classes) -> str:
+    cure = "lower the learning rate (recipe.lr) or clip gradients (recipe.clip_norm)"
+    return why_not_finite(what, classes, source.parts(), cure if method.phases() else "change its settings")
 
 
 def _seed_epoch(seed: int, epoch: int, process: int) -> torch.Generator:

@@ -14,7 +14,7 @@ from avshot.bench.plan import Entry, Plan, benchmark_of, experiment_of, locate
 from avshot.candidates import class_embeddings
 from avshot.data.dataset import Dataset, load_described
 from avshot.grid import train_all
-from avshot.method import Inputs, get_method
+from avshot.method import Inputs, build_method, get_method
 from avshot.run import Experiment, Run, load_run
 
 
@@ -129,11 +129,9 @@ def why_not(experiment: Experiment, dataset: Dataset) -> str | None:
         classes = class_embeddings(dataset, experiment, dataset.names[:1])
         inputs = Inputs.of(dataset.gather(dataset.folds["train"][:1]), classes)
         with torch.device("meta"):
-            model = get_method(experiment.method)(experiment.resolved_config(), inputs)
+            build_method(get_method(experiment.method), experiment.resolved_config(), inputs, experiment.modality)
     except ValueError as error:
         return str(error)
-    if experiment.modality != "both" and not model.needs.missing_modality:
-        return f"It needs both modalities, not {experiment.modality} alone."
     return None
 
 

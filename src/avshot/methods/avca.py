@@ -79,6 +79,11 @@ class AVCA(Method):
         super().__init__(config, inputs)
         self.net = Avca(config, inputs.audio, inputs.visual, inputs.text_dim)
 
+    @property
+    def decided_by(self) -> tuple[str, ...]:
+        """See `Method.decided_by`."""
+        return self.net.branches
+
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """The five terms of eq. 4 to 10, times their weights (1 as published); weight 0 leaves a term out.
 

@@ -37,7 +37,7 @@ from avshot.nn.fusion_weights import shape_of
 from avshot.nn.mlp import EmbNet1, EmbNet2, InputScaling
 from avshot.nn.text import text_entries
 from avshot.official_weights import fill
-from avshot.types import Batch, Classes, Features
+from avshot.types import MODALITIES, Batch, Classes, Features
 
 _SIDES = ("both", "audio", "visual")
 
@@ -114,6 +114,11 @@ class ClipClap(Method):
         self.text_encoder = EmbNet1(text, width, dropout=rate)
         self.text_projection = EmbNet1(width, out, dropout=rate)
         self.text_decoder = EmbNet1(out, width, dropout=rate)
+
+    @property
+    def decided_by(self) -> tuple[str, ...]:
+        """See `Method.decided_by`."""
+        return MODALITIES if self.config.modality == "both" else (self.config.modality,)
 
     def embed(self, features: Features) -> tuple[Tensor, Tensor]:
         """Clips in the common space, theta_o `[clip, dim_out]` (eq. 5.1), and which had anything to look at `[clip]`.

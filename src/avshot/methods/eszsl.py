@@ -15,7 +15,8 @@ deviation over the training classes: the penalties set the size of V, and a cali
 nothing under others. Ranks do not change.
 
 Missing modality: it enters as zeros after scaling, so the other one decides alone, and stays out of means and
-deviations.
+deviations. Features made without it and features in which it is hidden give the same map under plain penalties;
+`relative` ones are in units of a mean over all dimensions, so they differ by the share of those that are zero.
 """
 
 from __future__ import annotations

@@ -82,7 +82,8 @@ class _Reader(nn.Module):
         super().__init__()
         self.config = config
         self.scaling = InputScaling(config.scaling, dim)
-        sizes = [dim] + [2 * config.hidden] * (config.layers - 1)
+        # A modality that does not exist (width 0) is never read, and torch has no such GRU.
+        sizes = [dim] + [2 * config.hidden] * (config.layers - 1) if dim > 0 else []
         self.layers = nn.ModuleList(_Layer(size, config.hidden) for size in sizes)
         self.dropout = nn.Dropout(config.dropout)
         self.map = nn.Linear(2 * config.hidden, text_dim)

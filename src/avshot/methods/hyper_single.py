@@ -68,6 +68,11 @@ class HyperSingle(Method):
         self.alignment = Alignment(config.width, config.curvature, learnt=1, compare=config.compare)
 
     @property
+    def decided_by(self) -> tuple[str, ...]:
+        """See `Method.decided_by`."""
+        return self.net.branches
+
+    @property
     def couples(self) -> str:
         """See `Method.couples`."""
         return "its alignment compares all clips of a batch with one another"

@@ -172,6 +172,11 @@ class KDA(Method):
         maps = [] if config.embed_text == "none" else [nn.Linear(n, common, bias=False) for n in widths]
         self.embed_texts = nn.ModuleList(maps)  # E_t, one for each entry
 
+    @property
+    def decided_by(self) -> tuple[str, ...]:
+        """See `Method.decided_by`."""
+        return tuple(self.sides)
+
     def embed(self, features: Features) -> tuple[Tensor, Tensor]:
         """Clips in the common space, rho_av `[clip, common]` (eq. 1), and which had anything to look at `[clip]`."""
         pooled = dict(zip(("audio", "visual"), features.pooled(), strict=True))

@@ -75,6 +75,13 @@ class NearestText(Method):
                 "or CLIP together with the text encoder of the same model."
             )
 
+    @property
+    def decided_by(self) -> tuple[str, ...]:
+        """Modalities with a class text in their space and a share of the mean."""
+        share = self.config.visual_weight
+        sides = (("audio", self.audio_text, 1 - share), ("visual", self.visual_text, share))
+        return tuple(name for name, text, part in sides if text is not None and part > 0)
+
     def phases(self) -> tuple[Phase, ...]:
         """None: nothing is learnt."""
         return ()

@@ -63,7 +63,8 @@ class _Rows(nn.Module):
                 batch statistics; the others come out as zeros. None takes every row (as the authors' code does).
         """
         if mask is None:
-            rows = self.fc(value.reshape(-1, value.shape[-1]))
+            # The number of rows by name: torch cannot infer it where the width is 0 (a modality that does not exist).
+            rows = self.fc(value.reshape(value.shape[:-1].numel(), value.shape[-1]))
             return rows.reshape(*value.shape[:-1], rows.shape[-1])
         rows = self.fc(value[mask])
         out = rows.new_zeros(*mask.shape, rows.shape[-1])
