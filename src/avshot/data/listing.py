@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from string import Formatter
 
+from avshot.data.folders import MEDIA_SUFFIXES, MediaFiles, media_files
 from avshot.data.sources import first_few
 from avshot.types import Clip
 
-_VIDEO = "mp4 m4v mov mkv webm avi mpg mpeg ts wmv flv 3gp ogv"
-_SOUND = "wav mp3 flac ogg m4a"
-MEDIA_SUFFIXES = frozenset(f".{suffix}" for suffix in f"{_VIDEO} {_SOUND}".split())
+__all__ = ["MEDIA_SUFFIXES", "Columns", "Listing", "MediaFiles", "list_clips", "media_files"]
+
 _PATH_COLUMNS = ("path", "filename", "file", "video")
 
 
