@@ -246,8 +246,8 @@ def test_wrong_folders_and_files_are_one_sentence(work, first_run, run, tmp_path
     one_sentence(run("report", tmp_path / "absent"), "is not a folder")
     one_sentence(run("predict", tmp_path, "a.mp4"), "not a Run folder")
     video = work / "videos" / "red light" / "red-light-0.mp4"
-    one_sentence(run("predict", first_run, video, "--classes", " , "), "empty class name")
-    one_sentence(run("predict", first_run, video, "--classes", "rain,Rain"), "named 2 times")
+    one_sentence(run("predict", first_run, video, "--classes", " , "), "no class names")
+    one_sentence(run("predict", first_run, video, "--classes", "rain,Rain"), "spell each one way")
     one_sentence(run("extract", tmp_path / "absent"), "does not exist")
     one_sentence(run("extract", tmp_path), "holds no videos")
     one_sentence(run("extract", video, "--audio", "mfcc"), "'mfcc'", "logmel")
