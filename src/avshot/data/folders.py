@@ -16,7 +16,7 @@ _VIDEO = (
 )
 _SOUND = "wav mp3 mp2 flac ogg oga opus m4a m4b aac mka wma aif aiff aifc au snd caf amr ac3 eac3 w64 wv ape tta"
 MEDIA_SUFFIXES = frozenset(f".{suffix}" for suffix in f"{_VIDEO} {_SOUND}".split())
-_OWN = ("store.json", "experiment.yaml")  # what lies in a feature store and in a Run
+OWN = ("store.json", "experiment.yaml")  # what lies in a feature store and in a Run
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ class _Found:
             return
         self.seen.add((about.st_dev, about.st_ino))
         if here != self.folder:  # the folder that was asked for is looked into, whatever it is
-            hidden = hidden or any((here / name).is_file() for name in _OWN)
+            hidden = hidden or any((here / name).is_file() for name in OWN)
         for path in entries:
             unseen = hidden or path.name.startswith(".")
             if path.is_dir():
