@@ -316,8 +316,13 @@ def test_a_training_that_fails_does_not_lose_the_others(work, run, tmp_path, mon
     monkeypatch.setattr(grid, "run", sometimes)
     out = tmp_path / "runs"
     arguments = ["train", str(work / "own.toml"), "--method", "devise", *TINY, "--out", str(out), "--seeds"]
-    with pytest.raises(RuntimeError, match="a bug"):  # unexpected: with its traceback, as there is a bug to report
-        main([*arguments, "1,0,2"])
+    code, _, error = run(*arguments, "1,0,2")
+    assert code == 1  # not a sentence for the user: there is a bug to report
+    assert error.splitlines()[-1].startswith("avshot: RuntimeError: a bug. This is a bug in avshot: please report it")
+    monkeypatch.setenv("AVSHOT_TRACEBACK", "1")
+    with pytest.raises(RuntimeError, match="a bug"):
+        main([*arguments, "1"])
+    monkeypatch.delenv("AVSHOT_TRACEBACK")
     assert [r.experiment.seed for r in find_runs(out)] == [0]
     assert (out / "report.html").exists()
     code, _, error = run(*arguments, "0,2,3")

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from avshot.candidates import joined
 from avshot.classes.phrase import join_key, phrases, read_descriptions
+from avshot.device import check_device
 from avshot.evidence import Moment, log_odds, modality_shares, moments
 from avshot.familiar import distance_to_usual
 from avshot.method import Method
@@ -24,6 +25,7 @@ from avshot.names import tidy_all
 from avshot.prediction import Guess, Prediction
 from avshot.run import Run
 from avshot.types import MODALITIES, Classes, Clip, Features
+from avshot.video import one_clip
 
 if TYPE_CHECKING:
     from avshot.features.describe import Job
@@ -42,6 +44,7 @@ class Predictor:
     """
 
     def __init__(self, run: Run, device: str = "cpu") -> None:
+        check_device(device)
         self.run, self.device = run, device
         self.model: Method = run.method(device)
         self._known = run.classes()
@@ -179,7 +182,9 @@ class Predictor:
         )
         return features.only(self.run.experiment.modality), status, media.duration
 
-    def predict(self, video: str | Clip, classes: Sequence[str] | None = None, *, top: int | None = None) -> Prediction:
+    def predict(
+        self, video: str | Path | Clip, classes: Sequence[str] | None = None, *, top: int | None = None
+    ) -> Prediction:
         """Rank classes for one video.
 
         Args:
@@ -188,17 +193,20 @@ class Predictor:
             top: How many classes to keep in the ranking, at least 1; None keeps all.
 
         Raises:
-            ValueError: The file cannot be read, holds neither sound nor picture, or the class names are not usable.
+            ValueError: Not one video, the file cannot be read, holds neither sound nor picture, or the class names are
+                not usable.
         """
         if top is not None and top < 1:
             raise ValueError(f"top is {top}; expected at least 1, or None for all classes.")
-        clip = video if isinstance(video, Clip) else Clip(id=str(video), path=str(video))
+        clip = one_clip(video)
         candidates = self.classes(classes)
         features, status, duration = self.features(clip)
         self._check_usable(clip, features)
         used = features.prefer(self.run.view)
         strange = self._strangeness(used)
         p = self._log_probabilities(used, candidates, heat=max([1.0, *strange.values()]))[0].exp()
+        if not p.isfinite().all():
+            raise ValueError(f"{clip.path} gets scores from this Run that are not finite; train the Run again.")
         order = p.argsort(descending=True, stable=True).tolist()
         guesses = [Guess(candidates.names[i], float(p[i]), bool(candidates.seen[i])) for i in order]
 
