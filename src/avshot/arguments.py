@@ -15,6 +15,7 @@ def parse_list(text: str) -> list[str]:
     Raises:
         ValueError: A quote that is not closed, or parts that are separated by something else.
     """
+    text = _as_utf8(text)
     try:
         rows = list(csv.reader(text.splitlines(keepends=True), skipinitialspace=True, strict=True))
     except csv.Error as error:
@@ -68,3 +69,11 @@ def parse_labels(text: str) -> tuple[str, ...] | int | float:
         return parse_amount(text)
     except ValueError:
         return tuple(parse_list(text))
+
+
+def _as_utf8(text: str) -> str:
+    """What was typed in UTF-8, also where the locale knows ASCII alone and Python kept the bytes as they came."""
+    try:
+        return text.encode("utf-8", "surrogateescape").decode("utf-8")
+    except UnicodeError:
+        return text

@@ -207,7 +207,7 @@ def report(
 @app.command()
 def predict(
     run: Annotated[Path, typer.Argument(help="A Run folder.")],
-    videos: Annotated[list[Path], typer.Argument(help="Video files, or folders of them.")],
+    videos: Annotated[list[str], typer.Argument(help="Video files, or folders of them.")],
     classes: Annotated[
         str | None,
         typer.Option(help='Candidate classes in free text, comma-separated; quote one with a comma: "a, b".'),

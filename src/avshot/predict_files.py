@@ -17,7 +17,7 @@ def _say(text: str) -> None:
 
 def predict_videos(
     run: Path,
-    videos: Sequence[Path],
+    videos: Sequence[str | Path],
     names: Sequence[str] | None,
     *,
     top: int,
@@ -39,7 +39,7 @@ def predict_videos(
     failed = 0
     for video in _videos(videos):
         try:
-            if isinstance(video, ValueError):
+            if isinstance(video, _NoVideos):
                 raise video
             path = str(video)
             asked = path if start is None and end is None else Clip(id=path, path=path, start=start, end=end)
@@ -48,7 +48,8 @@ def predict_videos(
         except (ValueError, OSError) as error:
             failed += 1
             if as_json:
-                print(json.dumps({"video": str(getattr(video, "path", video)), "error": str(error)}))
+                path = str(video.path if isinstance(video, _NoVideos) else video)
+                print(json.dumps({"video": path, "error": str(error)}))
             else:
                 _say(f"avshot: {error}")
             continue
@@ -74,12 +75,12 @@ def _open_run(path: Path) -> Any:
     return load_run(path)
 
 
-def _videos(asked: Sequence[Path]) -> Iterator[Path | ValueError]:
+def _videos(asked: Sequence[str | Path]) -> Iterator[str | Path | _NoVideos]:
     """The files that were named, and the media files below folders that were; an error for a folder without any."""
     from avshot.data.folders import media_files
 
     for path in asked:
-        if not path.is_dir():
+        if not Path(path).is_dir():
             yield path
             continue
         found = media_files(path)
@@ -91,7 +92,7 @@ def _videos(asked: Sequence[Path]) -> Iterator[Path | ValueError]:
 
 
 class _NoVideos(ValueError):
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: str | Path) -> None:
         super().__init__(f"{path} holds no videos; pass another folder.")
         self.path = path
 

@@ -107,7 +107,7 @@ class Recognizer:
 
         clips = _clips(videos, labels)
         further = tidy_all(classes)
-        refuse_alike({str(clip.label) for clip in clips} | set(further))
+        refuse_alike(sorted({str(clip.label) for clip in clips} | set(further)))
         store = str(self.folder / f"features-{_digest([_spec(self.audio), _spec(self.visual)])}")
         workers = 1 if len(clips) < FEW_VIDEOS else None
         found = extract(clips, store, audio=self.audio, visual=self.visual, workers=workers, progress=tell)
