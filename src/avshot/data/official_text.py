@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 
 from avshot.data.official_tables import Tables
-from avshot.names import join_key
 
 _STEMS = {"UCF": ("ucf",), "ActivityNet": ("activity", "activitynet"), "VGGSound": ("vggsound",)}
 
@@ -56,12 +55,12 @@ def join_by_name(vectors: Mapping[str, np.ndarray], tables: Tables) -> Tensor:
     Raises:
         ValueError: A class has no vector.
     """
-    loose = {join_key(name): name for name in vectors}
+    loose = {_key(name): name for name in vectors}
     rows, lacking = [], []
     for name in tables.names:
         spelled = tables.phrases.get(name, name)
         key = next((k for k in (spelled, name) if k in vectors), None) or loose.get(
-            join_key(spelled), loose.get(join_key(name))
+            _key(spelled), loose.get(_key(name))
         )
         if key is None:
             lacking.append(name)
@@ -85,3 +84,7 @@ def join_by_position(vectors: Mapping[str, np.ndarray], tables: Tables) -> Tenso
             "joining by position (legacy) needs as many. Join by name instead."
         )
     return torch.from_numpy(np.stack([vectors[key] for key in sorted(vectors)]))
+
+
+def _key(name: str) -> str:
+    return "".join(name.lower().split())
