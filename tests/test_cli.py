@@ -126,6 +126,135 @@ def test_predict_prints_a_ranking_for_people_and_for_machines(work, first_run, r
     assert found["video"] == str(video)
 
 
+def test_predict_takes_a_span_and_folders(work, first_run, run, tmp_path):
+    video = work / "videos" / "red light" / "red-light-0.mp4"
+    code, out, error = run("predict", first_run, video, "--json", "--start", 0.2, "--end", 0.8)
+    assert code == 0, error
+    found = json.loads(out)
+    assert found["duration"] == pytest.approx(0.6, abs=0.05)
+    assert all(0.2 <= moment["start"] < moment["end"] <= 0.85 for moment in found["moments"])
+    assert sum(guess["probability"] for guess in found["ranking"]) < 1.0 + 1e-12
+    code, out, error = run("predict", first_run, video, "--json", "--top", 99)
+    assert sum(guess["probability"] for guess in json.loads(out)["ranking"]) == pytest.approx(1.0, abs=1e-12)
+    shutil.copy(video, tmp_path / "a.mp4")
+    (tmp_path / "linked").symlink_to(video.parent)
+    (tmp_path / "notes.txt").touch()
+    (tmp_path / "bare").mkdir()
+    code, out, error = run("predict", first_run, tmp_path, tmp_path / "bare", "--json")
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert [line["video"] for line in lines] == [
+        str(tmp_path / "a.mp4"),
+        *(str(tmp_path / "linked" / f"red-light-{i}.mp4") for i in range(5)),
+        str(tmp_path / "bare"),
+    ]
+    assert code == 1
+    assert "holds no videos" in lines[-1]["error"]
+    assert "1 file left out, no video or sound by their suffix: .txt 1." in error
+
+
+def test_predict_says_what_is_wrong_before_it_reads_a_video(work, first_run, run, tmp_path):
+    video = work / "videos" / "red light" / "red-light-0.mp4"
+    one_sentence(run("predict", tmp_path / "none", video), "The Run folder", "is not there")
+    one_sentence(run("predict", work / "runs", video), "choose one of those in it", str(first_run))
+    one_sentence(run("predict", first_run, video, "--start", "2", "--end", "1"), "span from 2.0 to 1.0")
+    one_sentence(run("predict", first_run, video, "--start", "nan"), "span from nan")
+    one_sentence(run("predict", first_run, video, "--classes", "rain; wind"), "separate parts by commas")
+    code, _, error = run("predict", first_run, "https://example.org/a.mp4")
+    assert code == 1
+    assert "https://example.org/a.mp4 is a URL; download the file" in error
+
+
+@pytest.mark.parametrize("device", ["cuda", "gpu", "mps", "cuda:7", ""])
+def test_a_device_that_is_not_there_is_said_first(work, first_run, run, tmp_path, device):
+    import torch
+
+    if torch.accelerator.is_available():
+        pytest.skip("this machine has another device")
+    toml, bench = tmp_path / "none.toml", tmp_path / "none.yaml"
+    for command in (["predict", first_run, "a.mp4"], ["train", toml, "--out", tmp_path / "r"], ["bench", bench]):
+        one_sentence(run(*command, "--device", device), f"Device {device!r}", "use cpu")
+
+
+def test_the_same_ranking_whatever_the_capitals(work, first_run, run):
+    video = work / "videos" / "red light" / "red-light-0.mp4"
+    found = []
+    for names in (
+        "a dog barking, playing the cello",
+        "A DOG BARKING, Playing_The_Cello",
+        "ADogBarking,playing-the  cello",
+    ):
+        code, out, error = run("predict", first_run, video, "--classes", names, "--json")
+        assert code == 0, error
+        found.append([guess["probability"] for guess in json.loads(out)["ranking"]])
+    assert found[0] == found[1] == found[2]
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii", "utf-8"])
+def test_every_line_is_printed_in_every_encoding(work, first_run, encoding):
+    video = work / "videos" / "red light" / "red-light-0.mp4"
+    command = [sys.executable, "-m", "avshot.cli", "predict", first_run, video, video, "--classes", "警笛, rain"]
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    done = subprocess.run(command, capture_output=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    out = done.stdout.decode(encoding)
+    assert out.count("known") == out.count("rested on") == 2
+    assert out.count("警笛" if encoding == "utf-8" else "??") == 2
+
+
+def test_a_closed_or_full_output_is_no_traceback(work, first_run):
+    video = work / "videos" / "red light" / "red-light-0.mp4"
+    command = f"{sys.executable} -m avshot.cli predict '{first_run}' '{video}'"
+    for redirection, code in ((">&-", 0), ("2>&-", 0), (">/dev/full", 2)):
+        if redirection == ">/dev/full" and not os.path.exists("/dev/full"):
+            continue
+        done = subprocess.run(f"{command} {redirection}", shell=True, capture_output=True, text=True)
+        assert done.returncode == code, done.stderr
+        assert "Traceback" not in done.stderr
+        assert len(done.stderr.splitlines()) == (1 if code else 0)
+
+
+def test_outputs_are_checked_before_the_work(work, run, tmp_path, monkeypatch):
+    import avshot.classes.embed as embed
+
+    names = tmp_path / "names.txt"
+    names.write_bytes("\ufeffdog barking\r\ncat meowing\r\nrain\r\n".encode("utf-16-le"))
+    code, _out, error = run("optimise-classes", names, "--plot", tmp_path / "new" / "a.png")
+    assert code == 0, error
+    assert (tmp_path / "new" / "a.png").is_file()
+    monkeypatch.setattr(embed, "embed_classes", None)
+    one_sentence(run("optimise-classes", names, "--plot", tmp_path / "a.docx"), "picture", "a.docx", ".png")
+    one_sentence(run("optimise-classes", names, "--plot", names / "a.png"), "picture cannot be written")
+    code, _, error = run("report", work / "runs", "--out", tmp_path / "r" / "page.html")
+    assert code == 0, error
+    assert (tmp_path / "r" / "page.html").is_file()
+    one_sentence(run("report", work / "runs", "--out", tmp_path / "page.txt"), "page.txt", ".html")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("dog\nkücheä\n".encode("latin-1"), ("names.txt is not UTF-8 text (line 2)",)),
+        (b"dog\n\xf0\x9f\x91\x8d\n", ("names.txt line 2: Class name", "no letter or digit")),
+        (b"dog\nDog\ncat", ("names.txt: Class names that differ only in case", "spell each one way")),
+        (b"dog, cat, rain\n", ("a single line", "one class name per line")),
+        (b"dog\0\ncat\n", ("names.txt is not text",)),
+    ],
+)
+def test_names_files_that_cannot_be_used(run, tmp_path, content, words):
+    (tmp_path / "names.txt").write_bytes(content)
+    one_sentence(run("optimise-classes", tmp_path / "names.txt"), *words)
+
+
+def test_a_byte_order_mark_is_no_part_of_a_name(run, tmp_path):
+    text = "dog barking\ncat meowing\nrain\nthunder\n"
+    found = []
+    for name, content in (("a.txt", text.encode()), ("b.txt", b"\xef\xbb\xbf" + text.replace("\n", "\r").encode())):
+        (tmp_path / name).write_bytes(content)
+        found.append(run("optimise-classes", tmp_path / name))
+    assert found[0] == found[1]
+    assert found[0][0] == 0
+
+
 def test_predict_answers_the_other_videos_when_one_is_bad(work, first_run, run, tmp_path):
     good = work / "videos" / "red light" / "red-light-0.mp4"
     bad, absent, silent = tmp_path / "bad.mp4", tmp_path / "absent.mp4", tmp_path / "silent.mp4"
@@ -246,8 +375,8 @@ def test_wrong_folders_and_files_are_one_sentence(work, first_run, run, tmp_path
     one_sentence(run("report", tmp_path / "absent"), "is not a folder")
     one_sentence(run("predict", tmp_path, "a.mp4"), "not a Run folder")
     video = work / "videos" / "red light" / "red-light-0.mp4"
-    one_sentence(run("predict", first_run, video, "--classes", " , "), "empty class name")
-    one_sentence(run("predict", first_run, video, "--classes", "rain,Rain"), "named 2 times")
+    one_sentence(run("predict", first_run, video, "--classes", " , "), "no class names")
+    one_sentence(run("predict", first_run, video, "--classes", "rain,Rain"), "spell each one way")
     one_sentence(run("extract", tmp_path / "absent"), "does not exist")
     one_sentence(run("extract", tmp_path), "holds no videos")
     one_sentence(run("extract", video, "--audio", "mfcc"), "'mfcc'", "logmel")
@@ -316,8 +445,13 @@ def test_a_training_that_fails_does_not_lose_the_others(work, run, tmp_path, mon
     monkeypatch.setattr(grid, "run", sometimes)
     out = tmp_path / "runs"
     arguments = ["train", str(work / "own.toml"), "--method", "devise", *TINY, "--out", str(out), "--seeds"]
-    with pytest.raises(RuntimeError, match="a bug"):  # unexpected: with its traceback, as there is a bug to report
-        main([*arguments, "1,0,2"])
+    code, _, error = run(*arguments, "1,0,2")
+    assert code == 1  # not a sentence for the user: there is a bug to report
+    assert error.splitlines()[-1].startswith("avshot: RuntimeError: a bug. This is a bug in avshot: please report it")
+    monkeypatch.setenv("AVSHOT_TRACEBACK", "1")
+    with pytest.raises(RuntimeError, match="a bug"):
+        main([*arguments, "1"])
+    monkeypatch.delenv("AVSHOT_TRACEBACK")
     assert [r.experiment.seed for r in find_runs(out)] == [0]
     assert (out / "report.html").exists()
     code, _, error = run(*arguments, "0,2,3")
@@ -363,7 +497,7 @@ def test_ctrl_c_says_that_the_work_can_go_on(run, monkeypatch):
     monkeypatch.setattr(commands, "print_methods", interrupted)
     code, _, error = run("methods")
     assert code == 130
-    assert "run the same command again" in error
+    assert error.strip().splitlines()[-1] == "avshot: stopped; run the same command again to go on where it was."
 
 
 def test_a_traceback_on_demand(run, monkeypatch, tmp_path):
@@ -389,6 +523,10 @@ def test_values_are_read_as_typed():
     assert [parse_value(t) for t in ("true", "cosine", " 2 ", "-1E+3", "null", "e", "1e")] == [
         True, "cosine", 2, -1000.0, None, "e", "1e",
     ]  # fmt: skip
+    assert [parse_value(t) for t in ("010", "1:30", "-5")] == [10, "1:30", -5]
+    for text in (".nan", ".inf", "1e999", "[" * 5000, "{"):
+        with pytest.raises(ValueError, match="Got the value"):
+            parse_value(text)
 
 
 def test_a_run_folder_fits_every_file_system(tmp_path):

@@ -13,7 +13,7 @@ PACKAGE = Path(importlib.util.find_spec("avshot").origin).parent
 # From the bottom up. A module imports its own part and the parts of lower layers, never of its own or a higher layer
 # (docs/architecture.md). A part that is not named here belongs to the application layer.
 LAYERS = (
-    {"types", "together", "device", "settings", "files"},
+    {"types", "together", "device", "settings", "files", "names"},
     {"losses", "calibration", "finite", "needs", "media"},
     {"metrics", "ranking"},
     {"nn", "recipe", "features"},

@@ -124,10 +124,13 @@ def test_an_identifier_of_a_class_is_the_class(heard):
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        ([], "empty class name"),
-        (["rain", "  "], "empty class name"),
-        (["rain", "Rain"], "named 2 times"),
-        (["low humming", "Low_Humming"], "named 2 times"),
+        ([], "no class names"),
+        (["rain", "  "], "holds no letter or digit"),
+        (["rain", "Rain"], "spell each one way"),
+        (["low humming", "Low_Humming"], "spell each one way"),
+        (["rain", 3], "the class name 3 [(]int[)]"),
+        (["rain", None], "the class name None"),
+        (b"rain", "pass a list of names"),
         (["!!!", "rain"], "no letter or digit"),
         ("rain", "pass a list"),
     ],

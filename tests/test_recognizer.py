@@ -1,5 +1,6 @@
 """`Recognizer`: fit on own videos, predict, save, load."""
 
+import gc
 import shutil
 
 import numpy as np
@@ -136,6 +137,69 @@ def test_wrong_use_is_one_sentence(videos, folder):
         Recognizer("devise", recipe={"epoch": 3})
     with pytest.raises(ValueError, match="colour"):
         Recognizer("devise", colour="red")
+
+
+def test_names_follow_one_rule(videos, folder, monkeypatch):
+    import avshot.features.extract as extract
+
+    recognizer = Recognizer("devise", folder=folder / "kept", recipe=RECIPE)
+    labels = [{"low humming": "C", "high beeping": "C#"}.get(label, "D") for label in videos[1]]
+    names = recognizer.fit(iter(videos[0]), np.array(labels), classes=("D#", "C", "D#")[:2]).run.classes().names
+    assert sorted(names) == ["C", "C#", "D", "D#"]
+    monkeypatch.setattr(extract, "extract", None)  # what follows is said before anything is computed
+    for wrong, message in (
+        ({"classes": "dog"}, "pass a list of names"),
+        ({"classes": ["c"]}, "'C' / 'c'; name each class once and spell each one way"),
+        ({"classes": ["rain", "Rain"]}, "spell each one way"),
+        ({"classes": ["👍"]}, "holds no letter or digit"),
+        ({"labels": ["Dog", "dog", *labels[2:]]}, "'Dog' / 'dog'"),
+        ({"labels": ["dog barking", "dog_barking", *labels[2:]]}, "spell each one way"),
+        ({"labels": [None, *labels[1:]]}, "is None; expected a class name in words"),
+        ({"labels": [float("nan"), *labels[1:]]}, "is nan; expected a class name"),
+        ({"labels": [3, *labels[1:]]}, "is 3; expected a class name"),
+        ({"labels": ["👍", *labels[1:]]}, "expected a class name in words"),
+        ({"labels": "x" * 9}, "as labels; pass a list"),
+        ({"videos": str(videos[0][0])}, "as videos; pass a list"),
+        ({"videos": [folder, *videos[0][1:]]}, "is a folder"),
+        ({"videos": ["http://a/b.mp4", *videos[0][1:]]}, "is a URL"),
+        ({"videos": [b"abc", *videos[0][1:]]}, "the content of a file"),
+        ({"videos": [Clip("a", "a.mp4"), *videos[0][1:]]}, "Got a Clip among the videos"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            recognizer.fit(**({"videos": videos[0], "labels": labels} | wrong))
+
+
+def test_a_video_given_twice_through_a_link_is_refused(videos, folder):
+    link = folder / "link.mp4"
+    link.symlink_to(videos[0][0])
+    with pytest.raises(ValueError, match="1 videos are given more than once"):
+        Recognizer("devise", recipe=RECIPE).fit([*videos[0], link], [*videos[1], "rain"])
+
+
+def test_predict_wants_one_video(fitted, videos):
+    for wrong in (videos[0][:2], None, b"bytes", videos[0][0].parent, open(videos[0][0], "rb")):  # noqa: SIM115
+        with pytest.raises(ValueError, match="pass (its|the) path"):
+            fitted.predict(wrong)
+        getattr(wrong, "close", int)()
+
+
+def test_a_run_outlives_its_recogniser(videos):
+    def trained():
+        return Recognizer("devise", recipe=RECIPE).fit(*videos).run
+
+    made = trained()
+    gc.collect()
+    assert set(made.classes().names) == set(videos[1])
+    assert made.method() is not None
+    folder = made.path.parent
+    del made
+    gc.collect()
+    assert not folder.exists()
+
+
+def test_a_device_that_is_not_there_is_said_at_once():
+    with pytest.raises(ValueError, match="Device 'gpu' does not exist"):
+        Recognizer("devise", device="gpu")
 
 
 def test_a_temporary_folder_goes_with_the_recogniser():

@@ -5,19 +5,39 @@ from __future__ import annotations
 import csv
 import math
 
+_OTHER_SEPARATORS = ";|\uff0c\u3001\uff1b\u060c"  # semicolon, bar, and the commas of other scripts
+_LARGEST_SEED = 2**32  # what every generator of random numbers takes
+
 
 def parse_list(text: str) -> list[str]:
-    """Comma-separated parts; one that holds a comma itself is put in double quotes."""
-    rows = list(csv.reader([text], skipinitialspace=True))
-    return [part.strip() for row in rows for part in row if part.strip()]
+    """Parts separated by commas or line ends; one that holds a comma itself is put in double quotes.
+
+    Raises:
+        ValueError: A quote that is not closed, or parts that are separated by something else.
+    """
+    text = _as_utf8(text)
+    try:
+        rows = list(csv.reader(text.splitlines(keepends=True), skipinitialspace=True, strict=True))
+    except csv.Error as error:
+        raise ValueError(f"Got the list {text!r} ({error}); close each quote, and put commas between parts.") from None
+    parts = [part.strip() for row in rows for part in row if part.strip()]
+    marks = [mark for mark in _OTHER_SEPARATORS if '"' not in text and any(mark in part for part in parts)]
+    if marks:
+        raise ValueError(
+            f"Got the list {text!r}; separate parts by commas, and put one that holds {marks[0]!r} in double quotes."
+        )
+    return parts
 
 
 def parse_seeds(text: str) -> list[int]:
     """`"0,1,2"` as numbers. Raises ValueError for anything else."""
     parts = parse_list(text)
-    if not parts or not all(part.isascii() and part.isdigit() for part in parts):
+    if not parts or not all(part.isascii() and part.isdigit() and len(part) < 11 for part in parts):
         raise ValueError(f"Got --seeds {text!r}; expected whole numbers from 0 on, for example 0,1,2.")
-    return [int(part) for part in parts]
+    seeds = [int(part) for part in parts]
+    if max(seeds) >= _LARGEST_SEED:
+        raise ValueError(f"Got --seeds {text!r}; expected numbers below {_LARGEST_SEED}.")
+    return seeds
 
 
 def parse_some(option: str, text: str) -> list[str]:
@@ -31,14 +51,15 @@ def parse_some(option: str, text: str) -> list[str]:
 def parse_amount(text: str) -> int | float:
     """A count such as `8`, or a fraction such as `0.2`. Raises ValueError for anything else."""
     text = text.strip()
-    if text.isascii() and text.isdigit():
+    if text.isascii() and text.isdigit() and len(text) < 19:
         return int(text)
     try:
         amount = float(text)
     except ValueError:
         amount = math.nan
-    if not math.isfinite(amount):  # float() also reads "nan" and "infinity"
-        raise ValueError(f"Got the amount {text!r}; expected a count such as 8 or a fraction such as 0.2.")
+    if not math.isfinite(amount) or "_" in text:  # float() also reads "nan", "infinity" and "1_0"
+        comma = f" Write {text.replace(',', '.')}." if text.count(",") == 1 and "." not in text else ""
+        raise ValueError(f"Got the amount {text!r}; expected a count such as 8 or a fraction such as 0.2.{comma}")
     return amount
 
 
@@ -48,3 +69,11 @@ def parse_labels(text: str) -> tuple[str, ...] | int | float:
         return parse_amount(text)
     except ValueError:
         return tuple(parse_list(text))
+
+
+def _as_utf8(text: str) -> str:
+    """What was typed in UTF-8, also where the locale knows ASCII alone and Python kept the bytes as they came."""
+    try:
+        return text.encode("utf-8", "surrogateescape").decode("utf-8")
+    except UnicodeError:
+        return text

@@ -1,6 +1,7 @@
 """The command line. Heavy imports live inside the commands, so that `avshot --help` answers at once.
 
-A `ValueError` is a sentence for the user: it is printed without a traceback, and the exit code is 2.
+A `ValueError` is a sentence for the user: it is printed without a traceback, and the exit code is 2. Anything else is
+a bug: one line says so, and how to see all of it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from avshot.arguments import parse_amount, parse_labels, parse_list, parse_seeds, parse_some
+from avshot.endings import GO_ON, STOPPED, last_words, open_streams
 
 app = typer.Typer(
     name="avshot",
@@ -22,8 +24,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-
-_STOPPED = 130  # what typer makes of Ctrl-C
 
 Store = Annotated[str | None, typer.Option(help="Folder of the feature store; default: beside the dataset.")]
 Seeds = Annotated[str, typer.Option(help="Seeds, comma-separated.")]
@@ -177,7 +177,9 @@ def bench(
 ) -> None:
     """Methods x datasets x seeds from one file, as one table; runs again where it was stopped."""
     from avshot.bench.command import run_bench
+    from avshot.device import check_device
 
+    check_device(device)
     run_bench(
         file,
         out,
@@ -205,12 +207,14 @@ def report(
 @app.command()
 def predict(
     run: Annotated[Path, typer.Argument(help="A Run folder.")],
-    videos: Annotated[list[Path], typer.Argument(help="Video files.")],
+    videos: Annotated[list[str], typer.Argument(help="Video files, or folders of them.")],
     classes: Annotated[
         str | None,
         typer.Option(help='Candidate classes in free text, comma-separated; quote one with a comma: "a, b".'),
     ] = None,
     top: Annotated[int, typer.Option(min=1, help="How many classes to show.")] = 5,
+    start: Annotated[float | None, typer.Option(help="Seconds at which to begin in each file.")] = None,
+    end: Annotated[float | None, typer.Option(help="Seconds at which to end in each file.")] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON object per line.")] = False,
     device: Annotated[str, typer.Option(help="torch device.")] = "cpu",
 ) -> None:
@@ -218,7 +222,7 @@ def predict(
     from avshot.commands import predict_videos
 
     names = None if classes is None else parse_list(classes)
-    if predict_videos(run, videos, names, top=top, as_json=json, device=device):
+    if predict_videos(run, videos, names, top=top, as_json=json, device=device, start=start, end=end):
         raise typer.Exit(1)
 
 
@@ -263,23 +267,28 @@ def _say(text: str) -> None:
 def main(arguments: list[str] | None = None) -> Any:
     """Entry point: run the command line.
 
-    Exit codes: 0 done; 1 some of several inputs failed; 2 wrong use, said in one sentence on standard error; 130
-    stopped by Ctrl-C. A sentence comes without a traceback unless `AVSHOT_TRACEBACK` is set.
+    Exit codes: 0 done; 1 some of several inputs failed, or a bug; 2 wrong use, said in one sentence on standard error;
+    130 stopped by Ctrl-C. A sentence comes without a traceback unless `AVSHOT_TRACEBACK` is set.
     """
+    open_streams()
     try:
-        return app(args=arguments)
+        try:
+            return app(args=arguments)
+        finally:
+            sys.stdout.flush()
     except BrokenPipeError:  # the reader of a pipe, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing is left to flush at exit
         sys.exit(1)
-    except (ValueError, OSError) as error:
+    except SystemExit as stop:
+        if stop.code == STOPPED:
+            _say(f"avshot: {GO_ON}")
+        raise
+    except BaseException as error:
         if os.environ.get("AVSHOT_TRACEBACK"):
             raise
-        _say(f"avshot: {error}")
-        sys.exit(2)
-    except SystemExit as stop:
-        if stop.code == _STOPPED:
-            _say("avshot: stopped; run the same command again to go on where it was.")
-        raise
+        told, code = last_words(error)
+        _say(f"avshot: {told}")
+        sys.exit(code)
 
 
 if __name__ == "__main__":

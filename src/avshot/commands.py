@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import json
+import math
 import re
 import sys
 from collections.abc import Sequence
@@ -13,6 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from avshot.files.output import output_file
+from avshot.files.text import read_lines
+from avshot.names import refuse_alike, tidy
+from avshot.predict_files import predict_videos as predict_videos
 from avshot.progress import show_progress
 from avshot.tables import print_table
 
@@ -47,14 +51,24 @@ def parse_changes(changes: Sequence[str]) -> dict[str, dict[str, Any]]:
 def parse_value(text: str) -> Any:
     """A value as YAML reads it, except that 1e-4 is a number and None is nothing."""
     text = text.strip()
-    if re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+", text):
-        return float(text)
     try:
-        return None if text == "None" else yaml.safe_load(text)
-    except yaml.YAMLError:
+        value = float(text) if re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+", text) else _plain_value(text)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(text)
+        return value
+    except (yaml.YAMLError, RecursionError, ValueError):
         raise ValueError(
             f"Got the value {text!r}; expected a number, a word, true, false, null or [a, list]."
         ) from None
+
+
+def _plain_value(text: str) -> Any:
+    """YAML's reading, but for 010, which it takes for 8, and 1:30, which it takes for 90."""
+    if re.fullmatch(r"[-+]?\d{1,18}", text, flags=re.ASCII):
+        return int(text)
+    if text == "None":
+        return None
+    return text if re.fullmatch(r"[-+]?[\d_]+(:[\d_.]+)+", text) else yaml.safe_load(text)
 
 
 def extract_source(
@@ -117,10 +131,12 @@ def train_grid(
     several processes that share a training the first one alone speaks and reports.
     """
     from avshot.data.dataset import load_described
+    from avshot.device import check_device
     from avshot.grid import raise_first, train_all
     from avshot.processes import follows, warning
     from avshot.run import describe, find_runs, parse_experiment
 
+    check_device(base.get("device", "cpu"))
     experiments: dict[Path, Any] = {}  # one of each: "devise,devise" asks for the same Run twice
     for values in itertools.product(*axes.values()):
         experiment = parse_experiment(base | dict(zip(axes, values, strict=True)))
@@ -156,6 +172,7 @@ def write_report(root: Path, out: Path | None, *, runs: list[Any] | None = None)
 
     if not root.is_dir():
         raise ValueError(f"{root} is not a folder; pass one with Runs in or below it.")
+    page = output_file(out or root / "report.html", (".html", ".htm"), "report")
     runs = find_runs(root) if runs is None else runs
     if not runs:
         raise ValueError(f"No finished Run in or below {root}; make one with `avshot train`.")
@@ -163,54 +180,9 @@ def write_report(root: Path, out: Path | None, *, runs: list[Any] | None = None)
     for name in dict.fromkeys(row.dataset for row in rows):
         head, cells = table([row for row in rows if row.dataset == name])
         print_table(f"{name}: per cent, mean ± deviation over seeds", head, cells)
-    page = out or root / "report.html"
     write_page(runs, page)
     _say(f"report: {page}")
     return page
-
-
-def predict_videos(
-    run: Path, videos: Sequence[Path], names: Sequence[str] | None, *, top: int, as_json: bool, device: str
-) -> int:
-    """`avshot predict`: returns how many videos could not be used; they do not stop the others."""
-    from avshot.predict import Predictor
-    from avshot.run import load_run
-
-    predictor = Predictor(load_run(run), device)
-    predictor.classes(names)  # a wrong class name is reported before any video is decoded
-    failed = 0
-    for video in videos:
-        try:
-            found = predictor.predict(str(video), names, top=top)
-        except ValueError as error:
-            failed += 1
-            if as_json:
-                print(json.dumps({"video": str(video), "error": str(error)}))
-            else:
-                _say(f"avshot: {error}")
-            continue
-        if as_json:
-            print(json.dumps(found.to_dict()))
-        else:
-            _show(found)
-    return failed
-
-
-def _show(found: Any) -> None:
-    rows = [
-        [guess.name, f"{100 * guess.probability:.1f} %", "trained" if guess.seen else "from words"]
-        for guess in found.ranking
-    ]
-    print_table(f"{found.video} ({found.duration:.1f} s, {found.status})", ["class", "probability", "known"], rows)
-    if any(found.modality.values()):
-        print("rested on: " + ", ".join(f"{name} {100 * share:.0f} %" for name, share in found.modality.items()))
-    else:
-        print("rested on: nothing in this clip; a clip like the average of the training clips gets the same answer")
-    moments = sorted((m for m in found.moments if m.share > 0), key=lambda m: -m.share)[:3]
-    if moments:
-        print("moments: " + ", ".join(f"{m.start:.2f}-{m.end:.2f} s ({100 * m.share:.0f} %)" for m in moments))
-    for note in found.notes:
-        print(f"note: {note}")
 
 
 def print_methods() -> None:
@@ -248,12 +220,12 @@ def print_optimisation(names: Path, text: str, plot: Path | None, changes: Seque
     """`avshot optimise-classes`."""
     from avshot.classes.embed import embed_classes
     from avshot.classes.optimise import OptimiseConfig, optimise_classes, report
-    from avshot.classes.plot import plot_outcome
+    from avshot.classes.plot import PICTURES, plot_outcome
     from avshot.method import replace_fields
 
-    lines = [line.strip() for line in names.read_text(encoding="utf-8").splitlines() if line.strip()]
-    if not lines:
-        raise ValueError(f"{names} holds no class names; expected one per line.")
+    if plot is not None:
+        output_file(plot, PICTURES, "picture")
+    lines = _read_names(names)
     wanted = {}
     for change in changes:
         key, equals, value = change.partition("=")
@@ -266,3 +238,19 @@ def print_optimisation(names: Path, text: str, plot: Path | None, changes: Seque
         print(report(outcome))
         if plot is not None:
             plot_outcome(outcome, plot)
+
+
+def _read_names(path: Path) -> list[str]:
+    """Class names of a text file, one per line."""
+    found = []
+    for line, text in read_lines(path):
+        try:
+            found.append(tidy(text))
+        except ValueError as error:
+            raise ValueError(f"{path} line {line}: {error}") from None
+    if not found:
+        raise ValueError(f"{path} holds no class names; expected one per line.")
+    if len(found) == 1 and "," in found[0]:
+        raise ValueError(f"{path} holds a single line, {found[0]!r}; expected one class name per line.")
+    refuse_alike(found, f"{path}: ")
+    return found

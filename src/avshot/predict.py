@@ -6,7 +6,7 @@ A finished Run is enough: it names the extractors and text encoders, holds weigh
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,13 +17,16 @@ from torch import Tensor
 
 from avshot.candidates import joined
 from avshot.classes.phrase import join_key, phrases, read_descriptions
+from avshot.device import check_device
 from avshot.evidence import Moment, log_odds, modality_shares, moments
 from avshot.familiar import distance_to_usual
 from avshot.finite import checked_scores
 from avshot.method import Method
+from avshot.names import tidy_all
 from avshot.prediction import Guess, Prediction
 from avshot.run import Run
 from avshot.types import MODALITIES, Classes, Clip, Features
+from avshot.video import one_clip
 
 if TYPE_CHECKING:
     from avshot.features.describe import Described, Job
@@ -43,6 +46,7 @@ class Predictor:
     """
 
     def __init__(self, run: Run, device: str = "cpu") -> None:
+        check_device(device)
         self.run, self.device = run, device
         self.model: Method = run.method(device)
         self._known = run.classes()
@@ -62,9 +66,7 @@ class Predictor:
         if names is None:
             self._adapt(self._known)
             return self._known
-        if isinstance(names, str):
-            raise ValueError(f"Got the text {names!r} as class names; pass a list of names.")
-        wanted = tuple(" ".join(name.split()) for name in names)
+        wanted = tidy_all(names)
         if self._named is None or self._named[0] != wanted:
             self._named = (wanted, self._embedded(wanted))
         self._adapt(self._named[1])
@@ -87,24 +89,24 @@ class Predictor:
         self._adapted = candidates
 
     def _embedded(self, wanted: tuple[str, ...]) -> Classes:
-        if not wanted or not all(wanted):
-            raise ValueError('Got an empty class name; name the candidate classes, for example "dog barking, rain".')
+        if not wanted:
+            raise ValueError('Got no class names; name the candidate classes, for example "dog barking, rain".')
         spelt = self._spellings()
         meant = [name if name in self._known.names else spelt.get(join_key(name), name) for name in wanted]
-        count = Counter(join_key(name) or name for name in meant)
-        twice = [name for name, other in zip(wanted, meant, strict=True) if count[join_key(other) or other] > 1]
-        if twice:
-            raise ValueError(f"Class {twice[0]!r} is named {len(twice)} times ({', '.join(twice)}); name it once.")
+        count = Counter(meant)
+        twice = [f"{name!r} = {other!r}" for name, other in zip(wanted, meant, strict=True) if count[other] > 1]
+        if twice:  # by the words that the dataset gave for a class: no list of names shows that
+            raise ValueError(f"Class names that mean one class of the Run: {', '.join(twice)}; name it once.")
         new = [name for name in meant if name not in self._known.names]
         picked = (self._with(new) if new else self._known).select(meant)
         return Classes(wanted, picked.text, picked.seen)
 
     def _spellings(self) -> dict[str, str]:
-        """`{join_key of a name or of its words: class of the Run}`, where only one class is meant."""
+        """`{join_key of a name or of its words: class of the Run}`, where one class is meant; names win over words."""
         words = self.run.info["data"].get("phrases", {})
-        pairs = {(join_key(text), name) for name in self._known.names for text in (name, words.get(name, name))}
-        count = Counter(key for key, _ in pairs)
-        return {key: name for key, name in pairs if key and count[key] == 1}
+        return _by_key((text, name) for name, text in words.items() if name in self._known.names) | _by_key(
+            (name, name) for name in self._known.names
+        )
 
     def _with(self, new: Sequence[str]) -> Classes:
         from avshot.classes.embed import embed_classes
@@ -183,7 +185,9 @@ class Predictor:
         )
         return features.only(self.run.shown), described, media.duration
 
-    def predict(self, video: str | Clip, classes: Sequence[str] | None = None, *, top: int | None = None) -> Prediction:
+    def predict(
+        self, video: str | Path | Clip, classes: Sequence[str] | None = None, *, top: int | None = None
+    ) -> Prediction:
         """Rank classes for one video.
 
         Args:
@@ -192,11 +196,12 @@ class Predictor:
             top: How many classes to keep in the ranking, at least 1; None keeps all.
 
         Raises:
-            ValueError: The file cannot be read, holds neither sound nor picture, or the class names are not usable.
+            ValueError: Not one video, the file cannot be read, holds neither sound nor picture, or the class names are
+                not usable.
         """
         if top is not None and top < 1:
             raise ValueError(f"top is {top}; expected at least 1, or None for all classes.")
-        clip = video if isinstance(video, Clip) else Clip(id=str(video), path=str(video))
+        clip = one_clip(video)
         candidates = self.classes(classes)
         features, described, duration = self._described(clip)
         self._check_usable(clip, features, described.empty)
@@ -275,6 +280,13 @@ class Predictor:
                     f"The {_WORDS[name]} is {factor:.1f} times as unusual as the strangest training clip; take the "
                     "ranking as a guess (its probabilities were flattened by that factor)."
                 )
+
+
+def _by_key(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """`{join_key(text): class}` of `(text, class)`, without texts that two classes share."""
+    keyed = {(join_key(text), name) for text, name in pairs}
+    count = Counter(key for key, _ in keyed)
+    return {key: name for key, name in keyed if key and count[key] == 1}
 
 
 def _rows(classes: Classes) -> set[tuple[float, ...]]:

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import tempfile
 import warnings
 import weakref
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from avshot.classes.phrase import join_key
 from avshot.data.dataset import Dataset, FeatureSource
+from avshot.device import check_device
 from avshot.features.extractor import Extractor, create_extractor, extractor_of
+from avshot.names import refuse_alike, tidy, tidy_all
 from avshot.predict import Prediction, Predictor
 from avshot.run import Run, describe, load_run, parse_experiment
 from avshot.types import MODALITIES, Clip
+from avshot.video import one_clip
 
 _DATASET = "videos passed to Recognizer.fit"
 FEW_VIDEOS = 16  # below this, starting worker processes takes longer than describing the videos
@@ -58,18 +61,20 @@ class Recognizer:
         folder: str | Path | None = None,
         **experiment: Any,
     ) -> None:
+        check_device(device)
         self.audio, self.visual, self.device = audio, visual, device
         self.experiment = parse_experiment({"dataset": _DATASET, "method": method, "device": device} | experiment)
         describe(self.experiment)  # an unknown method, preset or field is reported now, not after the extraction
         self._folder = None if folder is None else Path(folder)
+        self._temporary: _TemporaryFolder | None = None
         self._predictor: Predictor | None = None
 
     def fit(
         self,
-        videos: Sequence[str | Path],
-        labels: Sequence[str],
+        videos: Iterable[str | Path],
+        labels: Iterable[str],
         *,
-        classes: Sequence[str] = (),
+        classes: Iterable[str] = (),
         progress: Callable[[str, int, int, dict[str, float]], None] | None = None,
     ) -> Recognizer:
         """Extract features and train.
@@ -80,8 +85,8 @@ class Recognizer:
 
         Args:
             videos: Video files.
-            labels: One class name for each.
-            classes: Further candidate classes without clips.
+            labels: One class name for each, each class spelt one way (`avshot.names.join_key` says what is alike).
+            classes: Further candidate classes without clips; those that are among the labels are left out.
             progress: Called with (stage, done, in all, numbers); the stages are "extract", "stage1" and "stage2",
                 counted in videos and epochs.
 
@@ -89,7 +94,8 @@ class Recognizer:
             self.
 
         Raises:
-            ValueError: Lengths differ, a video is given twice, or fewer than two classes have a usable video.
+            ValueError: Lengths differ, a video is given twice, a class is spelt in two ways or has no name in words, or
+                fewer than two classes have a usable video.
         """
         from avshot.features.extract import extract
         from avshot.features.store import FeatureStore
@@ -100,22 +106,29 @@ class Recognizer:
                 progress("extract", done, total, {})
 
         clips = _clips(videos, labels)
+        further = tidy_all(classes)
+        refuse_alike(sorted({str(clip.label) for clip in clips} | set(further)))
         store = str(self.folder / f"features-{_digest([_spec(self.audio), _spec(self.visual)])}")
         workers = 1 if len(clips) < FEW_VIDEOS else None
         found = extract(clips, store, audio=self.audio, visual=self.visual, workers=workers, progress=tell)
         usable = _usable(clips, found.failed)
-        dataset = _dataset(usable, tuple(classes), FeatureStore(store), self.experiment.seed)
+        dataset = _dataset(usable, further, FeatureStore(store), self.experiment.seed)
         key = _digest([dataset.fingerprint(), self.experiment.model_dump(mode="json")])
         made = run(self.experiment, self.folder / f"run-{key}", dataset=dataset, progress=progress)
+        if self._temporary is not None:  # a Run that outlives this recogniser still reads its folder
+            object.__setattr__(made, "_temporary", self._temporary)
         self._predictor = Predictor(made, self.device)
         return self
 
     @property
     def folder(self) -> Path:
-        """Where features and Runs are kept; a temporary folder is made on first use and removed with the recogniser."""
+        """Where features and Runs are kept; a temporary folder is made on first use.
+
+        That one is removed when neither the recogniser nor a Run that it made is used any more.
+        """
         if self._folder is None:
-            self._folder = Path(tempfile.mkdtemp(prefix="avshot-"))
-            weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+            self._temporary = _TemporaryFolder()
+            self._folder = self._temporary.path
         return self._folder
 
     @property
@@ -127,7 +140,7 @@ class Recognizer:
         self, video: str | Path | Clip, classes: Sequence[str] | None = None, *, top: int | None = None
     ) -> Prediction:
         """Rank classes for one video; see `avshot.predict.Predictor.predict`."""
-        return self._ready().predict(video if isinstance(video, Clip) else str(video), classes, top=top)
+        return self._ready().predict(video, classes, top=top)
 
     def save(self, folder: str | Path) -> Path:
         """Copy the Run to `folder`; `Recognizer.load` opens it. Raises ValueError when the folder is not empty."""
@@ -157,6 +170,19 @@ class Recognizer:
         return self._predictor
 
 
+class _TemporaryFolder:
+    """A folder that is removed when the last object that holds this one is gone, or the process that made it ends."""
+
+    def __init__(self) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix="avshot-"))
+        weakref.finalize(self, _remove, self.path, os.getpid())
+
+
+def _remove(folder: Path, owner: int) -> None:
+    if os.getpid() == owner:  # a forked process ends before its parent has done with the folder
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def _made(spec: Mapping[str, Any]) -> bool:
     """The features of a Run were made by extractors, not ready-made."""
     return any(isinstance(spec.get(m), dict) and "version" in spec[m] for m in MODALITIES)
@@ -171,22 +197,35 @@ def _digest(content: Any) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
-def _clips(videos: Sequence[str | Path], labels: Sequence[str]) -> list[Clip]:
+def _clips(videos: Iterable[str | Path], labels: Iterable[str]) -> list[Clip]:
     """One clip per video. Its id holds size and time of change, so that a replaced file is described again."""
-    if len(videos) != len(labels):
-        raise ValueError(f"Got {len(videos)} videos but {len(labels)} labels; give one label for each video.")
-    paths = [Path(video).resolve() for video in videos]
+    for what, given in (("videos", videos), ("labels", labels)):
+        if isinstance(given, str | bytes | os.PathLike) or not isinstance(given, Iterable):
+            raise ValueError(f"Got {given!r} as {what}; pass a list with one for each video.")
+    paths, names = [_path(video) for video in videos], list(labels)
+    if len(paths) != len(names):
+        raise ValueError(f"Got {len(paths)} videos but {len(names)} labels; give one label for each video.")
     twice = [str(path) for path, count in Counter(paths).items() if count > 1]
     if twice:
         raise ValueError(f"{len(twice)} videos are given more than once, for example {twice[0]}; give each once.")
     clips = []
-    for path, label in zip(paths, labels, strict=True):
-        if not isinstance(label, str) or not label.strip():
-            raise ValueError(f"The label of {path} is {label!r}; expected a class name in words.")
+    for path, label in zip(paths, names, strict=True):
+        try:
+            name = tidy(label)
+        except ValueError:
+            raise ValueError(f"The label of {path} is {label!r}; expected a class name in words.") from None
         about = path.stat() if path.exists() else None
         version = "" if about is None else f" ({about.st_size} bytes, {about.st_mtime_ns})"
-        clips.append(Clip(f"{path}{version}", str(path), " ".join(label.split())))
+        clips.append(Clip(f"{path}{version}", str(path), name))
     return clips
+
+
+def _path(video: object) -> Path:
+    """The real file; one that is not there is left out later, with the others that cannot be read."""
+    clip = one_clip(video)
+    if clip is video:
+        raise ValueError(f"Got a Clip among the videos ({clip.id}); pass paths of files.")
+    return Path(clip.path).resolve()
 
 
 def _usable(clips: list[Clip], failed: Sequence[tuple[str, str, str]]) -> list[Clip]:
@@ -224,9 +263,7 @@ def _dataset(clips: list[Clip], extra: tuple[str, ...], features: FeatureSource,
         count = max(1, len(rows) // 5) if len(rows) >= FEW_CLIPS else 0
         folds["val_seen"] += rows[:count]
         folds["train"] += rows[count:]
-    known = {join_key(name) for name in seen}
-    further = {join_key(name): " ".join(name.split()) for name in extra if join_key(name) not in known}
-    names = (*seen, *further.values())
+    names = (*seen, *dict.fromkeys(name for name in map(tidy, extra) if name not in seen))
     return Dataset(
         "own videos",
         tuple(clips),

@@ -5,39 +5,7 @@ from importlib import resources
 
 import pytest
 
-from avshot.classes.phrase import join_key, phrases, prompt_ensembles, spoken
-
-
-@pytest.mark.parametrize(
-    ("name", "words"),
-    [
-        ("PlayingFlute", "playing flute"),
-        ("playing_flute", "playing flute"),
-        ("playing-flute", "playing flute"),
-        ("playing flute", "playing flute"),
-        ("Playing  Flute ", "Playing Flute"),
-        ("YoYo", "yo yo"),
-        ("BMX", "BMX"),
-        ("RidingBMXBike", "riding BMX bike"),
-        ("Archery", "archery"),
-        ("bee, wasp, etc. buzzing", "bee, wasp, etc. buzzing"),
-        ("bin_blue", "bin blue"),
-        ("R2D2Beeping", "R2 D2 beeping"),
-        ("划船", "划船"),
-    ],
-)
-def test_spoken(name, words):
-    assert spoken(name) == words
-
-
-@pytest.mark.parametrize("name", ["", "  ", "_", "--"])
-def test_a_name_without_letters_is_refused(name):
-    with pytest.raises(ValueError, match="holds no letter or digit"):
-        spoken(name)
-
-
-def test_spellings_share_a_key():
-    assert join_key("PlayingFlute") == join_key("Playing Flute") == join_key("playing_flute") == "playingflute"
+from avshot.classes.phrase import phrases, prompt_ensembles
 
 
 def test_prompt_ensembles_of_the_thesis():
@@ -88,6 +56,14 @@ def test_descriptions_are_joined_by_name_whatever_the_order_and_spelling(tmp_pat
     }
 
 
+def test_descriptions_as_spreadsheets_save_them(tmp_path):
+    (tmp_path / "a.csv").write_bytes("name;text\r\nC#;It is, say, code.\r\n;\r\n".encode("utf-16"))
+    assert phrases(["C#"], descriptions=str(tmp_path / "a.csv")) == {"C#": ["c#", "It is, say, code."]}
+    (tmp_path / "b.csv").write_bytes("name,text\nküche,Topf\n".encode("latin-1"))
+    with pytest.raises(ValueError, match=r"b.csv is not UTF-8 text \(line 2\); save it again as UTF-8"):
+        phrases(["küche"], descriptions=str(tmp_path / "b.csv"))
+
+
 def test_classes_without_a_row_are_listed(tmp_path):
     path = write(tmp_path / "words.csv", "name,text\ndog barking,Woof.\n")
     with pytest.raises(ValueError, match=r"no row for 2 classes: 'dogs barking', 'rain' .*nearest.*dogbarking"):
@@ -97,10 +73,13 @@ def test_classes_without_a_row_are_listed(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("", "no text column"),
+        ("", "bad.csv is empty; expected a table with a header"),
         ("name\ndog\n", "no text column"),
         ("name,text\ndog, \n", "no text for 'dog'"),
-        ("name,text\nDog bark,a\ndog_bark,b\n", "two rows for 'dog_bark'"),
+        ("name,text\nDog bark,a\ndog_bark,b\n", r"line 3 is a second row for 'dog_bark' \(the first: 'Dog bark'\)"),
+        ("name,text\n ,a\n", "line 2 has the class name ''"),
+        ("dog,Woof woof\ncat,Meow\n", "its first line is read as the header"),
+        ('name,text\ndog,"Woof\n', "line 2 is no row of a table"),
     ],
 )
 def test_bad_descriptions_are_refused(tmp_path, content, message):

@@ -187,3 +187,96 @@ def test_the_grid_task(tmp_path, real_data):
     other = declare(source, tmp_path / "other.toml", columns=columns, rule=rule)
     assert other.dataset.fingerprint() == made.dataset.fingerprint()
     assert all(Path(clip.path).is_file() for clip in made.dataset.clips)
+
+
+HEAD = "id,path,label,start,end,group,fold\n"
+ROW = "a,v/ant/00.mp4,ant,,,,train\n"
+
+
+@pytest.fixture
+def zoo(tmp_path):
+    """A declared dataset, and a function that replaces its table of folds."""
+    declare(videos(tmp_path / "v", {"ant": 4, "bee": 4, "cow": 4, "dog": 4}), tmp_path / "zoo.toml")
+
+    def fill(rows, head=HEAD):
+        content = head + rows
+        (tmp_path / "zoo.folds.csv").write_bytes(content if isinstance(content, bytes) else content.encode())
+        return tmp_path / "zoo.toml"
+
+    return fill
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (ROW + "clip-x", r"folds.csv line 3 has fewer cells than the header; was it cut off"),
+        (ROW + "b,v/ant/01.mp4,an", r"folds.csv line 3 has fewer cells than the header"),
+        (ROW + '"unclosed\n', "folds.csv line 3 is no row of a table"),
+        ('a,v/ant/00.mp4,ant,"0,5",,,train\n', r"folds.csv line 2: start is '0,5'; .* write 0.5"),
+        ("a,v/ant/00.mp4,ant,0.9,0.1,,train\n", r"folds.csv line 2: end is 0.1, not after start \(0.9\)"),
+        (ROW + "a,v/ant/01.mp4,ant,,,,train\n", r"line 3 has the id 'a' again \(line 2 has it, too\)"),
+        (ROW + "b,v/../v/ant/00.mp4,ant,,,,\n", r"line 3 has the file and span of 'b' again \(line 2"),
+        (ROW + "b,v/ant/01.mp4,Ant,,,,train\n", "line 3 has the label 'Ant', line 2 'ant', .*spell each one way"),
+        (ROW + "b,v/ant/01.mp4,ant,,,,Train\n", "line 3: clip 'b' is in fold 'Train'; expected train, val_seen"),
+        (ROW + "b,v/ant/01.mp4,,,,,train\n", "line 3: clip 'b' is in fold 'train' without a label"),
+        (ROW + "b,v/ant/01.mp4,👍,,,,train\n", "line 3: Class name '👍' holds no letter or digit"),
+        (ROW + "b,v/ant/01.mp4,ant,,,,test_unseen\n", "line 3 has 'ant' in fold 'test_unseen', line 2 in 'train'"),
+        (ROW + "b,,ant,,,,train\n", "line 3 has nothing in column 'path'"),
+        (ROW + "b,v/ant/01.mp4,ant,,,,train,more\n", "line 3 has 8 cells, the header 7"),
+    ],
+)
+def test_a_table_of_folds_edited_wrongly(zoo, rows, message):
+    with pytest.raises(ValueError, match=message):
+        load_manifest(zoo(rows))
+
+
+def test_a_table_of_folds_saved_by_a_spreadsheet(zoo):
+    rows = ROW + "b,v\\bee\\00.mp4,bee,0.5,,,train\n,,,,,,\n"
+    for content in (HEAD + rows, (HEAD + rows).replace(",", ";").replace("\n", "\r\n")):
+        for encoding in ("utf-8-sig", "utf-16"):
+            clips = load_manifest(zoo(content.encode(encoding), b"")).clips
+            assert [(c.id, c.label, c.start) for c in clips] == [("a", "ant", None), ("b", "bee", 0.5)]
+            assert all(Path(clip.path).is_file() for clip in clips)
+
+
+@pytest.mark.parametrize(
+    ("toml", "message"),
+    [
+        (b"name = 'k\xfcche'\n", r"zoo.toml is not UTF-8 text \(line 1\)"),
+        (b"name = \n", "zoo.toml is not valid TOML"),
+        (b"x = " + b"[" * 5000, "zoo.toml is not valid TOML"),
+        (b"phrases = [1]\n", "phrases of another form"),
+        (b"[phrases]\nant = 3\n", "phrases of another form"),
+        (b"[phrases]\nant = '!'\n", "no words for 'ant': .*no letter or digit"),
+        (b"[phrases]\nant = 'a'\nAnt = 'b'\n", "'ant' / 'Ant'.*spell each one way"),
+        (b"[phrases]\nant = 'a Bee'\nbee = 'a bee'\n", "the classes 'ant' and 'bee' the same words"),
+        (b"[phrases]\nant = 'Bee'\n", "the classes 'ant' and 'bee' the same words"),
+    ],
+)
+def test_a_toml_edited_wrongly(zoo, toml, message):
+    path = zoo(ROW + "b,v/bee/00.mp4,bee,,,,train\n")
+    path.write_bytes(toml)
+    with pytest.raises(ValueError, match=message):
+        load_manifest(path)
+
+
+def test_a_toml_with_a_byte_order_mark_and_phrases_in_another_spelling(zoo):
+    path = zoo(ROW + "b,v/bee/00.mp4,honey_bee,,,,train\n")
+    path.write_bytes(b"\xef\xbb\xbf[phrases]\r\n'Honey bee' = 'a bee'\r\n")
+    assert load_manifest(path).phrases == {"honey_bee": "a bee"}
+    assert features_path(path) == str(path.with_suffix(".features"))
+
+
+def test_odd_names_go_through_the_table(tmp_path):
+    names = ["-dash.mp4", "a,b.mp4", 'quo"te.mp4', "new\nline.mp4", "x" * 240 + ".mp4", "Ünï 犬.mp4", " space.mp4"]
+    for label in ("ant", " bee", "cow, big", '"dog"'):
+        (tmp_path / label).mkdir()
+        for name in names:
+            (tmp_path / label / name).touch()
+    found = declare(tmp_path, tmp_path / "zoo.toml", rule=SplitRule(unseen_val=0, unseen_test=0)).dataset
+    assert len(found.clips) == 4 * len(names)
+    assert found.names == ('"dog"', "ant", "bee", "cow, big")
+    assert all(Path(clip.path).is_file() for clip in found.clips)
+    (tmp_path / "ant" / "car\riage.mp4").touch()
+    with pytest.raises(ValueError, match=r"hold a carriage return: ant/car\\riage.mp4; rename"):
+        declare(tmp_path, tmp_path / "zoo2.toml")

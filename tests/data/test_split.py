@@ -109,8 +109,19 @@ def test_impossible_unseen_labels(rule, message):
         ({"train": -1}, "train is -1"),
         ({"train": 0.8, "val": 0.2, "test": 0.2}, "add up to 1.2"),
         ({"unseen_cap": 0}, "unseen_cap is 0"),
+        ({"unseen_val": -1}, "unseen_val is -1; expected a list of labels, or how many"),
+        ({"unseen_test": 1.5}, "unseen_test is 1.5"),
+        ({"unseen_test": "dog"}, "unseen_test is 'dog'; expected a list of labels"),
+        ({"unseen_test": ("dog", "Dog")}, "spell each one way"),
+        ({"val": float("nan")}, "val is nan"),
     ],
 )
 def test_impossible_rules(rule, message):
     with pytest.raises(ValueError, match=message):
         SplitRule(**rule)
+
+
+def test_unseen_labels_are_found_however_they_are_spelt():
+    clips = [Clip(f"{name}{i}", label=name) for name in ("Dog barking", "C#", "rain", "wind") for i in range(3)]
+    found = split_clips(clips, SplitRule(unseen_val=["dog_barking"], unseen_test=("c#",), val=1, test=1))
+    assert (found.unseen_val, found.unseen_test) == (("Dog barking",), ("C#",))

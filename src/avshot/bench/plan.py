@@ -30,6 +30,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from avshot.files.text import read_text
 from avshot.method import get_method
 from avshot.run import Experiment, describe, parse_experiment
 
@@ -100,11 +101,13 @@ def load_plan(file: str | Path) -> Plan:
     """
     file = Path(file)
     try:
-        content = tomllib.loads(file.read_text(encoding="utf-8"))
+        content = tomllib.loads(read_text(file))
     except FileNotFoundError:
         raise ValueError(f"There is no bench file {file}; the ones of avshot lie in its folder experiments/.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except tomllib.TOMLDecodeError as error:
         raise ValueError(f"{file} is not TOML: {error}.") from None
+    except RecursionError:
+        raise ValueError(f"{file} is not TOML: brackets in it are nested too deep.") from None
     known = {f.name for f in fields(Plan)} | {"common", "references"}
     _check_keys(f"{file}", content, known, {"title", "rows"})
     common, references = content.pop("common", {}), content.pop("references", REFERENCES)

@@ -101,8 +101,10 @@ def embed_classes(
         seen: Which classes have training clips, in the order of `names`; none when None.
 
     Raises:
-        ValueError: A class without a phrase or without a vector, by name.
+        ValueError: A class without a phrase or without a vector, by name, or a text in place of a list.
     """
+    if isinstance(names, str):
+        raise ValueError(f"Got the text {names!r} as class names; pass a list of names.")
     if len(names) == 0 or len(encoders) == 0:
         raise ValueError(f"Got {len(names)} class names and {len(encoders)} text encoders; give at least one of each.")
     given = spoken_phrases(names) if phrases is None else phrases

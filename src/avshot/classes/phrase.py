@@ -2,39 +2,28 @@
 
 from __future__ import annotations
 
-import csv
 import functools
 import json
-import re
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from importlib import resources
+from pathlib import Path
 
-_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+from avshot.files.text import read_table
+from avshot.names import join_key, refuse_alike, spoken, tidy, tidy_all
+
+__all__ = [
+    "join_key",
+    "phrases",
+    "prompt_ensembles",
+    "read_descriptions",
+    "refuse_alike",
+    "spoken",
+    "tidy",
+    "tidy_all",
+]
+
 _LONG_LIST = 10  # classes named one by one in an error before it says how many more there are
-
-
-def spoken(name: str) -> str:
-    """Turn a dataset identifier into words: `PlayingFlute`, `playing_flute` and `playing-flute` to `playing flute`.
-
-    A name that already holds a space is written for people and stays as it is, but for underscores and repeated space;
-    so does a word in capitals (`YoYo` gives `yo yo`, `BMX` stays `BMX`).
-
-    Raises:
-        ValueError: The name holds no letter or digit.
-    """
-    text = " ".join(name.replace("_", " ").split())
-    if not any(character.isalnum() for character in text):
-        raise ValueError(f"Class name {name!r} holds no letter or digit; give each class a name in words.")
-    if " " in name.strip():
-        return text
-    words = _CAMEL.sub(" ", text.replace("-", " ")).split()
-    return " ".join(word if len(word) > 1 and word.isupper() else word.lower() for word in words)
-
-
-def join_key(name: str) -> str:
-    """What two spellings of a class name share: small letters and digits, without space, case or punctuation."""
-    return "".join(character for character in name.casefold() if character.isalnum())
 
 
 @functools.cache
@@ -77,32 +66,41 @@ def phrases(names: Sequence[str], *, prompts: str = "name", descriptions: str | 
     return texts
 
 
-def read_descriptions(path: str) -> dict[str, list[str]]:
-    """Read a CSV `name, text, ...` into `{join_key(name): [text, ...]}`.
+def read_descriptions(path: str | Path) -> dict[str, list[str]]:
+    """Read a table `name, text, ...` into `{join_key(name): [text, ...]}`, the texts as they are written.
 
     Raises:
-        ValueError: No text column, a row without text, or two rows for one class.
+        ValueError: Not a table, no text column, a row without name or text, or two rows for one class; names the line.
+        OSError: There is no such file.
     """
-    with open(path, encoding="utf-8-sig", newline="") as file:
-        rows = [row for row in csv.reader(file) if row]
-    if not rows or len(rows[0]) < 2:
+    table = read_table(path)
+    if len(table.columns) < 2:
         raise ValueError(f"{path} has no text column; expected a header and columns name, text, ...")
+    first, *others = table.columns
     found: dict[str, list[str]] = {}
-    for row in rows[1:]:
-        texts = [cell.strip() for cell in row[1:] if cell.strip()]
+    rows: dict[str, str] = {}
+    for row in table.rows:
+        texts = [row[column] for column in others if row[column]]
+        name = row[first]
         if not texts:
-            raise ValueError(f"{path} has no text for {row[0]!r}; fill the row or remove it.")
-        if join_key(row[0]) in found:
-            raise ValueError(f"{path} has two rows for {row[0]!r}; keep one.")
-        found[join_key(row[0])] = texts
+            raise ValueError(f"{row.place} has no text for {name!r}; fill the row or remove it.")
+        if not join_key(name):
+            raise ValueError(f"{row.place} has the class name {name!r}; expected a name in words.")
+        key = join_key(name)
+        if key in found:
+            raise ValueError(f"{row.place} is a second row for {name!r} (the first: {rows[key]!r}); keep one.")
+        found[key], rows[key] = texts, name
     return found
 
 
 def _require_rows(names: Sequence[str], found: Mapping[str, Sequence[str]], path: str) -> None:
     missing = [name for name in names if join_key(name) not in found]
-    if missing:
-        shown = ", ".join(map(repr, missing[:_LONG_LIST]))
-        more = f" and {len(missing) - _LONG_LIST} more" if len(missing) > _LONG_LIST else ""
-        near = get_close_matches(join_key(missing[0]), list(found), n=1)
-        hint = f" (nearest row to {missing[0]!r}: {near[0]!r})" if near else ""
-        raise ValueError(f"{path} has no row for {len(missing)} classes: {shown}{more}{hint}. Add a row for each.")
+    if not missing:
+        return
+    shown = ", ".join(map(repr, missing[:_LONG_LIST]))
+    more = f" and {len(missing) - _LONG_LIST} more" if len(missing) > _LONG_LIST else ""
+    near = get_close_matches(join_key(missing[0]), list(found), n=1)
+    hint = f" (nearest row to {missing[0]!r}: {near[0]!r})" if near else ""
+    if join_key(read_table(path).columns[0]) in map(join_key, missing):
+        hint = " (its first line is read as the header; write one: name,text)"
+    raise ValueError(f"{path} has no row for {len(missing)} classes: {shown}{more}{hint}. Add a row for each.")

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from avshot.classes.outcome import Outcome
+from avshot.files.output import output_file
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+PICTURES = (".png", ".svg", ".pdf", ".jpg", ".webp")  # what `plot_outcome` writes
 BEFORE, AFTER = "#0072B2", "#D55E00"  # blue and vermilion of Okabe and Ito: told apart by the colour-blind
 _LABELLED = 40  # classes that can be named one by one
 _LONGEST = 32  # characters of a name
@@ -21,10 +24,13 @@ def plot_outcome(outcome: Outcome | Mapping[str, Any], path: str | os.PathLike[s
 
     Args:
         outcome: An `Outcome`, or its `to_dict()` as a Run stores it.
-        path: Picture file; its ending chooses the format (png, svg, pdf).
+        path: Picture file; its ending chooses the format (see `PICTURES`).
         title: What was optimised, for example the dataset and stage; shown above the summary.
+
+    Raises:
+        ValueError: Another ending; or the folder cannot be made.
     """
-    draw_outcome(outcome, title=title).savefig(path)
+    draw_outcome(outcome, title=title).savefig(output_file(Path(path), PICTURES, "picture"))
 
 
 def draw_outcome(outcome: Outcome | Mapping[str, Any], *, title: str = "") -> Figure:

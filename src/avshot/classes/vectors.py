@@ -157,7 +157,7 @@ def load_vectors(path: str) -> TextEncoder:
 
 
 def _spellings(word: str) -> list[str]:
-    return list(dict.fromkeys([word, word.lower(), word.capitalize()]))
+    return list(dict.fromkeys([word, word.lower(), word.capitalize(), word.title(), word.upper()]))
 
 
 def _open(path: str) -> BinaryIO:

@@ -1,40 +1,21 @@
-"""Find labelled videos: in a folder whose sub-folders are labels, or through a CSV table."""
+"""Find labelled videos: in a folder whose sub-folders are labels, or through a table."""
 
 from __future__ import annotations
 
-import csv
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from string import Formatter
 
+from avshot.data.folders import MEDIA_SUFFIXES, OWN, MediaFiles, media_files, printable
+from avshot.data.label_table import Columns, read_label_table
 from avshot.data.sources import first_few
+from avshot.names import refuse_alike, tidy
 from avshot.types import Clip
 
-_VIDEO = "mp4 m4v mov mkv webm avi mpg mpeg ts wmv flv 3gp ogv"
-_SOUND = "wav mp3 flac ogg m4a"
-MEDIA_SUFFIXES = frozenset(f".{suffix}" for suffix in f"{_VIDEO} {_SOUND}".split())
-_PATH_COLUMNS = ("path", "filename", "file", "video")
+__all__ = ["MEDIA_SUFFIXES", "Columns", "Listing", "MediaFiles", "list_clips", "media_files"]
 
-
-@dataclass(frozen=True)
-class Columns:
-    """Which columns of a CSV say what.
-
-    Attributes:
-        label: Name of a column, or a template that combines several: `"{command} {colour}"`.
-        path: Column with the file name; None takes the first of path, filename, file, video.
-        start: Column with the first second of the clip; used when it is there, as are the next two.
-        end: Column with the last second of the clip.
-        group: Column with the source the clip was cut from.
-    """
-
-    label: str = "label"
-    path: str | None = None
-    start: str = "start"
-    end: str = "end"
-    group: str = "group"
+_SPLITS = frozenset(("train", "training", "val", "valid", "validation", "dev", "eval", "evaluation", "test", "testing"))
 
 
 @dataclass(frozen=True)
@@ -55,7 +36,7 @@ class Listing:
 def list_clips(
     source: str | Path, columns: Columns | None = None, *, media: str | Path | None = None, skip_missing: bool = False
 ) -> Listing:
-    """List the clips of a folder (sub-folder name = label) or of a CSV table.
+    """List the clips of a folder (sub-folder name = label) or of a table.
 
     Args:
         source: The folder, or the `.csv` file.
@@ -64,140 +45,106 @@ def list_clips(
         skip_missing: Leave clips out whose file is not there, with a warning, in place of an error.
 
     Raises:
-        ValueError: Nothing there, a column or file is missing, a label is empty, two labels differ only in case or
-            spaces, or a clip is listed twice.
+        ValueError: Nothing there, a column or file is missing, a label is empty or cannot be said, two labels differ
+            only in spelling, a clip is listed twice, or the sub-folders are folds (train, test) and not labels.
     """
     source = Path(source)
     if source.is_dir():
         listing = _list_folder(source)
     elif source.is_file():
-        listing = _list_table(source, columns or Columns(), media, skip_missing)
+        clips, base, warnings = read_label_table(source, columns or Columns(), media, skip_missing)
+        listing = Listing(tuple(_short_ids(clips)), base, tuple(warnings))
     else:
-        raise ValueError(f"{source} is not there; expected a folder of videos or a CSV table.")
+        raise ValueError(f"{source} is not there; expected a folder of videos or a table (CSV).")
     if not listing.clips:
-        raise ValueError(f"{source} lists no videos; expected sub-folders with videos, or a table with rows.")
-    _check_labels(sorted({str(clip.label) for clip in listing.clips}))
+        told = " ".join(["", *listing.warnings])
+        raise ValueError(f"{source} lists no videos; expected sub-folders with videos, or a table with rows.{told}")
+    refuse_alike(sorted({str(clip.label) for clip in listing.clips}), f"{source}: ")
     return listing
 
 
 def _list_folder(folder: Path) -> Listing:
-    clips, ignored = [], []
-    loose = [path.name for path in sorted(folder.iterdir()) if path.suffix.lower() in MEDIA_SUFFIXES and path.is_file()]
-    for sub in sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")):
-        for path in sorted(sub.rglob("*")):
-            if not path.is_file() or path.name.startswith("."):
-                continue
-            if path.suffix.lower() not in MEDIA_SUFFIXES:
-                ignored.append(path.relative_to(folder).as_posix())
-                continue
-            clips.append(Clip(path.relative_to(folder).as_posix(), str(path), label=sub.name.strip()))
-    warnings = []
-    if loose:
-        warnings.append(f"{len(loose)} files lie outside any label folder and are left out: {first_few(loose)}.")
-    if ignored:
-        warnings.append(f"{len(ignored)} files are not videos by their suffix and are left out: {first_few(ignored)}.")
-    labels = defaultdict(set)
-    for clip in clips:
-        labels[Path(clip.path).name, Path(clip.path).stat().st_size].add(clip.label)
-    twice = sorted(name for (name, _), found in labels.items() if len(found) > 1)
-    if twice:
-        warnings.append(f"{len(twice)} files of the same name and size are under several labels: {first_few(twice)}.")
+    found = media_files(folder)
+    _check_paths(found)
+    below = [path for path in found.files if path.parent != folder]
+    _check_splits(folder, below)
+    clips = [_clip(path, folder) for path in below]
+    clips, again = _without_repeats(clips)
+    warnings = [*_folder_notes(found, below), *found.notes(), *_alike_files(clips)]
+    if again:
+        told = first_few([f"{id} = {first}" for id, first in again])
+        warnings.append(f"{len(again)} files are left out, the same file as another of their label (links): {told}.")
     return Listing(tuple(_short_ids(clips)), folder, tuple(warnings))
 
 
-def _list_table(table: Path, columns: Columns, media: str | Path | None, skip_missing: bool) -> Listing:
-    with open(table, newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        rows = [(reader.line_num, {k: (v or "").strip() for k, v in row.items() if k is not None}) for row in reader]
-    header = [name for name in (reader.fieldnames or []) if name]
-    path_column = columns.path or next((name for name in _PATH_COLUMNS if name in header), None)
-    if path_column is None:
-        raise ValueError(f"{table} has no column {' or '.join(_PATH_COLUMNS)}; its columns: {', '.join(header)}.")
-    template = columns.label if "{" in columns.label else "{" + columns.label + "}"
-    needed = [path_column, *(field for _, field, _, _ in Formatter().parse(template) if field is not None)]
-    lacking = sorted(set(needed) - set(header))
-    if lacking:
-        raise ValueError(f"{table} has no column {', '.join(lacking)}; its columns: {', '.join(header)}.")
-    _check_cells(table, rows, needed)
-    base = Path(media) if media is not None else _media_folder(table, [row[path_column] for _, row in rows])
-    clips = []
-    for line, row in rows:
-        start, end = _seconds(table, line, row, columns.start), _seconds(table, line, row, columns.end)
-        path = _with_suffix(base / row[path_column])
-        label = " ".join(template.format_map(row).split())
-        span = "" if start is None and end is None else f"@{'' if start is None else f'{start:g}'}-"
-        span += "" if end is None else f"{end:g}"
-        id = Path(row[path_column]).as_posix()
-        clips.append(Clip(id + span, str(path), label, start, end, row.get(columns.group) or None))
-    warnings = []
-    missing = {clip.path for clip in clips if not Path(clip.path).is_file()}
-    if missing:
-        found = f"{len(missing)} files named in {table} are not in {base}: {first_few(sorted(map(_name, missing)))}"
-        if not skip_missing:
-            raise ValueError(f"{found}. Say where the videos are (media folder), or leave missing ones out.")
-        warnings.append(f"{found}; their clips are left out.")
-        clips = [clip for clip in clips if clip.path not in missing]
-    _check_twice(table, clips)
-    return Listing(tuple(_short_ids(clips)), base, tuple(warnings))
+def _clip(path: Path, folder: Path) -> Clip:
+    id = path.relative_to(folder)
+    try:
+        return Clip(id.as_posix(), str(path), label=tidy(id.parts[0]))
+    except ValueError as error:
+        raise ValueError(f"{folder}: {error} (It is the name of a folder; rename it.)") from None
 
 
-def _name(path: str) -> str:
-    return Path(path).name
+def _check_paths(found: MediaFiles) -> None:
+    """Refuse names that no table can hold."""
+    bad = [path for path in found.files if "\r" in str(path)]
+    for paths, what in ((found.unnamed, "are not UTF-8"), (bad, "hold a carriage return")):
+        if paths:
+            told = first_few([printable(path, found.folder) for path in paths])
+            raise ValueError(f"{found.folder} has {len(paths)} files whose names {what}: {told}; rename them.")
 
 
-def _check_cells(table: Path, rows: Sequence[tuple[int, dict[str, str]]], needed: Sequence[str]) -> None:
-    for column in dict.fromkeys(needed):
-        empty = [str(line) for line, row in rows if not row.get(column)]
-        if empty:
-            raise ValueError(f"{table} has nothing in column {column!r} on line {first_few(empty)}; fill it in.")
-
-
-def _check_twice(table: Path, clips: Sequence[Clip]) -> None:
-    count = Counter(clip.id for clip in clips)
-    twice = sorted(id for id, n in count.items() if n > 1)
-    if twice:
+def _check_splits(folder: Path, files: Sequence[Path]) -> None:
+    """Refuse folders that are folds by their name and hold label folders, or are the only ones."""
+    tops = {path.relative_to(folder).parts[0] for path in files}
+    deep = {path.relative_to(folder).parts[0] for path in files if len(path.relative_to(folder).parts) > 2}
+    splits = sorted(name for name in tops if name.casefold() in _SPLITS)
+    if any(name in deep for name in splits) or (splits and len(splits) == len(tops)):
         raise ValueError(
-            f"{table} lists {len(twice)} clips twice: {first_few(twice)}; expected one row per file or span."
+            f"{folder} has folders that are folds by their name, not labels: {', '.join(splits)}. Pass one of them "
+            f"({folder / splits[0]}), or a table (CSV) of files and labels; if it is a label, rename it."
         )
 
 
-def _check_labels(labels: Sequence[str]) -> None:
-    alike = defaultdict(list)
-    for label in labels:
-        alike["".join(label.casefold().replace("_", " ").split())].append(label)
-    clashes = [" / ".join(map(repr, found)) for found in alike.values() if len(found) > 1]
-    if clashes:
-        raise ValueError(f"Labels that differ only in case or spaces: {first_few(clashes)}; spell each one way.")
+def _folder_notes(found: MediaFiles, below: Sequence[Path]) -> Iterator[str]:
+    folder = found.folder
+    loose = [path.name for path in found.files if path.parent == folder]
+    if loose:
+        yield f"{len(loose)} files lie outside any label folder and are left out: {first_few(loose)}."
+    tops = {path.relative_to(folder).parts[0] for path in below}
+    subs = [path for path in sorted(folder.iterdir()) if path.is_dir() and not path.name.startswith(".")]
+    empty = [path.name for path in subs if path.name not in tops and not any((path / own).is_file() for own in OWN)]
+    if empty:
+        yield f"{len(empty)} label folders hold no video and are left out: {first_few(empty)}."
+    nested = sorted({Path(*parts[:2]).as_posix() for p in below if len(parts := p.relative_to(folder).parts) > 2})
+    if nested:
+        yield f"{len(nested)} folders lie inside label folders, and their files count to those: {first_few(nested)}."
 
 
-def _media_folder(table: Path, names: Sequence[str]) -> Path:
-    """The table's own folder, unless only a sub-folder of it holds the files."""
-    here = table.parent
-    folders = [here, *sorted(path for path in here.iterdir() if path.is_dir() and not path.name.startswith("."))]
-    sample = names[:50]
-    hits = [sum(_with_suffix(folder / name).is_file() for name in sample) for folder in folders]
-    return folders[hits.index(max(hits))] if hits and max(hits) > 0 else here
+def _without_repeats(clips: Sequence[Clip]) -> tuple[list[Clip], list[tuple[str, str]]]:
+    """One clip of each real file and label, and `(id left out, id kept)` of the others."""
+    kept: dict[tuple[int, int | str, str | None], Clip] = {}
+    again = []
+    for clip in clips:
+        about = Path(clip.path).stat()
+        first = kept.setdefault((about.st_dev, about.st_ino or clip.path, clip.label), clip)
+        if first is not clip:
+            again.append((clip.id, first.id))
+    return list(kept.values()), again
 
 
-def _with_suffix(path: Path) -> Path:
-    """`path`, or the one media file beside it that has its name with a suffix (tables often leave it out)."""
-    if path.suffix.lower() in MEDIA_SUFFIXES or path.is_file():
-        return path
-    found = [full for suffix in sorted(MEDIA_SUFFIXES) if (full := path.with_name(path.name + suffix)).is_file()]
-    return found[0] if len(found) == 1 else path
-
-
-def _seconds(table: Path, line: int, row: dict[str, str], column: str) -> float | None:
-    text = row.get(column)
-    if not text:
-        return None
-    try:
-        value = float(text)
-    except ValueError:
-        raise ValueError(f"{table} line {line}: {column} is {text!r}; expected seconds as a number.") from None
-    if not 0 <= value < float("inf"):
-        raise ValueError(f"{table} line {line}: {column} is {text!r}; expected seconds from 0.")
-    return value
+def _alike_files(clips: Sequence[Clip]) -> Iterator[str]:
+    labels = defaultdict(set)
+    stems = defaultdict(list)
+    for clip in clips:
+        labels[Path(clip.path).name, Path(clip.path).stat().st_size].add(clip.label)
+        stems[_without_suffix(clip.id)].append(clip.id)
+    twice = sorted(name for (name, _), found in labels.items() if len(found) > 1)
+    if twice:
+        yield f"{len(twice)} files of the same name and size are under several labels: {first_few(twice)}."
+    pairs = [" / ".join(ids) for ids in stems.values() if len(ids) > 1]
+    if pairs:
+        yield f"{len(pairs)} names stand for several files, which count as different clips: {first_few(pairs)}."
 
 
 def _short_ids(clips: Sequence[Clip]) -> list[Clip]:

@@ -6,26 +6,22 @@ it can be looked at, put under version control, and does not change when files a
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
-import os
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from avshot.data.dataset import FOLDS, Dataset
+from avshot.data.dataset import Dataset
+from avshot.data.fold_table import folds_csv, read_folds, relative
 from avshot.data.listing import Columns, list_clips
 from avshot.data.sources import FeatureSource, first_few
-from avshot.data.split import Split, SplitRule, split_clips
-from avshot.types import Clip
-
-_FIELDS = ("id", "path", "label", "start", "end", "group", "fold")
+from avshot.data.split import SplitRule, split_clips
+from avshot.files.record import save_text
+from avshot.files.text import read_text
+from avshot.names import join_key, refuse_alike, spoken, tidy
 
 
 @dataclass(frozen=True)
@@ -79,20 +75,22 @@ def declare(
     listing = list_clips(source, columns, media=media, skip_missing=skip_missing)
     split = split_clips(listing.clips, rule)
     table = out.with_suffix(".folds.csv")
-    stated: dict[str, Any] = {"source": {"path": _relative(source, out.parent)}}
+    stated: dict[str, Any] = {"source": {"path": relative(source, out.parent)}}
     if Path(source).is_file():
-        stated["source"] |= {"media": _relative(listing.media, out.parent)} | _present(asdict(columns))
+        stated["source"] |= {"media": relative(listing.media, out.parent)} | _present(asdict(columns))
     stated["unseen"] = {"val": list(split.unseen_val), "test": list(split.unseen_test)} | _drawn(rule)
     stated["split"] = _present({k: getattr(rule, k) for k in ("train", "val", "test", "group_disjoint", "seed")})
     head: dict[str, Any] = {"name": name or out.stem, "folds": table.name, "rule": _digest(stated)}
-    phrases = {clip.label: clip.label.replace("_", " ") for clip in listing.clips if clip.label and "_" in clip.label}
-    texts = {out: _toml(head, stated, phrases), table: _folds_csv(listing.clips, split, out.parent)}
-    changed = [path for path, text in texts.items() if path.exists() and path.read_text(encoding="utf-8") != text]
+    phrases = {clip.label: spoken(clip.label) for clip in listing.clips if clip.label and "_" in clip.label}
+    texts = {out: _toml(head, stated, phrases), table: folds_csv(listing.clips, split, out.parent)}
+    changed = [path for path, text in texts.items() if path.exists() and path.read_bytes() != text.encode("utf-8")]
     if changed and not overwrite:
-        raise ValueError(f"{changed[0]} is there and differs; choose another path, or ask to overwrite it.")
+        raise ValueError(
+            f"{changed[0]} is there and differs; choose another path, or replace it (--overwrite, overwrite=True)."
+        )
     out.parent.mkdir(parents=True, exist_ok=True)
     for path in (table, out):  # the .toml last: it points to the table
-        _replace(path, texts[path])
+        save_text(path, texts[path])
     dataset = load_manifest(out, features=False)
     return Declared(out, dataset, (*listing.warnings, *split.warnings, *dataset.warnings()))
 
@@ -108,23 +106,17 @@ def load_manifest(path: str | Path, *, features: bool = True) -> Dataset:
     path = Path(path)
     if not path.is_file():
         raise ValueError(f"Dataset {path} is not there; make it with `avshot dataset`.")
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
-        raise ValueError(f"{path} is not valid TOML: {error}.") from None
+    content = _read_toml(path)
     table = path.parent / str(content.get("folds", path.with_suffix(".folds.csv").name))
     if not table.is_file():
         raise ValueError(f"{path} keeps its folds in {table}, which is not there; run `avshot dataset` again.")
-    clips, folds = _read_folds(table)
+    clips, folds = read_folds(table)
     notes = []
     stated: dict[str, Any] = {key: content[key] for key in ("source", "unseen", "split") if key in content}
     if "rule" in content and content["rule"] != _digest(stated):
         notes.append(f"The rule in {path.name} was edited after {table.name} was made; the table is what is used.")
-    phrases = content.get("phrases", {})
     names = sorted({clip.label for clip in clips if clip.label is not None})
-    unknown = sorted(set(phrases) - set(names))
-    if unknown:
-        raise ValueError(f"{path} gives phrases for classes that no clip has: {first_few(unknown)}.")
+    phrases = _phrases(path, content.get("phrases", {}), names)
     store = _open_features(path, content, notes) if features else None
     name = str(content.get("name", path.stem))
     return Dataset(name, tuple(clips), tuple(names), folds, store, phrases=phrases, notes=tuple(notes))
@@ -133,8 +125,7 @@ def load_manifest(path: str | Path, *, features: bool = True) -> Dataset:
 def features_path(path: str | Path) -> str:
     """Where the features of the declared dataset `path` are or will be: its `features` key, or `<stem>.features`."""
     path = Path(path)
-    content = tomllib.loads(path.read_text(encoding="utf-8"))
-    wanted = content.get("features")
+    wanted = _read_toml(path).get("features")
     if wanted is None:
         return str(path.with_suffix(".features"))
     return str(wanted) if "://" in str(wanted) else str(path.parent / str(wanted))
@@ -151,36 +142,36 @@ def _open_features(path: Path, content: Mapping[str, Any], notes: list[str]) -> 
     return FeatureStore(where)
 
 
-def _read_folds(table: Path) -> tuple[list[Clip], dict[str, np.ndarray]]:
-    with open(table, newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        rows = list(reader)
-    lacking = [name for name in ("id", "path", "label", "fold") if name not in (reader.fieldnames or ())]
-    if lacking:
-        raise ValueError(f"{table} has no column {', '.join(lacking)}; expected {', '.join(_FIELDS)}.")
-    base = Path(os.path.realpath(table.parent))
-    clips: list[Clip] = []
-    folds: dict[str, list[int]] = {fold: [] for fold in FOLDS}
-    for i, row in enumerate(rows):
-        file_path = row["path"] if "://" in row["path"] else os.path.normpath(base / row["path"])
-        start, end = (float(row[key]) if row.get(key) else None for key in ("start", "end"))
-        clips.append(Clip(row["id"], file_path, row["label"] or None, start, end, row.get("group") or None))
-        if row["fold"] and row["fold"] not in folds:
-            raise ValueError(f"{table}: clip {row['id']!r} is in fold {row['fold']!r}; expected {', '.join(FOLDS)}.")
-        if row["fold"]:
-            folds[row["fold"]].append(i)
-    return clips, {fold: np.array(found, dtype=np.int64) for fold, found in folds.items()}
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(read_text(path))
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"{path} is not valid TOML: {error}.") from None
+    except RecursionError:
+        raise ValueError(f"{path} is not valid TOML: brackets in it are nested too deep.") from None
 
 
-def _folds_csv(clips: Sequence[Clip], split: Split, base: Path) -> str:
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(_FIELDS)
-    for clip in sorted(clips, key=lambda clip: clip.id):
-        span = ("" if seconds is None else repr(seconds) for seconds in (clip.start, clip.end))
-        fold = split.fold_of.get(clip.id, "")
-        writer.writerow((clip.id, _relative(clip.path, base), clip.label or "", *span, clip.group or "", fold))
-    return out.getvalue()
+def _phrases(path: Path, stated: Any, names: Sequence[str]) -> dict[str, str]:
+    """The words that the file gives for classes, joined by name; no two classes may be left with the same words."""
+    if not isinstance(stated, dict) or not all(isinstance(words, str) for words in stated.values()):
+        raise ValueError(f'{path} has phrases of another form; expected lines "class" = "words" under [phrases].')
+    refuse_alike(stated, f"{path}, phrases: ")
+    spelt = {join_key(name): name for name in names}
+    unknown = sorted(name for name in stated if join_key(name) not in spelt)
+    if unknown:
+        raise ValueError(f"{path} gives phrases for classes that no clip has: {first_few(unknown)}.")
+    phrases = {}
+    for name, words in stated.items():
+        try:
+            phrases[spelt[join_key(name)]] = tidy(words)
+        except ValueError as error:
+            raise ValueError(f"{path} gives no words for {name!r}: {error}") from None
+    texts: dict[str, str] = {}
+    for name in names:
+        key = join_key(phrases.get(name, name))
+        if texts.setdefault(key, name) != name:
+            raise ValueError(f"{path} gives the classes {texts[key]!r} and {name!r} the same words; keep them apart.")
+    return phrases
 
 
 def _toml(head: Mapping[str, Any], stated: Mapping[str, Mapping[str, Any]], phrases: Mapping[str, str]) -> str:
@@ -230,22 +221,4 @@ def _drawn(rule: SplitRule) -> dict[str, Any]:
 
 
 def _digest(stated: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(stated, sort_keys=True).encode()).hexdigest()[:12]
-
-
-def _relative(path: str | Path, base: Path) -> str:
-    """`path` relative to `base`, with forward slashes; absolute where there is no relative one (another drive).
-
-    Folders are resolved first: ".." behind a symbolic link leads elsewhere. The file itself may be a link.
-    """
-    full = Path(os.path.realpath(Path(path).parent)) / Path(path).name
-    try:
-        return Path(os.path.relpath(full, os.path.realpath(base))).as_posix()
-    except ValueError:
-        return full.as_posix()
-
-
-def _replace(target: Path, text: str) -> None:
-    partial = target.with_name(f".{target.name}.{os.getpid()}")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, target)
+    return hashlib.sha256(json.dumps(stated, sort_keys=True, default=str).encode()).hexdigest()[:12]

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from avshot.data.sources import first_few
+from avshot.names import join_key, tidy_all
 from avshot.types import Clip
 
 SEEN_FOLDS = ("train", "val_seen", "test_seen")
@@ -43,8 +44,16 @@ class SplitRule:
 
     def __post_init__(self) -> None:
         amounts = {"train": self.train, "val": self.val, "test": self.test}
+        for name, unseen in {"unseen_val": self.unseen_val, "unseen_test": self.unseen_test}.items():
+            if isinstance(unseen, list | tuple):
+                object.__setattr__(self, name, tidy_all(unseen))
+            elif not _is_amount(unseen):
+                raise ValueError(
+                    f"{name} is {unseen!r}; expected a list of labels, or how many: a count (int) or a fraction "
+                    "between 0.0 and 1.0 (float)."
+                )
         for name, amount in amounts.items():
-            if amount is not None and (amount < 0 or (isinstance(amount, float) and amount > 1)):
+            if amount is not None and not _is_amount(amount):
                 raise ValueError(
                     f"{name} is {amount}; expected a count (int) or a fraction between 0.0 and 1.0 (float)."
                 )
@@ -101,6 +110,12 @@ def split_clips(clips: Sequence[Clip], rule: SplitRule) -> Split:
     return Split(fold_of, unseen_val, unseen_test, tuple(_complaints(seen, fold_of, quotas, len(clips))))
 
 
+def _is_amount(amount: object) -> bool:
+    if isinstance(amount, bool) or not isinstance(amount, int | float):
+        return False
+    return 0 <= amount <= 1 if isinstance(amount, float) else amount >= 0
+
+
 def _rank(seed: int, text: str) -> bytes:
     return hashlib.sha256(f"{seed}\0{text}".encode()).digest()
 
@@ -137,12 +152,14 @@ def _unseen_labels(labels: Sequence[str], rule: SplitRule) -> tuple[tuple[str, .
 
 
 def _named(wanted: tuple[str, ...] | int | float, labels: Sequence[str]) -> tuple[str, ...]:
+    """The labels that the names mean, however they are spelt."""
     if not isinstance(wanted, tuple):
         return ()
-    unknown = sorted(set(wanted) - set(labels))
+    spelt = {join_key(label): label for label in labels}
+    unknown = sorted(name for name in wanted if join_key(name) not in spelt)
     if unknown:
         raise ValueError(f"Unseen labels that no clip has: {first_few(unknown)}; labels: {first_few(labels, 30)}.")
-    return tuple(dict.fromkeys(wanted))
+    return tuple(spelt[join_key(name)] for name in wanted)
 
 
 def _rounded(fraction: float, total: int) -> int:

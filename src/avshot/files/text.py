@@ -5,8 +5,10 @@ from __future__ import annotations
 import codecs
 import csv
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 
 # The longer mark of UTF-32 begins with that of UTF-16.
@@ -82,9 +84,18 @@ class Row:
         except ValueError:
             value = math.nan
         if not 0 <= value < math.inf or "_" in text:  # float() reads 1_000, too
-            comma = f"; write {text.replace(',', '.')}" if text.count(",") == 1 else ""
-            raise ValueError(f"{self.place}: {column} is {text!r}; expected seconds from 0 as a number{comma}.")
+            raise ValueError(f"{self.place}: {column} is {text!r}; expected seconds from 0 as a number{_meant(text)}.")
         return value
+
+
+def _meant(text: str) -> str:
+    """What to write in place of a decimal comma or of hours, minutes and seconds."""
+    point = text.replace(",", ".") if text.count(",") == 1 and "." not in text else text
+    match = re.fullmatch(r"(?:(\d{1,3}):)?(\d{1,3}):(\d{1,2}(?:\.\d+)?)", point, flags=re.ASCII)
+    if match:
+        hours, minutes, seconds = match.groups()
+        point = f"{int(hours or 0) * 3600 + int(minutes) * 60 + Decimal(seconds)}"
+    return f"; write {point}" if point != text else ""
 
 
 @dataclass(frozen=True)
@@ -96,7 +107,7 @@ class Table:
     rows: tuple[Row, ...]
 
 
-def read_table(path: str | Path, *, needed: Sequence[str] = ()) -> Table:
+def read_table(path: str | Path, *, needed: Sequence[str] = (), whole: bool = False) -> Table:
     """Read a table with a header, its cells separated by commas, semicolons or tabs (whichever the header has most of).
 
     Rows without any text are left out, as spreadsheets leave them at the end. Cells that lack at the end of a row are
@@ -105,6 +116,7 @@ def read_table(path: str | Path, *, needed: Sequence[str] = ()) -> Table:
     Args:
         path: The file.
         needed: Columns that must be there, with something in every row.
+        whole: Refuse rows with fewer cells than the header: they were cut off, where programs write the table.
 
     Raises:
         ValueError: Not text, no header, a column missing or named twice, a quote that is not closed, a row longer than
@@ -113,7 +125,8 @@ def read_table(path: str | Path, *, needed: Sequence[str] = ()) -> Table:
     """
     path = Path(path)
     lines = read_text(path).split("\n")
-    separator = max(_SEPARATORS, key=lambda mark: lines[0].count(mark))
+    header = next((line for line in lines if line.strip()), "")
+    separator = max(_SEPARATORS, key=lambda mark: header.count(mark))
     if lines[0].lower().startswith("sep=") and len(lines[0]) == 5:  # how Excel is told the separator
         separator, lines[0] = lines[0][4], ""
     found = _cells(path, lines, separator)
@@ -122,7 +135,7 @@ def read_table(path: str | Path, *, needed: Sequence[str] = ()) -> Table:
     columns = [cell.strip() for cell in found[0][1]]
     while columns and not columns[-1]:
         columns.pop()
-    twice = sorted({name for name in columns if columns.count(name) > 1})
+    twice = sorted({name for name in columns if name and columns.count(name) > 1})
     if twice:
         raise ValueError(f"{path} has two columns {twice[0]!r}; name each column once.")
     lacking = [name for name in needed if name not in columns]
@@ -130,6 +143,9 @@ def read_table(path: str | Path, *, needed: Sequence[str] = ()) -> Table:
         raise ValueError(
             f"{path} has no column {', '.join(lacking)}; its first line, the header, has: {', '.join(columns)}."
         )
+    short = [line for line, cells in found[1:] if len(cells) < len(columns)] if whole else []
+    if short:
+        raise ValueError(f"{path} line {short[0]} has fewer cells than the header; was it cut off? Fill it in.")
     return Table(path, tuple(columns), tuple(_row(path, line, cells, columns, needed) for line, cells in found[1:]))
 
 

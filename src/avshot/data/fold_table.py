@@ -1,0 +1,130 @@
+"""The table of a declared dataset: which clip lies in which fold. `avshot dataset` writes it; people edit it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from avshot.data.dataset import FOLDS
+from avshot.data.label_table import find_file, read_span
+from avshot.data.split import Split
+from avshot.files.text import Row, read_table
+from avshot.names import join_key, tidy
+from avshot.types import Clip
+
+_FIELDS = ("id", "path", "label", "start", "end", "group", "fold")
+# Classes of the fold on the left must not be in those on the right, as `Dataset` wants it.
+_APART = {
+    "val_unseen": ("train", "val_seen"),
+    "test_unseen": ("train", "val_seen", "val_unseen", "test_seen"),
+}
+
+
+def folds_csv(clips: Sequence[Clip], split: Split, base: Path) -> str:
+    """The table as text; paths are relative to `base`, clips in the order of their ids."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(_FIELDS)
+    for clip in sorted(clips, key=lambda clip: clip.id):
+        span = ("" if seconds is None else repr(seconds) for seconds in (clip.start, clip.end))
+        fold = split.fold_of.get(clip.id, "")
+        path = relative(clip.path, base)
+        path = f"./{path}" if path != path.lstrip() else path  # cells are read without space around them
+        writer.writerow((clip.id, path, clip.label or "", *span, clip.group or "", fold))
+    return out.getvalue()
+
+
+def read_folds(table: Path) -> tuple[list[Clip], dict[str, np.ndarray]]:
+    """Clips of the table, and the rows of each fold.
+
+    Raises:
+        ValueError: Not such a table, a cell that is not what its column holds, or rows that contradict each other; the
+            message names file and line.
+    """
+    found = read_table(table, needed=("id", "path"), whole=True)
+    lacking = [name for name in ("label", "fold") if name not in found.columns]
+    if lacking:
+        raise ValueError(f"{table} has no column {', '.join(lacking)}; expected {', '.join(_FIELDS)}.")
+    base = Path(os.path.realpath(table.parent))
+    clips = [_clip(row, base) for row in found.rows]
+    _check_twice(found.rows, clips)
+    _check_labels(found.rows, clips)
+    folds: dict[str, list[int]] = {fold: [] for fold in FOLDS}
+    for i, (row, clip) in enumerate(zip(found.rows, clips, strict=True)):
+        fold = row["fold"]
+        if fold and fold not in folds:
+            raise ValueError(f"{row.place}: clip {clip.id!r} is in fold {fold!r}; expected {', '.join(FOLDS)}.")
+        if fold and clip.label is None:
+            raise ValueError(f"{row.place}: clip {clip.id!r} is in fold {fold!r} without a label; give it one.")
+        if fold:
+            folds[fold].append(i)
+    _check_apart(found.rows, clips)
+    return clips, {fold: np.array(rows, dtype=np.int64) for fold, rows in folds.items()}
+
+
+def relative(path: str | Path, base: Path) -> str:
+    """`path` relative to `base`, with forward slashes; absolute where there is no relative one (another drive).
+
+    Folders are resolved first: ".." behind a symbolic link leads elsewhere. The file itself may be a link.
+    """
+    full = Path(os.path.realpath(Path(path).parent)) / Path(path).name
+    try:
+        return Path(os.path.relpath(full, os.path.realpath(base))).as_posix()
+    except ValueError:
+        return full.as_posix()
+
+
+def _clip(row: Row, base: Path) -> Clip:
+    path = row["path"] if "://" in row["path"] else os.path.normpath(find_file(base, row["path"]))
+    start, end = read_span(row)
+    try:
+        label = tidy(row["label"]) if row["label"] else None
+    except ValueError as error:
+        raise ValueError(f"{row.place}: {error}") from None
+    return Clip(row["id"], path, label, start, end, row.get("group") or None)
+
+
+def _check_twice(rows: Sequence[Row], clips: Sequence[Clip]) -> None:
+    """No id, and no span of a file, may be there twice."""
+    first: dict[object, Row] = {}
+    for row, clip in zip(rows, clips, strict=True):
+        span = (clip.path, clip.start or None, clip.end)
+        for what, told in ((clip.id, f"the id {clip.id!r}"), (span, f"the file and span of {clip.id!r}")):
+            if what in first:
+                raise ValueError(f"{row.place} has {told} again ({_line(first[what])} has it, too); keep one.")
+            first[what] = row
+
+
+def _check_labels(rows: Sequence[Row], clips: Sequence[Clip]) -> None:
+    first: dict[str, tuple[str, Row]] = {}
+    for row, clip in zip(rows, clips, strict=True):
+        if clip.label is None:
+            continue
+        label, where = first.setdefault(join_key(clip.label), (clip.label, row))
+        if label != clip.label:
+            raise ValueError(
+                f"{row.place} has the label {clip.label!r}, {_line(where)} {label!r}, which differ only in case, space "
+                "or punctuation; spell each one way."
+            )
+
+
+def _check_apart(rows: Sequence[Row], clips: Sequence[Clip]) -> None:
+    first: dict[tuple[str | None, str], Row] = {}
+    for row, clip in zip(rows, clips, strict=True):
+        first.setdefault((clip.label, row["fold"]), row)
+    for (label, fold), row in first.items():
+        for other in _APART.get(fold, ()):
+            if (label, other) in first:
+                raise ValueError(
+                    f"{row.place} has {label!r} in fold {fold!r}, {_line(first[label, other])} in {other!r}; a class "
+                    f"of {fold!r} must not be in {', '.join(_APART[fold])}."
+                )
+
+
+def _line(row: Row) -> str:
+    return row.place[row.place.rindex("line ") :]

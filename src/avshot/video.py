@@ -1,0 +1,36 @@
+"""What somebody passes as a video: one file, or a span of it."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Iterable
+
+from avshot.types import Clip
+
+
+def one_clip(video: object) -> Clip:
+    """The clip that somebody means. Raises ValueError for anything but a `Clip` or the path of one file."""
+    if isinstance(video, Clip):
+        return video
+    path = os.fspath(video) if isinstance(video, str | os.PathLike) else None
+    if isinstance(path, str) and path:
+        if re.match(r"[a-zA-Z][\w+.-]+://", path):
+            raise ValueError(f"{path} is a URL; download the file and pass its path.")
+        if os.path.isdir(path):
+            raise ValueError(f"{path} is a folder; pass the path of one video, and call predict for each.")
+        return Clip(id=path, path=path)
+    kind = type(video).__name__
+    if isinstance(video, bytes | bytearray | memoryview) or hasattr(video, "read"):
+        raise ValueError(f"Got the content of a file ({kind}) as the video; pass the path of the file.")
+    if isinstance(video, Iterable) and not isinstance(video, str):
+        raise ValueError(f"Got several videos ({kind}); pass the path of one, and call predict for each.")
+    raise ValueError(f"Got {video!r} as the video; pass the path of a video file.")
+
+
+def check_span(start: float | None, end: float | None) -> None:
+    """Check a span in seconds; None is the beginning or the end of the file. Raises ValueError for what is none."""
+    first, last = 0.0 if start is None else start, math.inf if end is None else end
+    if not 0 <= first < math.inf or math.isnan(last) or last <= first:
+        raise ValueError(f"Got the span from {start} to {end}; expected seconds from 0, the end after the start.")
