@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from avshot.classes import vectors
+from avshot.classes import vector_files
 from avshot.classes.embed import create_text_encoder, embed_classes
 
 WORDS = {
@@ -73,7 +73,7 @@ def test_blocks_may_end_anywhere(tmp_path, monkeypatch):
     encoder = create_text_encoder(f"vectors:{tmp_path / 'w'}")
     whole = encoder.encode(list(WORDS)[:-1])
     for block in (1, 3, 7, 20, 41):
-        monkeypatch.setattr(vectors, "_BLOCK", max(block, 1))
+        monkeypatch.setattr(vector_files, "_BLOCK", max(block, 1))
         again = object.__new__(type(encoder))
         again.__dict__.update(encoder.__dict__, _found={}, _sought=set())
         assert torch.equal(again.encode(list(WORDS)[:-1]), whole)
@@ -120,7 +120,7 @@ def test_truncated_and_damaged_files_are_refused(tmp_path):
     with pytest.raises(ValueError, match="ends in the middle of a vector"):
         create_text_encoder(f"vectors:{tmp_path / 'cut'}").encode(["dog"])
     (tmp_path / "bad").write_text("cat 1 2 3 4\ndog 1 2 x 4\n")
-    with pytest.raises(ValueError, match="damaged line for 'dog'; expected 4 numbers"):
+    with pytest.raises(ValueError, match="bad line 2 holds 'x' where a number should be"):
         create_text_encoder(f"vectors:{tmp_path / 'bad'}").encode(["dog"])
     with pytest.raises(FileNotFoundError):
         create_text_encoder(f"vectors:{tmp_path / 'none'}")
@@ -143,7 +143,7 @@ def test_dictionary_is_joined_by_name_and_names_what_is_near(tmp_path):
     [
         (np.ones((2, 3)), "expected a dictionary"),
         (np.array({}, dtype=object), "expected a dictionary"),
-        (np.array({"a": np.ones(2), "b": np.ones(3)}, dtype=object), "expected one shape"),
+        (np.array({"a": np.ones(2), "b": np.ones(3)}, dtype=object), "3 numbers for 'b' and 2 for the first"),
         (np.array({"a b": np.ones(2), "A_B": np.ones(2)}, dtype=object), "differ in case or spaces alone"),
     ],
 )

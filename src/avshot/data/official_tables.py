@@ -154,18 +154,22 @@ def _lines(path: Path) -> list[str]:
 
 
 @dataclass(frozen=True)
-class _Row:
+class Row:
     """One row of a table: where it is ("labels.csv line 7"), and its cells without space around them."""
 
     place: str
     cells: Mapping[str, str]
 
 
-def _rows(path: Path, *needed: str) -> list[_Row]:
-    """The rows of a table that hold anything; the columns `needed` must be there and filled in every row."""
+def read_table(path: Path, *needed: str) -> list[Row]:
+    """The rows of a table that hold anything; the columns `needed` must be there and filled in every row.
+
+    Raises:
+        ValueError: It is not there, not UTF-8, not a table separated by commas, or lacks such a cell; names the line.
+    """
     lines = io.StringIO(_text(path))
     reader = csv.reader(lines, strict=True)
-    found: list[_Row] = []
+    found: list[Row] = []
     try:
         header = [cell.strip() for cell in next(reader, [])]
         lacking = [name for name in needed if name not in header]
@@ -182,12 +186,12 @@ def _rows(path: Path, *needed: str) -> list[_Row]:
     return found
 
 
-def _row(place: str, header: Sequence[str], cells: Sequence[str], needed: Sequence[str]) -> _Row:
+def _row(place: str, header: Sequence[str], cells: Sequence[str], needed: Sequence[str]) -> Row:
     if len(cells) > len(header):
         raise ValueError(
             f"{place} has {len(cells)} cells and the header {len(header)}; put a cell that holds a comma in quotes."
         )
-    row = _Row(place, {name: cell.strip() for name, cell in zip(header, cells, strict=False)})
+    row = Row(place, {name: cell.strip() for name, cell in zip(header, cells, strict=False)})
     for name in needed:
         if not row.cells.get(name):
             raise ValueError(f"{place} has nothing in column {name}; fetch the table again.")
@@ -204,13 +208,13 @@ def _read_phrases(base: Path, known: _Names) -> dict[str, str]:
     paths = sorted(base.glob("*_w2v_class_names.csv"))
     if not paths:
         return {}
-    rows = _rows(paths[0], "original", "manual")
+    rows = read_table(paths[0], "original", "manual")
     return {known(row.cells["original"], paths[0]): row.cells["manual"] for row in rows}
 
 
 def _read_clips(path: Path, known: _Names) -> tuple[Clip, ...]:
     clips: dict[str, Clip] = {}
-    for row in _rows(path, "filename", "label"):
+    for row in read_table(path, "filename", "label"):
         id = row.cells["filename"]
         if id in clips:
             raise ValueError(f"{row.place} names clip {id!r} a second time; keep one of the rows.")
@@ -221,7 +225,7 @@ def _read_clips(path: Path, known: _Names) -> tuple[Clip, ...]:
     return tuple(clips.values())
 
 
-def _seconds(row: _Row) -> float | None:
+def _seconds(row: Row) -> float | None:
     text = row.cells.get("start_seconds")
     if not text:
         return None
