@@ -95,14 +95,13 @@ def inspect_vectors(path: str) -> VectorFile:
 
 def _with_header(path: str, words: int, dim: int, rest: bytes) -> VectorFile:
     if words < 1 or not 1 <= dim <= _MAX_DIM:
-        raise ValueError(
-            f"{path} begins with {words} words of {dim} numbers; expected at least one of each (fetch it)."
-        )
+        raise ValueError(f"{path} begins with {words} words of {dim} numbers, which cannot be; fetch it again.")
     line = rest.partition(b"\n")[0].split(None, 1)
     numbers = line[1] if len(line) > 1 else b""
     binary = _NOT_TEXT.search(numbers[: 4 * dim]) is not None
-    if not binary and numbers and not _all_numbers(numbers.split()[-dim:]):
-        _check_line([line[0], *numbers.split()], dim, f"{path} line 2")
+    parts = numbers.split()
+    if not binary and parts and not (len(parts) >= dim and _all_numbers(parts[-dim:])):
+        _check_line([line[0], *parts], dim, f"{path} line 2")
     return VectorFile(path, binary, True, words, dim)
 
 
@@ -117,11 +116,10 @@ def _text_entries(
         parts = line.split(None, 1)
         count += bool(parts)
         if parts and parts[0] in wanted:
-            place, parts = f"{about.path} line {number}", line.split()
+            parts = line.split()
             if len(parts) > about.dim + 1 and not _all_numbers(parts[1:]):
                 continue  # a word with spaces in it, of which only the first is wanted
-            _check_line(parts, about.dim, place)
-            yield parts[0], _numbers(parts[1:], place)
+            yield parts[0], _check_line(parts, about.dim, f"{about.path} line {number}")
     _check_count(about, count)
 
 
@@ -147,9 +145,7 @@ def _binary_entries(
             vector = np.frombuffer(rest, dtype="<f4", count=about.dim, offset=space + 1).copy()
             if not np.isfinite(vector).all():
                 name = shown(word.decode(errors="replace"))
-                raise ValueError(
-                    f"{about.path} has numbers that are not finite (nan or inf) for {name!r}; fetch it again."
-                )
+                raise ValueError(f"{about.path} holds nan or inf in the vector of {name!r}; fetch it again.")
             yield word, vector
     _check_count(about, count)
 
@@ -163,28 +159,29 @@ def _check_count(about: VectorFile, count: int) -> None:
         )
 
 
-def _check_line(parts: list[bytes], dim: int, place: str) -> None:
-    if len(parts) != dim + 1:
-        _numbers(parts[1:], place)
-        word = shown(parts[0].decode(errors="replace")) if parts else ""
-        raise ValueError(f"{place} has {len(parts) - 1} numbers for {word!r}; expected {dim} numbers.")
+def _check_line(parts: list[bytes], dim: int, place: str) -> np.ndarray:
+    """The numbers behind a word, float32[dim]. Raises ValueError where one is none, or there are more or fewer."""
+    found = _numbers(parts[1:], place)
+    if len(found) != dim:
+        word = shown(parts[0].decode(errors="replace"))
+        raise ValueError(f"{place} has {len(found)} numbers for {word!r}; expected {dim}.")
+    return found
 
 
 def _numbers(parts: list[bytes], place: str) -> np.ndarray:
-    """Float32 of a line's numbers. Raises ValueError where one is none, or not finite."""
+    """Float32 of numbers as text. Raises ValueError where one is none, or not finite."""
     try:
-        with np.errstate(over="ignore"):
-            found = np.array([float(part) for part in parts]).astype(np.float32)
+        numbers = np.array([float(part) for part in parts])
     except ValueError:
         wrong = next(part for part in parts if not _all_numbers([part]))
         comma = "; write decimals with a point" if wrong.count(b",") == 1 else ""
         said = shown(wrong.decode(errors="replace"))
         raise ValueError(f"{place} holds {said!r} where a number should be{comma}.") from None
+    with np.errstate(over="ignore"):
+        found = numbers.astype(np.float32)
     if not np.isfinite(found).all():
-        wrong = parts[int(np.flatnonzero(~np.isfinite(found))[0])]
-        raise ValueError(
-            f"{place} holds {shown(wrong.decode())!r}, which is not a finite 32-bit number; fetch it again."
-        )
+        said = shown(parts[int(np.flatnonzero(~np.isfinite(found))[0])].decode())
+        raise ValueError(f"{place} holds {said!r}, no finite 32-bit number; fetch it again.")
     return found
 
 

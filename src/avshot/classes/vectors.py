@@ -130,9 +130,9 @@ class WordVectors(TextEncoder):
             return
         written = _written(wanted)
         for entry, vector in self._file.entries(written):
-            length = float(np.linalg.norm(vector.astype(np.float64)))
-            if length > 0:
-                self._found.setdefault(written[entry], (vector / length).astype(np.float32))
+            wide = vector.astype(np.float64)  # the square of a float32 may be none
+            if (length := float(np.linalg.norm(wide))) > 0:
+                self._found.setdefault(written[entry], (wide / length).astype(np.float32))
         self._sought |= wanted
 
 

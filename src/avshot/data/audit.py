@@ -107,7 +107,7 @@ def audit(
     findings = [*_class_counts(tables), *_clip_counts(tables), *_lists_against_tables(tables)]
     misjoined: dict[str, tuple[int, int, float | None]] = {}
     if text_file is not None:
-        misjoined = misjoined_vectors(tables, read_class_vectors(text_file))
+        misjoined = misjoined_vectors(tables, read_class_vectors(text_file), text_file)
         for item, (wrong, total, cosine) in misjoined.items():
             note = "" if cosine is None else f"mean cosine of the true and the used vector {cosine:.2f}"
             findings.append(Finding("class vectors", f"misjoined by position, {item}", wrong, total, note))
@@ -118,13 +118,20 @@ def audit(
     return Audit(name, tuple(findings), misjoined)
 
 
-def misjoined_vectors(tables: Tables, vectors: Mapping[str, np.ndarray]) -> dict[str, tuple[int, int, float | None]]:
+def misjoined_vectors(
+    tables: Tables, vectors: Mapping[str, np.ndarray], source: str | Path = "the file"
+) -> dict[str, tuple[int, int, float | None]]:
     """Classes whose vector under the authors' positional join is another class's, in all and per fold.
+
+    Args:
+        tables: What the lists say.
+        vectors: The released vectors.
+        source: The file they are from, for messages.
 
     Returns:
         `{"all" | fold | "fold (split)": (wrong, classes, mean cosine)}`; the mean is over the wrong ones, None without.
     """
-    true, used = join_by_name(vectors, tables).double(), join_by_position(vectors, tables).double()
+    true, used = (join(vectors, tables, source).double() for join in (join_by_name, join_by_position))
     wrong = (true != used).any(dim=1)
     cosine = torch.nn.functional.cosine_similarity(true, used, dim=1)
     row = {name: i for i, name in enumerate(tables.names)}

@@ -170,7 +170,7 @@ def _join(path: Path, tables: Tables, *, legacy: bool) -> Tensor:
     if not path.is_file():
         raise ValueError(f"There is no file {str(path)!r} of class vectors; give the path of a released .npy file.")
     vectors = read_class_vectors(path)
-    return join_by_position(vectors, tables) if legacy else join_by_name(vectors, tables)
+    return join_by_position(vectors, tables, path) if legacy else join_by_name(vectors, tables, path)
 
 
 def _clips(tables: Tables, split: str, source: Any) -> tuple[dict[str, list[Clip]], list[str]]:

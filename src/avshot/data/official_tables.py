@@ -200,7 +200,7 @@ def _row(place: str, header: Sequence[str], cells: Sequence[str], needed: Sequen
 
 def _read_lists(folder: Path, known: _Names) -> dict[str, tuple[str, ...]]:
     paths = {stage: folder / f"{stage}.txt" for stage in (*STAGES.values(), RETRAIN)}
-    return {stage: tuple(known(line, path) for line in _lines(path)) for stage, path in paths.items()}
+    return {stage: tuple(dict.fromkeys(known(line, path) for line in _lines(path))) for stage, path in paths.items()}
 
 
 def _read_phrases(base: Path, known: _Names) -> dict[str, str]:

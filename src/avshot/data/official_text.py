@@ -121,11 +121,11 @@ def _vector(path: str | Path, name: Any, value: Any) -> np.ndarray:
     return found.reshape(-1)
 
 
-def join_by_name(vectors: Mapping[str, np.ndarray], tables: Tables) -> Tensor:
+def join_by_name(vectors: Mapping[str, np.ndarray], tables: Tables, source: str | Path = "the vectors") -> Tensor:
     """Vector of each class, found under its spelled-out or its own name: `[name, dim]` in the order of `tables.names`.
 
     Raises:
-        ValueError: A class has no vector.
+        ValueError: A class has no vector; the message names classes and `source`, the file the vectors are from.
     """
     loose = {_key(name): name for name in vectors}
     rows, lacking = [], []
@@ -140,19 +140,21 @@ def join_by_name(vectors: Mapping[str, np.ndarray], tables: Tables) -> Tensor:
             rows.append(vectors[key])
     if lacking:
         first = ", ".join(map(repr, lacking[:5]))
-        raise ValueError(f"{len(lacking)} {tables.benchmark} classes have no class vector: {first}; use another file.")
+        raise ValueError(
+            f"{len(lacking)} {tables.benchmark} classes have no class vector in {source}: {first}; use another file."
+        )
     return torch.from_numpy(np.stack(rows))
 
 
-def join_by_position(vectors: Mapping[str, np.ndarray], tables: Tables) -> Tensor:
+def join_by_position(vectors: Mapping[str, np.ndarray], tables: Tables, source: str | Path = "the file") -> Tensor:
     """The authors' join, wrong for many classes: row i of the vectors sorted by key goes to the class with id i.
 
     Raises:
-        ValueError: There are not as many vectors as classes.
+        ValueError: There are not as many vectors in `source`, the file they are from, as classes.
     """
     if len(vectors) != len(tables.names):
         raise ValueError(
-            f"{len(vectors)} class vectors for {len(tables.names)} classes of {tables.benchmark}; "
+            f"{len(vectors)} class vectors in {source} for {len(tables.names)} classes of {tables.benchmark}; "
             "joining by position (legacy) needs as many. Join by name instead."
         )
     return torch.from_numpy(np.stack([vectors[key] for key in sorted(vectors)]))
