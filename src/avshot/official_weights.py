@@ -38,14 +38,20 @@ def load_official(name: str, state_dict: Mapping[str, Tensor] | str | Path, **ov
     if from_official is None:
         known = ", ".join(other for other in list_methods() if _reader(other) is not None)
         raise ValueError(f"Method {name!r} has no reader for released weights; methods that have one: {known}.")
+    named = f"{state_dict}: the" if isinstance(state_dict, str | Path) else "The"
     tensors = _read(Path(state_dict)) if isinstance(state_dict, str | Path) else state_dict
-    tensors = _unwrap(tensors)
+    tensors = _checked(_unwrap(tensors), named)
     try:
         return from_official(tensors, **overrides)
     except KeyError as error:
         raise ValueError(
-            f"These weights do not look like a release of {name!r}: tensor {error} is missing; "
+            f"{named} weights do not look like a release of {name!r}: tensor {error} is missing; "
             f"got {len(tensors)} tensors ({_some(tensors)})."
+        ) from error
+    except (IndexError, AttributeError, RuntimeError) as error:  # sizes that no such model has
+        raise ValueError(
+            f"{named} weights do not look like a release of {name!r}: a tensor has another shape "
+            f"({str(error).splitlines()[0]}); got {len(tensors)} tensors ({_some(tensors)})."
         ) from error
 
 
@@ -104,10 +110,7 @@ def _some(keys: Any, most: int = 4) -> str:
 def _read(path: Path) -> Mapping[str, Any]:
     if not path.is_file():
         raise ValueError(f"There is no file {path}; pass the path of a .safetensors or .pt file, or a state dict.")
-    import pickle
-
     import torch
-    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     try:
@@ -115,9 +118,10 @@ def _read(path: Path) -> Mapping[str, Any]:
             return load_file(path)
         # Plain tensors only: a pickle from the web may otherwise run any code.
         return torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, SafetensorError) as error:
+    except Exception as error:  # damaged files make both readers raise every class there is
+        reason = next(iter(str(error).splitlines()), "") or type(error).__name__
         raise ValueError(
-            f"{path} could not be read as plain tensors ({str(error).splitlines()[0]}); "
+            f"{path} could not be read as plain tensors ({reason}); "
             f"save only its state dict, for example with safetensors.torch.save_file."
         ) from error
 
@@ -127,7 +131,22 @@ def _unwrap(tensors: Any) -> Mapping[str, Tensor]:
         tensors = tensors["model"]
     if not isinstance(tensors, Mapping) or not tensors:
         raise ValueError(f"Got {type(tensors).__name__} without tensors; expected a state dict {{name: tensor}}.")
-    odd = [key for key, value in tensors.items() if not isinstance(value, Tensor)]
+    odd = [key for key, value in tensors.items() if not isinstance(value, Tensor) or not isinstance(key, str)]
     if odd:
         raise ValueError(f"Entries {_some(odd)} of the state dict are no tensors; pass only the model's state dict.")
+    return tensors
+
+
+def _checked(tensors: Mapping[str, Tensor], named: str) -> Mapping[str, Tensor]:
+    """The tensors, if all are plain, real and finite. Raises ValueError naming one that is not."""
+    import torch
+
+    for key, tensor in tensors.items():
+        place = f"{named} tensor {key!r}"
+        if tensor.layout is not torch.strided or tensor.is_quantized or tensor.is_complex() or tensor.is_meta:
+            raise ValueError(f"{place} is of {tensor.dtype} and {tensor.layout}; expected plain real numbers.")
+        finite = torch.isfinite(tensor)
+        if not bool(finite.all()):
+            wrong = int((~finite).sum())
+            raise ValueError(f"{place} holds {wrong} numbers that are not finite (nan or inf); fetch it again.")
     return tensors

@@ -1,5 +1,7 @@
 """Text towers through transformers: tiny random weights, saved and read back without a network."""
 
+import re
+
 import pytest
 import torch
 
@@ -170,3 +172,59 @@ def test_two_encoders_of_one_kind_keep_their_specs(clip):
 def test_a_folder_without_a_model_is_named(tmp_path):
     with pytest.raises(ValueError, match=r"clip:.*cannot be loaded .*give a Hugging Face id"):
         create_text_encoder(f"clip:{tmp_path}").encode(["dog"])
+
+
+def copied(folder, target):
+    import shutil
+
+    return shutil.copytree(folder, target)
+
+
+def rewritten(folder, change):
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(folder / "model.safetensors")
+    change(weights)
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+BROKEN = {
+    "no weights": lambda folder: (folder / "model.safetensors").unlink(),
+    "cut weights": lambda folder: (folder / "model.safetensors").write_bytes(
+        (folder / "model.safetensors").read_bytes()[:-100]
+    ),
+    "weights of nothing": lambda folder: (folder / "model.safetensors").write_bytes(b""),
+    "a promise": lambda folder: (folder / "model.safetensors").write_bytes(b"\xff" * 8 + b"{}"),
+    "config that is no JSON": lambda folder: (folder / "config.json").write_text("{"),
+    "config without a type": lambda folder: (folder / "config.json").write_text("{}"),
+    "config of a list": lambda folder: (folder / "config.json").write_text("[]"),
+    "other sizes": lambda folder: rewritten(folder, lambda w: w.update({"text_projection.weight": torch.zeros(3, 3)})),
+    "lacking weights": lambda folder: rewritten(folder, lambda w: w.pop("text_projection.weight")),
+    "nan": lambda folder: rewritten(folder, lambda w: w["text_projection.weight"].fill_(float("nan"))),
+    "few words": lambda folder: (
+        rewritten(folder, lambda w: w.update({"text_model.embeddings.token_embedding.weight": torch.zeros(2, 16)})),
+        (folder / "config.json").write_text(
+            re.sub(r'"vocab_size": \d+', '"vocab_size": 2', (folder / "config.json").read_text())
+        ),
+    ),
+    "tokenizer that is no JSON": lambda folder: (folder / "tokenizer.json").write_text("{"),
+    "tokenizer of a list": lambda folder: (folder / "tokenizer.json").write_text("[]"),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_broken_folders_are_named(clip, tmp_path, case):
+    folder = copied(clip[0], tmp_path / "broken")
+    BROKEN[case](folder)
+    with pytest.raises(ValueError, match=r"clip:.*broken"):
+        create_text_encoder(f"clip:{folder}").encode(["dog"])
+
+
+def test_a_pooler_that_is_not_used_may_lack(sentence, tmp_path):
+    folder = copied(sentence[0], tmp_path / "no-pooler")
+    rewritten(folder, lambda w: [w.pop(key) for key in list(w) if key.startswith("pooler.")])
+    whole = create_text_encoder(f"sentence:{sentence[0]}").encode(TEXTS)
+    assert torch.equal(create_text_encoder(f"sentence:{folder}").encode(TEXTS), whole)
+    rewritten(folder, lambda w: w.pop("encoder.layer.0.output.dense.weight"))
+    with pytest.raises(ValueError, match=r"sentence:.*lacks 1 of its weights \(encoder\.layer\.0"):
+        create_text_encoder(f"sentence:{folder}").encode(["dog"])

@@ -2,12 +2,13 @@
 
 import gzip
 import struct
+import unicodedata
 
 import numpy as np
 import pytest
 import torch
 
-from avshot.classes import vectors
+from avshot.classes import vector_files
 from avshot.classes.embed import create_text_encoder, embed_classes
 
 WORDS = {
@@ -73,7 +74,7 @@ def test_blocks_may_end_anywhere(tmp_path, monkeypatch):
     encoder = create_text_encoder(f"vectors:{tmp_path / 'w'}")
     whole = encoder.encode(list(WORDS)[:-1])
     for block in (1, 3, 7, 20, 41):
-        monkeypatch.setattr(vectors, "_BLOCK", max(block, 1))
+        monkeypatch.setattr(vector_files, "_BLOCK", max(block, 1))
         again = object.__new__(type(encoder))
         again.__dict__.update(encoder.__dict__, _found={}, _sought=set())
         assert torch.equal(again.encode(list(WORDS)[:-1]), whole)
@@ -120,7 +121,7 @@ def test_truncated_and_damaged_files_are_refused(tmp_path):
     with pytest.raises(ValueError, match="ends in the middle of a vector"):
         create_text_encoder(f"vectors:{tmp_path / 'cut'}").encode(["dog"])
     (tmp_path / "bad").write_text("cat 1 2 3 4\ndog 1 2 x 4\n")
-    with pytest.raises(ValueError, match="damaged line for 'dog'; expected 4 numbers"):
+    with pytest.raises(ValueError, match="bad line 2 holds 'x' where a number should be"):
         create_text_encoder(f"vectors:{tmp_path / 'bad'}").encode(["dog"])
     with pytest.raises(FileNotFoundError):
         create_text_encoder(f"vectors:{tmp_path / 'none'}")
@@ -143,7 +144,7 @@ def test_dictionary_is_joined_by_name_and_names_what_is_near(tmp_path):
     [
         (np.ones((2, 3)), "expected a dictionary"),
         (np.array({}, dtype=object), "expected a dictionary"),
-        (np.array({"a": np.ones(2), "b": np.ones(3)}, dtype=object), "expected one shape"),
+        (np.array({"a": np.ones(2), "b": np.ones(3)}, dtype=object), "3 numbers for 'b' and 2 for the first"),
         (np.array({"a b": np.ones(2), "A_B": np.ones(2)}, dtype=object), "differ in case or spaces alone"),
     ],
 )
@@ -151,6 +152,109 @@ def test_other_dictionaries_are_refused(tmp_path, value, message):
     np.save(tmp_path / "d.npy", value, allow_pickle=True)
     with pytest.raises(ValueError, match=message):
         create_text_encoder(f"vectors:{tmp_path / 'd.npy'}")
+
+
+def encoder_of(path, content):
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return create_text_encoder(f"vectors:{path}")
+
+
+PLAIN = "dog 1 2 3\ncat 4 5 6\nna\u00efve 7 8 9\nx y 1 1 1\n"
+WANTED = (
+    np.array([[1, 2, 3], [4, 5, 6], [7, 8, 9]]) / np.linalg.norm([[1, 2, 3], [4, 5, 6], [7, 8, 9]], axis=1)[:, None]
+)
+WRITTEN = {
+    "glove": PLAIN,
+    "header": f"4 3\n{PLAIN}",
+    "mark": f"\ufeff{PLAIN}",
+    "mark and header": f"\ufeff4 3\n{PLAIN}",
+    "tabs": f"4\t3\n{PLAIN}".replace(" ", "\t"),
+    "tabs without header": PLAIN.replace(" ", "\t"),
+    "several spaces": f"4  3 \n{PLAIN}".replace(" ", "   "),
+    "lines of Windows": f"\ufeff4 3\n{PLAIN}".replace("\n", "\r\n"),
+    "space at the ends": f"4 3\n{PLAIN}".replace("\n", " \n"),
+    "no last line feed": PLAIN.rstrip(),
+    "empty lines": f"4 3\n{PLAIN}".replace("\n", "\n\n"),
+    "Latin-1": PLAIN.encode("latin-1"),
+    "Latin-1 with header": f"4 3\n{PLAIN}".encode("latin-1"),
+    "accents apart": unicodedata.normalize("NFD", PLAIN),
+    "exponents": PLAIN.replace(" 1", " 1.0e+00").replace(" 4", " .4E1"),
+    "more words than promised": f"3 3\n{PLAIN}",
+}
+
+
+@pytest.mark.parametrize("case", WRITTEN)
+@pytest.mark.parametrize("packed", [False, True])
+def test_however_it_is_written(tmp_path, case, packed):
+    content = WRITTEN[case].encode() if isinstance(WRITTEN[case], str) else WRITTEN[case]
+    path = tmp_path / ("v.txt.gz" if packed else "v.txt")
+    encoder = encoder_of(path, gzip.compress(content) if packed else content)
+    assert encoder.dim == 3
+    assert np.allclose(encoder.encode(["dog", "cat", "na\u00efve"]).numpy(), WANTED, atol=1e-6)
+
+
+WRONG = {
+    "nan": ("dog 1 2 nan\n", "line 1 holds 'nan'"),
+    "inf in line 3": ("cat 1 2 3\nox 1 2 3\ndog 1 inf 3\n", "line 3 holds 'inf'"),
+    "beyond float32": ("cat 1 2 3\ndog 1 1e39 3\n", "line 2 holds '1e39', no finite"),
+    "comma": ("cat 1 2 3\ndog 1 2,5 3\n", "line 2 holds '2,5' .*write decimals with a point"),
+    "commas everywhere": ("cat 1,0 2,0 3,0\ndog 1,0 2,5 3,0\n", "line 1 holds '1,0' .*write decimals with a point"),
+    "commas and a header": ("2 3\ncat 1,0 2,0 3,0\ndog 1,0 2,5 3,0\n", "line 2 holds '1,0' .*with a point"),
+    "a word": ("cat 1 2 3\ndog 1 x 3\n", "line 2 holds 'x'"),
+    "short": ("cat 1 2 3\ndog 1 2\n", "line 2 has 2 numbers for 'dog'; expected 3"),
+    "long": ("cat 1 2 3\ndog 1 2 3 4\n", "line 2 has 4 numbers for 'dog'; expected 3"),
+    "other width": ("2 4\ncat 1 2 3\ndog 1 2 3\n", "line 2 has 3 numbers for 'cat'; expected 4"),
+    "fewer words": ("3 3\ncat 1 2 3\ndog 1 2 3\n", "holds 2 words and its first line promises 3"),
+    "endless promise": ("999999999999 3\ncat 1 2 3\ndog 1 2 3\n", "promises 999999999999"),
+    "endless width": ("2 999999999\ncat 1 2 3\n", "2 words of 999999999 numbers, which cannot be"),
+    "digits": ("2 99999999999999999999999\ncat 1 2 3\n", "does not begin like word vectors"),
+    "no width": ("2 0\ncat 1 2 3\n", "2 words of 0 numbers"),
+    "below 0": ("-2 3\ncat 1 2 3\n", "-2 words"),
+    "one number": ("2\ncat 1 2 3\n", "does not begin"),
+    "commas between": ("cat,1,2,3\ndog,1,2,3\n", "does not begin like word vectors.*'cat,1,2,3'"),
+    "old Mac": ("cat 1 2 3\rdog 1 2 3\r", "line 1 has|line 1 holds"),
+    "two bytes a letter": ("cat 1 2 3\n".encode("utf-16"), "16 bits a letter"),
+    "endless line": (b"cat 1 2 3\n" + b"dog" + b" 1" * 10**6, "line 2 is longer than 3 numbers can be"),
+    "endless first line": (b"a" * 10**7, "does not begin like word vectors"),
+    "cut gzip": (gzip.compress(PLAIN.encode() * 99)[:60], "not a whole gzip file"),
+    "broken gzip": (gzip.compress(PLAIN.encode() * 99)[:30] + b"x" * 40, "not a whole gzip file"),
+    "broken gzip header": (b"\x1f\x8bxxxxxxxx", "not a whole gzip file"),
+    "binary cut": (b"2 3\ncat " + struct.pack("<3f", 1.5, 2.5, 3.5) + b"\ndog \0\0", "ends in the middle of a vector"),
+    "binary with nan": (b"1 3\ndog " + struct.pack("<3f", 1.5, np.nan, 3.5), "nan or inf in the vector of 'dog'"),
+    "binary with more": (
+        b"1 3\n" + (b"dog " + struct.pack("<3f", 1.5, 2.5, 3.5)) * 2,
+        "holds 2 words and .* promises 1",
+    ),
+    "binary with fewer": (
+        b"3 3\n" + (b"dog " + struct.pack("<3f", 1.5, 2.5, 3.5)) * 2,
+        "holds 2 words and .* promises 3",
+    ),
+    "endless word": (b"3 3\ndog " + struct.pack("<3f", 1.5, 2.5, 3.5) + b"x" * 10**7, "a word of more than"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_lines_are_named(tmp_path, case):
+    content, said = WRONG[case]
+    with pytest.raises(ValueError, match=rf"v\.any.*({said})"):
+        encoder_of(tmp_path / "v.any", content).encode(["dog"])
+
+
+def test_words_with_spaces_are_not_taken_for_their_first(tmp_path):
+    encoder = encoder_of(tmp_path / "v.txt", "the 1 1 1\nat name@domain.com 9 9 9\nat 1 2 3\n. . . 1 1 1\n")
+    assert np.allclose(encoder.encode(["at"]).numpy(), WANTED[:1], atol=1e-6)
+
+
+def test_large_numbers_have_a_direction(tmp_path):
+    encoder = encoder_of(tmp_path / "v.txt", "dog 3e38 3e38\ncat 1e-40 0\n")
+    assert np.allclose(encoder.encode(["dog", "cat"]).numpy(), [[0.5**0.5, 0.5**0.5], [1, 0]], atol=1e-4)
+
+
+def test_a_gzip_file_that_unpacks_without_end(tmp_path, monkeypatch):
+    monkeypatch.setattr(vector_files, "_FREE_BYTES", 1 << 20)
+    content = gzip.compress(b"cat 1 2 3\n" * 10**6)  # 10 MB from 20 kB
+    with pytest.raises(ValueError, match=r"v\.gz unpacks to more than 100 times its size"):
+        encoder_of(tmp_path / "v.gz", content).encode(["dog"])
 
 
 @pytest.mark.parametrize(("file", "count"), [("ucf", 101), ("activity", 200), ("vggsound", 309)])

@@ -1,5 +1,7 @@
 import json
 
+import h5py
+import numpy as np
 import pytest
 import released
 
@@ -133,3 +135,34 @@ def test_the_released_benchmarks(name, real_data):
     used = found.value("classes", "in some fold")
     assert used.found == {"VGGSound": 276, "ActivityNet": 200, "UCF": 51}[name]
     assert found.value("lists", "names spelt in two ways").found == (1 if name == "UCF" else 0)
+
+
+def test_numbers_that_are_not_finite_and_broken_files_are_counted(small):
+    released.write_h5(small)
+    released.write_pickles(small)
+    folder = small / "UCF" / "features"
+    with h5py.File(folder / "cls_features" / "audio" / "stage_1_train" / "Archery.h5", "a") as file:
+        numbers = file["data"].size
+        file["data"][1] = np.nan
+        file["data"][2, 0] = np.inf
+    (folder / "cls_features_non_averaged" / "video" / "stage_1_train" / "Archery.pkl").write_bytes(b"x")
+    (folder / "other").mkdir()
+    found = audit(small, "UCF")
+    wrong = found.value("features", "not finite, cls_features")
+    assert (wrong.found, wrong.note) == (3, "audio/stage_1_train/Archery.h5: 3 nan or inf, first in v_Archery_g00_c02")
+    assert wrong.total > numbers
+    assert found.value("features", "cannot be read, cls_features").found == 0
+    broken = found.value("features", "cannot be read, cls_features_non_averaged")
+    assert broken.found == 1
+    assert "Archery.pkl is not a readable pickle" in broken.note
+    assert {finding.item for finding in found.findings if finding.section == "features"} == {
+        f"{what}, {name}"
+        for what in ("not finite", "cannot be read")
+        for name in ("cls_features", "cls_features_non_averaged")
+    }
+
+
+def test_odd_tables_of_descriptions_are_named(small):
+    (small / "d.csv").write_bytes("name,description_1\nCaf\u00e9,x\n".encode("latin-1"))
+    with pytest.raises(ValueError, match=r"d\.csv is not UTF-8 text \(line 2\)"):
+        audit(small, "UCF", descriptions=small / "d.csv")

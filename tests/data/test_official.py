@@ -89,9 +89,9 @@ def test_a_class_without_a_vector(tmp_path):
     content = released.vectors()
     del content["Tai Chi"]
     np.save(tmp_path / "w2v.npy", np.array(content, dtype=object), allow_pickle=True)
-    with pytest.raises(ValueError, match="1 UCF classes have no class vector: 'TaiChi'"):
+    with pytest.raises(ValueError, match="1 UCF classes have no class vector in .*w2v.npy: 'TaiChi'"):
         load_official_benchmark(tmp_path, "UCF", text={"w2v": tmp_path / "w2v.npy"})
-    with pytest.raises(ValueError, match="6 class vectors for 7 classes"):
+    with pytest.raises(ValueError, match="6 class vectors in .* for 7 classes"):
         load_official_benchmark(tmp_path, "UCF", text={"w2v": tmp_path / "w2v.npy"}, legacy=True)
 
 
@@ -151,3 +151,129 @@ def test_real_class_vectors_are_joined_by_name(real_data):
     assert right.shape == used.shape == (101, 300)
     torch.testing.assert_close(right.norm(dim=1), torch.ones(101))
     assert int((right != used).any(dim=1).sum()) == 79
+
+
+def with_features(root):
+    released.write_h5(released.write_lists(root))
+    return root / "UCF" / "features" / "cls_features" / "text"
+
+
+def test_without_released_vectors_a_note_says_so(tmp_path):
+    text = with_features(tmp_path)
+    found = load_official_benchmark(tmp_path, "UCF")
+    assert found.text == {}
+    assert any("text holds no class vectors (word_embeddings_ucf_normed.npy), so" in note for note in found.notes)
+    released.write_vectors(text / "word_embeddings_vggsound_normed.npy")  # that of another benchmark
+    found = load_official_benchmark(tmp_path, "UCF")
+    assert any("but word_embeddings_vggsound_normed.npy" in note for note in found.notes)
+    released.write_vectors(text / "word_embeddings_ucf_normed.npy")
+    found = load_official_benchmark(tmp_path, "UCF")
+    assert list(found.text) == ["w2v"]
+    assert not any("class vectors" in note for note in found.notes)
+
+
+@pytest.mark.parametrize("kind", ["folder", "loop", "gone", "broken", "text is a file", "text is gone"])
+def test_released_vectors_that_cannot_be_reached_are_an_error(tmp_path, kind):
+    text = with_features(tmp_path)
+    file = text / "word_embeddings_ucf_normed.npy"
+    if kind.startswith("text"):
+        text.write_text("x") if kind.endswith("file") else text.symlink_to(tmp_path / "nowhere")
+    else:
+        text.mkdir()
+        {
+            "folder": file.mkdir,
+            "loop": lambda: file.symlink_to(file.name),
+            "gone": lambda: file.symlink_to(tmp_path / "nowhere"),
+            "broken": lambda: file.write_bytes(b"not numpy"),
+        }[kind]()
+    with pytest.raises(ValueError, match=r"text.*(cannot be reached|is no file|is no folder|not a readable)"):
+        load_official_benchmark(tmp_path, "UCF")
+
+
+def test_vectors_that_were_asked_for_and_are_not_there(tmp_path):
+    with_features(tmp_path)
+    with pytest.raises(ValueError, match="There is no file '.*none.npy' of class vectors"):
+        load_dataset(f"official:{tmp_path}?name=UCF&text.w2v={tmp_path / 'none.npy'}")
+    with pytest.raises(ValueError, match="names no encoder"):
+        load_dataset(f"official:{tmp_path}?name=UCF&text.=x")
+
+
+BAD_VECTORS = {
+    "nan": (lambda v: v * np.nan, "'Drumming': numbers that are not finite"),
+    "inf": (lambda v: v + np.inf, "'Drumming': numbers that are not finite"),
+    "too large": (lambda v: v.astype(np.float64) * 1e39, "'Drumming': numbers that are not finite"),
+    "too long": (lambda v: v + np.float32(3e38), "'Drumming': numbers that are not finite"),
+    "zeros": (lambda v: v * 0, "'Drumming': a vector of zeros"),
+    "text": (lambda v: "abc", "'Drumming': values of the type <U3"),
+    "complex": (lambda v: v.astype(complex), "'Drumming': values of the type complex"),
+    "matrix": (lambda v: np.stack([v, v]), "'Drumming': an array of shape"),
+    "none": (lambda v: None, "'Drumming': values of the type object"),
+    "short": (lambda v: v[:-1], "numbers for 'Drumming'"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_VECTORS)
+def test_wrong_class_vectors_are_named(tmp_path, case):
+    change, said = BAD_VECTORS[case]
+    vectors = released.vectors()
+    vectors["Drumming"] = change(vectors["Drumming"])
+    np.save(tmp_path / "w2v.npy", np.array(vectors, dtype=object), allow_pickle=True)
+    released.write_lists(tmp_path)
+    with pytest.raises(ValueError, match=rf"w2v\.npy.*{said}"):
+        load_official_benchmark(tmp_path, "UCF", text={"w2v": tmp_path / "w2v.npy"})
+
+
+def test_a_row_and_names_in_bytes_are_class_vectors_too(tmp_path):
+    vectors = {name.encode(): vector[None] for name, vector in released.vectors().items()}
+    np.save(tmp_path / "w2v.npy", np.array(vectors, dtype=object), allow_pickle=True)
+    found = load_official_benchmark(released.write_lists(tmp_path), "UCF", text={"w2v": tmp_path / "w2v.npy"})
+    assert found.text["w2v"].shape == (len(released.SPELLED), len(released.SPELLED))
+
+
+def edit(path, change):
+    path.write_bytes(change(path.read_bytes()))
+
+
+def test_marks_and_line_ends_of_lists_and_tables(tmp_path):
+    plain = load_official_benchmark(released.write_lists(tmp_path), "UCF")
+    for path in (tmp_path / "UCF" / "class-split").rglob("*.*"):
+        edit(path, lambda data: b"\xef\xbb\xbf" + data.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n"))
+    marked = load_official_benchmark(tmp_path, "UCF")
+    assert (marked.names, marked.clips, dict(marked.phrases)) == (plain.names, plain.clips, dict(plain.phrases))
+
+
+TABLE, LIST, ALL = "main_split/stage_1_train.csv", "cls_split/stage_1_train.txt", "all_class.txt"
+ODD_LISTS = {
+    "Latin-1 list": (LIST, lambda d: d + b"caf\xe9\n", r"stage_1_train\.txt is not UTF-8 text \(line 4\)"),
+    "two bytes a letter": (LIST, lambda d: d.decode().encode("utf-16"), r"stage_1_train\.txt is not"),
+    "zeros": (LIST, lambda d: d + b"\0", r"stage_1_train\.txt is not text"),
+    "no header": (TABLE, lambda d: d.split(b"\n", 1)[1], r"stage_1_train\.csv has no column filename, label"),
+    "semicolons": (TABLE, lambda d: d.replace(b",", b";"), r"stage_1_train\.csv has no column .*separated by commas"),
+    "empty": (TABLE, lambda d: b"", r"stage_1_train\.csv has no column"),
+    "short row": (TABLE, lambda d: d + b"v_x\n", r"stage_1_train\.csv line 11 has nothing in column label"),
+    "long row": (TABLE, lambda d: d + b"v_x,Archery,0,1\n", r"stage_1_train\.csv line 11 has 4 cells"),
+    "twice": (
+        TABLE,
+        lambda d: d + d.split(b"\n")[1] + b"\n",
+        r"stage_1_train\.csv line 11 names clip .* a second time",
+    ),
+    "open quote": (TABLE, lambda d: d + b'"v_x,Archery,0\n', r"stage_1_train\.csv line \d+ is no row"),
+    "huge cell": (TABLE, lambda d: d + b"x" * 200_000 + b",Archery,0\n", r"stage_1_train\.csv line 11 is no row"),
+    "class twice": (ALL, lambda d: d + b"Archery\n", r"all_class\.txt names class 'Archery' twice"),
+}
+
+
+@pytest.mark.parametrize("case", ODD_LISTS)
+def test_odd_lists_are_named_with_the_line(tmp_path, case):
+    file, change, said = ODD_LISTS[case]
+    edit(released.write_lists(tmp_path) / "UCF" / "class-split" / file, change)
+    with pytest.raises(ValueError, match=said):
+        load_official_benchmark(tmp_path, "UCF")
+
+
+@pytest.mark.parametrize("start", ["-1", "nan", "1e400", "1,5", "x"])
+def test_starts_that_are_no_seconds(tmp_path, start):
+    path = released.write_lists(tmp_path) / "UCF" / "class-split" / TABLE
+    released.write_csv(path, ["filename", "label", "start_seconds"], [["v_x", "Archery", start]])
+    with pytest.raises(ValueError, match=r"stage_1_train\.csv line 2 has start_seconds"):
+        read_tables(tmp_path, "UCF")

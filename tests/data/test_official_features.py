@@ -1,3 +1,4 @@
+import h5py
 import numpy as np
 import pytest
 import released
@@ -155,3 +156,55 @@ def test_the_spec_tells_files_apart(tmp_path):
 )
 def test_ids_are_cleaned(stored, id):
     assert clean_id(stored) == id
+
+
+def test_numbers_that_are_not_finite_are_found_before_any_training(tmp_path):
+    def wrong(content, kind, stage, label):
+        if (kind, stage, label) == ("visual", "stage_2_test_seen", "Archery"):
+            content["features"][0][0, 1] = np.nan
+
+    released.write_pickles(released.write_lists(tmp_path), change=wrong)
+    with pytest.raises(ValueError, match=r"Archery\.pkl holds 1 of \d+ numbers for clip 'v_Archery_g02_c02'"):
+        load_official_benchmark(tmp_path, "UCF")
+    released.write_h5(tmp_path, folder="main_features")
+    path = tmp_path / "UCF" / "features" / "main_features" / "audio" / "stage_1_train" / "Archery.h5"
+    with h5py.File(path, "a") as content:
+        content["data"][1] = np.inf
+    found = load_official_benchmark(tmp_path, "UCF", split="main")
+    for use in (found.fingerprint, lambda: found.features.dims, lambda: found.averaged, lambda: found.gather([0])):
+        with pytest.raises(ValueError, match=r"Archery\.h5 holds 2 of 2 numbers for clip 'v_Archery_g00_c02'"):
+            use()
+
+
+def test_what_files_and_tables_disagree_on_is_noted(tmp_path):
+    def change(content, kind, stage, label):
+        if (stage, label) == ("stage_2_test_unseen", "TaiChi"):
+            content["video_names"][0] = b"v_Nobody_g00_c01"
+        if (kind, stage, label) == ("audio", "stage_1_train", "Archery"):
+            content["features"][1] = np.zeros((0, 2), np.float32)
+
+    released.write_pickles(released.write_lists(tmp_path), change=change)
+    notes = " ".join(load_official_benchmark(tmp_path, "UCF").warnings())
+    assert "1 clips of the feature files are in no table: v_Nobody_g00_c01." in notes
+    assert "1 clips have no audio features in" in notes
+    assert "1 clips are left out because they have no features: v_TaiChi_g00_c01 (not extracted)." in notes
+
+
+def test_clips_in_the_file_of_another_class_are_noted(tmp_path):
+    released.write_h5(released.write_lists(tmp_path))
+    for modality in ("audio", "video"):
+        folder = tmp_path / "UCF" / "features" / "cls_features" / modality / "stage_1_train"
+        (folder / "Archery.h5").rename(folder / "Drumming.h5")
+    notes = load_official_benchmark(tmp_path, "UCF").notes
+    assert any("4 clips lie in the feature file of another class" in note for note in notes)
+    assert any("v_Archery_g00_c01 (Archery, in the file of Drumming)" in note for note in notes)
+
+
+def test_other_widths_in_one_file_are_named(tmp_path):
+    def narrow(content, kind, stage, label):
+        if (kind, stage, label) == ("visual", "stage_1_val_seen", "Archery"):
+            content["features"] = [array[:, :1] for array in content["features"]]
+
+    released.write_pickles(released.write_lists(tmp_path), change=narrow)
+    with pytest.raises(ValueError, match=r"stage_1_val_seen/Archery\.pkl holds visual features of 1 numbers"):
+        _ = load_official_benchmark(tmp_path, "UCF").features.dims

@@ -48,11 +48,10 @@ class MissingVectors(ValueError):
         super().__init__(f"{spec} has no vector for: {shown}{more}. Give these classes other words.")
 
 
-def unit_rows(vectors: Tensor, texts: Sequence[str]) -> Tensor:
+def unit_rows(vectors: Tensor, texts: Sequence[str], encoder: str = "this encoder") -> Tensor:
     """Scale rows `[text, dim]` to length 1. Raises ValueError naming a text whose vector is zero or not finite."""
     for text, size in zip(texts, vectors.norm(dim=1).tolist(), strict=True):
         if not 0.0 < size < float("inf"):
-            raise ValueError(
-                f"Text {text!r} has no direction in this encoder (its vector has length {size}); reword it."
-            )
+            why = "reword it" if size == 0 else "its weights are damaged"
+            raise ValueError(f"Text {text!r} has no direction in {encoder} (its vector has length {size}); {why}.")
     return F.normalize(vectors, dim=1)

@@ -38,18 +38,29 @@ class TextTower(TextEncoder):
         if not all(text.strip() for text in texts):
             raise ValueError("Got an empty text; describe every class in words.")
         parts = [self._forward(list(texts[start : start + _BATCH])) for start in range(0, len(texts), _BATCH)]
-        return unit_rows(torch.cat(parts), texts) if parts else torch.zeros(0, self.dim)
+        return unit_rows(torch.cat(parts), texts, self.spec) if parts else torch.zeros(0, self.dim)
 
     def _forward(self, texts: list[str]) -> Tensor:
         tokens = self._tokenizer(texts, padding=True, truncation=True, max_length=self._length, return_tensors="pt")
+        model = self._model
+        try:
+            return self._pooled(model, tokens)
+        except (IndexError, KeyError, RuntimeError, TypeError) as error:
+            raise ValueError(
+                f"Text encoder {self.spec!r} cannot embed what its tokenizer makes ({str(error).splitlines()[0]}); the "
+                "tokenizer and the weights do not belong together."
+            ) from error
+
+    def _pooled(self, model: Any, tokens: Any) -> Tensor:
+        """The embedding of each text, not yet of unit length: `[text, dim]`."""
         with torch.inference_mode():
             if self._kind == "sentence":
-                state = self._model(**tokens).last_hidden_state
+                state = model(**tokens).last_hidden_state
                 real = tokens["attention_mask"][:, :, None].to(state.dtype)
                 pooled = (state * real).sum(dim=1) / real.sum(dim=1).clamp(min=1)
             else:
                 kept = {key: tokens[key] for key in ("input_ids", "attention_mask")}
-                pooled = self._model.get_text_features(**kept).pooler_output
+                pooled = model.get_text_features(**kept).pooler_output
         return pooled.float().clone()
 
     @cached_property
@@ -69,7 +80,18 @@ class TextTower(TextEncoder):
         import transformers
 
         names = {"clip": "CLIPModel", "clap": "ClapModel", "sentence": "AutoModel"}
-        return self._load(getattr(transformers, names[self._kind])).eval()
+        model, info = self._load(getattr(transformers, names[self._kind]), output_loading_info=True)
+        # transformers fills what a checkpoint lacks with random numbers; a sentence encoder never uses its pooler.
+        lacking = [key for key in sorted(info["missing_keys"]) if self._used(key)]
+        if lacking:
+            raise ValueError(
+                f"Text encoder {self.spec!r} lacks {len(lacking)} of its weights ({', '.join(lacking[:3])}); give the "
+                "whole checkpoint of such a model."
+            )
+        return model.eval()
+
+    def _used(self, key: str) -> bool:
+        return not key.startswith("pooler.") if self._kind == "sentence" else key.startswith("text_")
 
     @property
     def _length(self) -> int:
@@ -82,11 +104,11 @@ class TextTower(TextEncoder):
         offset = (text.pad_token_id or 0) + 1 if text.model_type in ("roberta", "xlm-roberta", "clap_text_model") else 0
         return int(text.max_position_embeddings) - offset
 
-    def _load(self, kind: Any) -> Any:
+    def _load(self, kind: Any, **more: Any) -> Any:
         try:
-            return kind.from_pretrained(self._place)
-        except (OSError, ValueError) as error:
-            reason = str(error).strip().split("\n")[0]
+            return kind.from_pretrained(self._place, **more)
+        except Exception as error:  # broken files and unreachable hubs raise every class there is
+            reason = str(error).strip().split("\n")[0] or type(error).__name__
             raise ValueError(
                 f"Text encoder {self.spec!r} cannot be loaded ({reason}); give a Hugging Face id that can be reached, "
                 "or a folder with config, weights and tokenizer."

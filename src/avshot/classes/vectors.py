@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import gzip
 import re
-from collections.abc import Iterator, Sequence
+import unicodedata
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
-from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -14,7 +13,8 @@ from torch import Tensor
 
 from avshot.classes.encoder import MissingVectors, TextEncoder, unit_rows
 from avshot.classes.phrase import join_key
-from avshot.data.unpickle import restricted_load
+from avshot.classes.vector_files import inspect_vectors
+from avshot.data.official_text import read_class_vectors
 
 # Words that carry little meaning; the widest used word2vec file lacks several of them ("a", "and", "of", "to").
 _FUNCTION_WORDS = frozenset(
@@ -40,8 +40,6 @@ _FUNCTION_WORDS = frozenset(
     )
 )
 _KNOWN_SHARE = 0.75  # of a text's content words that must have a vector
-_FASTTEXT_MODEL = (793712314).to_bytes(4, "little")  # first bytes of fastText's own .bin
-_BLOCK = 1 << 20
 _WORD = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)*")  # an apostrophe, straight or curly, joins
 
 
@@ -53,17 +51,12 @@ class VectorDictionary(TextEncoder):
 
     def __init__(self, path: str) -> None:
         self.spec, self.name = f"vectors:{path}", "vectors"
-        entries = restricted_load(path)
-        if not isinstance(entries, dict) or len(entries) == 0:
-            raise ValueError(f"{path} holds {type(entries).__name__}; expected a dictionary of texts and vectors.")
-        shapes = {np.shape(vector) for vector in entries.values()}
-        if len(shapes) != 1 or len(next(iter(shapes))) != 1:
-            raise ValueError(f"{path} holds vectors of shapes {sorted(shapes)[:3]}; expected one shape (dim,).")
-        self._texts = {join_key(str(text)): str(text) for text in entries}
+        entries = read_class_vectors(path)
+        self._texts = {join_key(text): text for text in entries}
         if len(self._texts) != len(entries):
             raise ValueError(f"{path} holds texts that differ in case or spaces alone; keep one of each.")
-        self._vectors = {join_key(str(text)): np.asarray(v, dtype=np.float32) for text, v in entries.items()}
-        ((self.dim,),) = shapes
+        self._vectors = {join_key(text): vector for text, vector in entries.items()}
+        self.dim = len(next(iter(self._vectors.values())))
 
     def encode(self, texts: Sequence[str]) -> Tensor:
         """Look texts up; see `TextEncoder.encode`."""
@@ -92,8 +85,8 @@ class WordVectors(TextEncoder):
 
     def __init__(self, path: str) -> None:
         self.spec, self.name = f"vectors:{path}", "vectors"
-        self._path = path
-        self._binary, self._header, self.dim = _format(path)
+        self._file = inspect_vectors(path)
+        self.dim = self._file.dim
         self._found: dict[str, np.ndarray] = {}
         self._sought: set[str] = set()
 
@@ -135,14 +128,11 @@ class WordVectors(TextEncoder):
     def _scan(self, wanted: set[str]) -> None:
         if not wanted:
             return
-        read = _binary_entries if self._binary else _text_entries
-        with _open(self._path) as file:
-            if self._header:
-                file.readline()
-            for word, vector in read(file, self.dim, {word.encode() for word in wanted}, self._path):
-                length = float(np.linalg.norm(vector))
-                if length > 0:
-                    self._found.setdefault(word.decode(), vector / length)
+        written = _written(wanted)
+        for entry, vector in self._file.entries(written):
+            wide = vector.astype(np.float64)  # the square of a float32 may be none
+            if (length := float(np.linalg.norm(wide))) > 0:
+                self._found.setdefault(written[entry], (wide / length).astype(np.float32))
         self._sought |= wanted
 
 
@@ -160,67 +150,21 @@ def _spellings(word: str) -> list[str]:
     return list(dict.fromkeys([word, word.lower(), word.capitalize(), word.title(), word.upper()]))
 
 
-def _open(path: str) -> BinaryIO:
-    return gzip.open(path, "rb") if path.endswith(".gz") else open(path, "rb")  # type: ignore[return-value]
+def _written(words: Iterable[str]) -> dict[bytes, str]:
+    """The bytes that a word may be in a file, and the word: UTF-8, accents apart from their letters, or Latin-1."""
+    found: dict[bytes, str] = {}
+    for form in ("NFC", "NFD"):
+        found |= {unicodedata.normalize(form, word).encode("utf-8", "replace"): word for word in words}
+    for word in words:
+        old = unicodedata.normalize("NFC", word).encode("latin-1", "ignore")
+        if not word.isascii() and old.decode("latin-1") == word and not _is_utf8(old):
+            found[old] = word
+    return found
 
 
-def _format(path: str) -> tuple[bool, bool, int]:
-    """`(binary, has a header line, dim)` of a word-vector file."""
-    with _open(path) as file:
-        start = file.read(_BLOCK)
-    if start.startswith(_FASTTEXT_MODEL):
-        raise ValueError(f"{path} is fastText's own binary model; use the .vec text file that comes with it.")
-    lines = start.split(b"\n", 2)
-    head = lines[0].split()
-    if len(head) == 2 and head[0].isdigit() and head[1].isdigit() and int(head[1]) > 0:
-        dim = int(head[1])
-        return len(lines) > 1 and _numbers(lines[1], dim) is None, True, dim
-    dim = len(head) - 1
-    if dim < 2 or _numbers(lines[0], dim) is None:
-        raise ValueError(
-            f"{path} does not begin like word vectors; expected word2vec, GloVe or fastText (.vec) format."
-        )
-    return False, False, dim
-
-
-def _numbers(line: bytes, dim: int) -> tuple[bytes, np.ndarray] | None:
-    """`(word, vector)` of a text line, None if it does not hold `dim` numbers. A word may hold spaces (GloVe)."""
-    parts = line.rstrip().rsplit(b" ", dim)
-    if len(parts) != dim + 1:
-        return None
+def _is_utf8(data: bytes) -> bool:
     try:
-        return parts[0], np.array([float(part) for part in parts[1:]], dtype=np.float32)
-    except ValueError:
-        return None
-
-
-def _text_entries(file: BinaryIO, dim: int, wanted: set[bytes], path: str) -> Iterator[tuple[bytes, np.ndarray]]:
-    for line in file:
-        word = line[: line.find(b" ")]
-        if word not in wanted:
-            continue
-        entry = _numbers(line, dim)
-        if entry is None:
-            raise ValueError(
-                f"{path} has a damaged line for {word.decode(errors='replace')!r}; expected {dim} numbers."
-            )
-        if entry[0] == word:
-            yield entry
-
-
-def _binary_entries(file: BinaryIO, dim: int, wanted: set[bytes], path: str) -> Iterator[tuple[bytes, np.ndarray]]:
-    size, rest, position = 4 * dim, b"", 0
-    while True:
-        space = rest.find(b" ", position)
-        if space < 0 or len(rest) < space + 1 + size:
-            block = file.read(_BLOCK)
-            rest, position = rest[position:] + block, 0
-            if block:
-                continue
-            if rest.strip(b"\n"):
-                raise ValueError(f"{path} ends in the middle of a vector; fetch it again.")
-            return
-        word = rest[position:space].lstrip(b"\n")
-        position = space + 1 + size
-        if word in wanted:
-            yield word, np.frombuffer(rest, dtype="<f4", count=dim, offset=space + 1).copy()
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -1,4 +1,4 @@
-"""What is odd in a released benchmark folder: counts, lists against tables, misjoined class vectors, shared sources.
+"""What is odd in a released benchmark folder: counts, lists against tables, misjoined vectors, shared sources, NaN.
 
 Nothing is changed; `avshot audit` prints it. A number that cannot be computed from the files present is None, and the
 note beside it says what is lacking.
@@ -14,10 +14,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from avshot.data.official_tables import RETRAIN, STAGES, Tables, read_tables
+from avshot.data.feature_audit import count_features
+from avshot.data.official_tables import RETRAIN, STAGES, Tables, find_benchmark, read_table, read_tables
 from avshot.data.official_text import join_by_name, join_by_position, read_class_vectors
 from avshot.data.sources import first_few
 
+_SHOWN = 5  # files named one by one
 _FOLD_OF = {stage: fold for fold, stage in STAGES.items()} | {RETRAIN: "stage-2 training"}
 
 
@@ -26,7 +28,7 @@ class Finding:
     """One line of an audit.
 
     Attributes:
-        section: "classes", "clips", "lists", "class vectors", "descriptions" or "shared sources".
+        section: "classes", "clips", "lists", "class vectors", "descriptions", "shared sources" or "features".
         item: What was counted, for example "test_unseen (cls)".
         found: The count, or None where it cannot be computed.
         total: What it is a part of, where it is a part.
@@ -89,7 +91,7 @@ class Audit:
 def audit(
     root: str | Path, name: str, text_file: str | Path | None = None, *, descriptions: str | Path | None = None
 ) -> Audit:
-    """Look through a released benchmark folder.
+    """Look through a released benchmark folder, the numbers of all its features among it (a second for a gigabyte).
 
     Args:
         root: Folder with `UCF/class-split` and so on.
@@ -105,23 +107,31 @@ def audit(
     findings = [*_class_counts(tables), *_clip_counts(tables), *_lists_against_tables(tables)]
     misjoined: dict[str, tuple[int, int, float | None]] = {}
     if text_file is not None:
-        misjoined = misjoined_vectors(tables, read_class_vectors(text_file))
+        misjoined = misjoined_vectors(tables, read_class_vectors(text_file), text_file)
         for item, (wrong, total, cosine) in misjoined.items():
             note = "" if cosine is None else f"mean cosine of the true and the used vector {cosine:.2f}"
             findings.append(Finding("class vectors", f"misjoined by position, {item}", wrong, total, note))
     if descriptions is not None:
         findings.append(_misjoined_descriptions(tables, Path(descriptions)))
     findings += _shared_sources(tables)
+    findings += _features(find_benchmark(root, name) / "features")
     return Audit(name, tuple(findings), misjoined)
 
 
-def misjoined_vectors(tables: Tables, vectors: Mapping[str, np.ndarray]) -> dict[str, tuple[int, int, float | None]]:
+def misjoined_vectors(
+    tables: Tables, vectors: Mapping[str, np.ndarray], source: str | Path = "the file"
+) -> dict[str, tuple[int, int, float | None]]:
     """Classes whose vector under the authors' positional join is another class's, in all and per fold.
+
+    Args:
+        tables: What the lists say.
+        vectors: The released vectors.
+        source: The file they are from, for messages.
 
     Returns:
         `{"all" | fold | "fold (split)": (wrong, classes, mean cosine)}`; the mean is over the wrong ones, None without.
     """
-    true, used = join_by_name(vectors, tables).double(), join_by_position(vectors, tables).double()
+    true, used = (join(vectors, tables, source).double() for join in (join_by_name, join_by_position))
     wrong = (true != used).any(dim=1)
     cosine = torch.nn.functional.cosine_similarity(true, used, dim=1)
     row = {name: i for i, name in enumerate(tables.names)}
@@ -222,16 +232,11 @@ def _lists_against_tables(tables: Tables) -> list[Finding]:
 
 
 def _misjoined_descriptions(tables: Tables, path: Path) -> Finding:
-    import csv
-
-    if not path.is_file():
-        raise ValueError(f"Descriptions {path} are not there.")
-    with open(path, newline="", encoding="utf-8-sig") as file:
-        rows = list(csv.DictReader(file))
-    if not rows or "name" not in rows[0]:
-        raise ValueError(f"{path} has no column name; expected name, description_1, description_2, description_3.")
+    rows = read_table(path, "name")
+    if not rows:
+        raise ValueError(f"{path} has no rows; expected name, description_1, description_2, description_3.")
     pairs = zip(tables.names, rows, strict=False)
-    wrong = sum(row["name"].strip() != tables.phrases.get(name, name) for name, row in pairs)
+    wrong = sum(row.cells["name"] != tables.phrases.get(name, name) for name, row in pairs)
     wrong += abs(len(rows) - len(tables.names))
     return Finding("descriptions", "misjoined when addressed by class id", wrong, len(tables.names))
 
@@ -256,6 +261,19 @@ def _shared_sources(tables: Tables) -> list[Finding]:
         lacking = ", ".join(f"{stage}.csv" for stage in (*parts, RETRAIN) if stage not in tables.clips)
         note = f"cannot be computed: {lacking} not there; at least {shared}, from the tables that are"
         found.append(Finding("shared sources", fold, None, len(clips), note))
+    return found
+
+
+def _features(base: Path) -> list[Finding]:
+    """Numbers that are not finite and files that cannot be read, in each folder of released features."""
+    found = []
+    for count in count_features(base):
+        wrong = [f"{file}: {n} nan or inf, first in {clip}" for file, (n, clip) in count.wrong.items()]
+        total = sum(n for n, _ in count.wrong.values())
+        item = f"not finite, {count.folder}"
+        found.append(Finding("features", item, total, count.numbers, "; ".join(wrong[:_SHOWN])))
+        unread = f"cannot be read, {count.folder}"
+        found.append(Finding("features", unread, len(count.broken), count.files, "; ".join(count.broken[:_SHOWN])))
     return found
 
 

@@ -18,7 +18,14 @@ from torch import Tensor
 from avshot.data.dataset import Dataset
 from avshot.data.official_features import OfficialFeatures
 from avshot.data.official_tables import SPLITS, STAGES, Tables, find_benchmark, read_tables, source_of
-from avshot.data.official_text import find_class_vectors, join_by_name, join_by_position, read_class_vectors
+from avshot.data.official_text import (
+    find_class_vectors,
+    join_by_name,
+    join_by_position,
+    lacks_class_vectors,
+    read_class_vectors,
+)
+from avshot.data.sources import first_few
 from avshot.types import Clip
 
 
@@ -58,8 +65,10 @@ def load_official_benchmark(
     where = _features_folder(folder, split, features)
     source = None if where is None else _open_features(where, split)
     files = text if text is not None else {} if where is None else find_class_vectors(where / "text", name)
+    notes = [lacks_class_vectors(where / "text", name)] if where is not None and not files else []
     vectors = {encoder: _join(Path(path), tables, legacy=legacy) for encoder, path in files.items()}
-    staged, notes = _clips(tables, split, source)
+    staged, said = _clips(tables, split, source)
+    notes += said
     clips: list[Clip] = []
     folds = {}
     for fold, found in staged.items():
@@ -91,6 +100,8 @@ def load_official_spec(spec: str) -> Dataset:
     options = dict(parse_qsl(query, keep_blank_values=True))
     text = {key[5:]: options.pop(key) for key in list(options) if key.startswith("text.")}
     known = {"name", "split", "legacy", "features"}
+    if "" in text:
+        raise ValueError(f"text.={text['']} names no encoder; write text.w2v=FILE.")
     if set(options) - known or "name" not in options:
         raise ValueError(
             f"Benchmark options are {', '.join(sorted(options)) or 'none'}; expected name and, where wanted, split, "
@@ -156,8 +167,10 @@ def _open_features(where: Path, split: str) -> Any:
 
 
 def _join(path: Path, tables: Tables, *, legacy: bool) -> Tensor:
+    if not path.is_file():
+        raise ValueError(f"There is no file {str(path)!r} of class vectors; give the path of a released .npy file.")
     vectors = read_class_vectors(path)
-    return join_by_position(vectors, tables) if legacy else join_by_name(vectors, tables)
+    return join_by_position(vectors, tables, path) if legacy else join_by_name(vectors, tables, path)
 
 
 def _clips(tables: Tables, split: str, source: Any) -> tuple[dict[str, list[Clip]], list[str]]:
@@ -174,7 +187,37 @@ def _clips(tables: Tables, split: str, source: Any) -> tuple[dict[str, list[Clip
         staged[fold] = sorted(listed or (), key=lambda clip: clip.id)
     if source is not None:
         _check_joined({clip.id for found in staged.values() for clip in found}, source.ids, tables.benchmark)
+    if isinstance(source, OfficialFeatures):
+        notes += _against_files(source, [clip for found in staged.values() for clip in found], tables)
     return staged, notes
+
+
+def _against_files(source: OfficialFeatures, listed: Sequence[Clip], tables: Tables) -> list[str]:
+    """What feature files and tables do not agree on, in sentences."""
+    notes = []
+    for kind, word in (("no_audio", "audio"), ("no_visual", "video")):
+        lacking = [clip.id for clip in listed if source.status.get(clip.id) == kind]
+        if lacking:
+            notes.append(f"{len(lacking)} clips have no {word} features in {source.folder}: {first_few(lacking)}.")
+    file_of = {id: label for id, _, label in source.clips}
+    other = [
+        f"{clip.id} ({clip.label}, in the file of {file_of[clip.id]})"
+        for clip in listed
+        if clip.id in file_of and _letters(file_of[clip.id]) != _letters(str(clip.label))
+    ]
+    if other:
+        notes.append(
+            f"{len(other)} clips lie in the feature file of another class than their table says: {first_few(other)}."
+        )
+    tabled = {clip.id for clips in tables.clips.values() for clip in clips}
+    unknown = [id for id, stage, _ in source.clips if stage in tables.clips and id not in tabled]
+    if unknown:
+        notes.append(f"{len(unknown)} clips of the feature files are in no table: {first_few(unknown)}.")
+    return notes
+
+
+def _letters(name: str) -> str:
+    return "".join(letter for letter in name.casefold() if letter.isalnum())
 
 
 def _named_in_files(source: OfficialFeatures, stage: str, tables: Tables, split: str) -> tuple[Clip, ...]:

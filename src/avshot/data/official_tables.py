@@ -8,11 +8,14 @@ differ in case between files (HandStandPushups, HandstandPushups). VGGSound name
 from __future__ import annotations
 
 import csv
+import io
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from avshot.data.plain_arrays import shown
 from avshot.types import Clip
 
 BENCHMARKS = ("UCF", "ActivityNet", "VGGSound")
@@ -89,7 +92,11 @@ def read_tables(root: str | Path, name: str) -> Tables:
     """
     folder = find_benchmark(root, name)
     base = next(folder / split for split in _SPLIT_FOLDERS if (folder / split).is_dir())
-    names = tuple(sorted(_lines(base / "all_class.txt")))
+    listed = _lines(base / "all_class.txt")
+    names = tuple(sorted(set(listed)))
+    if len(names) != len(listed):
+        twice = min(name for name in names if listed.count(name) > 1)
+        raise ValueError(f"{base / 'all_class.txt'} names class {twice!r} twice; fetch the lists again.")
     known = _Names(names, exact=name == "VGGSound")
     lists = {
         split: _read_lists(base / f"{split}_split", known) for split in SPLITS if (base / f"{split}_split").is_dir()
@@ -128,20 +135,72 @@ class _Names:
         return found
 
 
-def _lines(path: Path) -> list[str]:
+def _text(path: Path) -> str:
+    """A file of UTF-8 text, with or without byte order mark; line ends become line feeds."""
     if not path.is_file():
         raise ValueError(f"{path} is not there; expected the released benchmark layout.")
-    return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise ValueError(f"{path} is not UTF-8 text (line {line}); fetch it again, or save it as UTF-8.") from None
+    if "\0" in text:
+        raise ValueError(f"{path} is not text (it holds a zero byte); fetch it again, or save it as UTF-8.")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _rows(path: Path) -> list[dict[str, str]]:
-    with open(path, newline="", encoding="utf-8-sig") as file:
-        return list(csv.DictReader(file))
+def _lines(path: Path) -> list[str]:
+    return [line.strip() for line in _text(path).split("\n") if line.strip()]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a table: where it is ("labels.csv line 7"), and its cells without space around them."""
+
+    place: str
+    cells: Mapping[str, str]
+
+
+def read_table(path: Path, *needed: str) -> list[Row]:
+    """The rows of a table that hold anything; the columns `needed` must be there and filled in every row.
+
+    Raises:
+        ValueError: It is not there, not UTF-8, not a table separated by commas, or lacks such a cell; names the line.
+    """
+    lines = io.StringIO(_text(path))
+    reader = csv.reader(lines, strict=True)
+    found: list[Row] = []
+    try:
+        header = [cell.strip() for cell in next(reader, [])]
+        lacking = [name for name in needed if name not in header]
+        if lacking:
+            raise ValueError(
+                f"{path} has no column {', '.join(lacking)}; expected a table separated by commas with the columns "
+                f"{', '.join(needed)}, got {shown(', '.join(header)) or 'nothing'}."
+            )
+        for cells in reader:
+            if any(cell.strip() for cell in cells):
+                found.append(_row(f"{path} line {reader.line_num}", header, cells, needed))
+    except csv.Error as error:
+        raise ValueError(f"{path} line {reader.line_num} is no row of a table ({error}); fetch it again.") from None
+    return found
+
+
+def _row(place: str, header: Sequence[str], cells: Sequence[str], needed: Sequence[str]) -> Row:
+    if len(cells) > len(header):
+        raise ValueError(
+            f"{place} has {len(cells)} cells and the header {len(header)}; put a cell that holds a comma in quotes."
+        )
+    row = Row(place, {name: cell.strip() for name, cell in zip(header, cells, strict=False)})
+    for name in needed:
+        if not row.cells.get(name):
+            raise ValueError(f"{place} has nothing in column {name}; fetch the table again.")
+    return row
 
 
 def _read_lists(folder: Path, known: _Names) -> dict[str, tuple[str, ...]]:
     paths = {stage: folder / f"{stage}.txt" for stage in (*STAGES.values(), RETRAIN)}
-    return {stage: tuple(known(line, path) for line in _lines(path)) for stage, path in paths.items()}
+    return {stage: tuple(dict.fromkeys(known(line, path) for line in _lines(path))) for stage, path in paths.items()}
 
 
 def _read_phrases(base: Path, known: _Names) -> dict[str, str]:
@@ -149,18 +208,34 @@ def _read_phrases(base: Path, known: _Names) -> dict[str, str]:
     paths = sorted(base.glob("*_w2v_class_names.csv"))
     if not paths:
         return {}
-    return {known(row["original"].strip(), paths[0]): row["manual"].strip() for row in _rows(paths[0])}
+    rows = read_table(paths[0], "original", "manual")
+    return {known(row.cells["original"], paths[0]): row.cells["manual"] for row in rows}
 
 
 def _read_clips(path: Path, known: _Names) -> tuple[Clip, ...]:
-    clips = []
-    for row in _rows(path):
-        id = row["filename"].strip()
-        start = float(row["start_seconds"]) if row.get("start_seconds") else None
+    clips: dict[str, Clip] = {}
+    for row in read_table(path, "filename", "label"):
+        id = row.cells["filename"]
+        if id in clips:
+            raise ValueError(f"{row.place} names clip {id!r} a second time; keep one of the rows.")
+        start = _seconds(row)
         end = None if start is None else start + 10.0  # VGGSound clips are 10 s long
-        group = row["youtube_id"].strip() if row.get("youtube_id") else source_of(id)
-        clips.append(Clip(id, label=known(row["label"].strip(), path), start=start, end=end, group=group))
-    return tuple(clips)
+        group = row.cells.get("youtube_id") or source_of(id)
+        clips[id] = Clip(id, label=known(row.cells["label"], path), start=start, end=end, group=group)
+    return tuple(clips.values())
+
+
+def _seconds(row: Row) -> float | None:
+    text = row.cells.get("start_seconds")
+    if not text:
+        return None
+    try:
+        start = float(text)
+    except ValueError:
+        start = math.nan
+    if not 0 <= start < math.inf:
+        raise ValueError(f"{row.place} has start_seconds {shown(text)!r}; expected seconds from 0 on.")
+    return start
 
 
 def source_of(id: str) -> str:

@@ -7,53 +7,125 @@ ranks of the *original* names. Where spelling out changes the order, every class
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import stat
+from collections.abc import Callable, Mapping
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from avshot.data.official_files import as_numbers
 from avshot.data.official_tables import Tables
+from avshot.data.plain_arrays import shown
+from avshot.data.sources import first_few
 
 _STEMS = {"UCF": ("ucf",), "ActivityNet": ("activity", "activitynet"), "VGGSound": ("vggsound",)}
 
 
 def find_class_vectors(folder: Path, benchmark: str) -> dict[str, Path]:
-    """Class-vector files in `folder`: `{"w2v": file}`, or `{"clip": file, "clap": file}` in the ClipClap release."""
-    found = {}
-    for stem in _STEMS[benchmark]:
-        for prefix in ("", "wavcaps_"):
-            path = folder / f"{prefix}word_embeddings_{stem}_normed.npy"
-            if path.is_file():
-                found[prefix] = path
+    """Class-vector files in `folder`: `{"w2v": file}`, or `{"clip": file, "clap": file}` in the ClipClap release.
+
+    Raises:
+        ValueError: Something of that name is there that is no file, or cannot be reached.
+    """
+    if _is_there(folder, stat.S_ISDIR, "folder"):
+        found = {
+            prefix: path
+            for prefix, stem in product(("", "wavcaps_"), _STEMS[benchmark])
+            if _is_there(path := folder / _file_name(prefix, stem), stat.S_ISREG, "file")
+        }
+    else:
+        found = {}
     if "wavcaps_" in found:
         return {"clip": found[""], "clap": found["wavcaps_"]} if "" in found else {"clap": found["wavcaps_"]}
     return {"w2v": found[""]} if found else {}
 
 
+def lacks_class_vectors(folder: Path, benchmark: str) -> str:
+    """What to tell where `find_class_vectors` finds none: what was expected, and what is in the folder."""
+    there = sorted(path.name for path in folder.glob("*.npy"))
+    return (
+        f"{folder} holds no class vectors ({_file_name('', _STEMS[benchmark][0])}"
+        f"{', but ' + first_few(there) if there else ''}), so class names are embedded by a text encoder, not by the "
+        "released vectors."
+    )
+
+
+def _file_name(prefix: str, stem: str) -> str:
+    return f"{prefix}word_embeddings_{stem}_normed.npy"
+
+
+def _is_there(path: Path, fits: Callable[[int], bool], kind: str) -> bool:
+    """Whether there is such a file or folder; one that cannot be reached is an error, not the same as none."""
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        if isinstance(error, FileNotFoundError) and not path.is_symlink():
+            return False
+        raise ValueError(f"The class vectors {path} cannot be reached ({error.strerror}); mend or remove it.") from None
+    if not fits(mode):
+        raise ValueError(f"{path} is no {kind}; expected the released class vectors there, or nothing.")
+    return True
+
+
 def read_class_vectors(path: str | Path) -> dict[str, np.ndarray]:
-    """Read a released dictionary `{spelled-out name: float32 [dim]}`.
+    """Read a dictionary `{text: float32 [dim]}`, as the released class vectors are.
 
     Raises:
-        ValueError: The file holds something else, or vectors of different lengths.
+        ValueError: The file holds something else, vectors of different lengths, or one without a direction: not
+            finite, zero, or too long for float32. The message names file and class.
+        OSError: There is no such file, or it cannot be read.
     """
     from avshot.data.unpickle import restricted_load
 
     content = restricted_load(path)
     if not isinstance(content, dict) or not content:
-        raise ValueError(f"{path} holds a {type(content).__name__}; expected a dictionary of class name -> vector.")
-    vectors = {str(name): np.asarray(vector, dtype=np.float32).reshape(-1) for name, vector in content.items()}
-    if len({len(vector) for vector in vectors.values()}) != 1:
-        raise ValueError(f"{path} holds vectors of different lengths; expected one length.")
+        raise ValueError(f"{path} holds {_described(content)}; expected a dictionary of class name -> vector.")
+    vectors = {_as_text(path, name): _vector(path, name, vector) for name, vector in content.items()}
+    first = len(next(iter(vectors.values())))
+    for name, vector in vectors.items():
+        if len(vector) != first:
+            raise ValueError(f"{path} holds {len(vector)} numbers for {shown(name)!r} and {first} for the first class.")
     return vectors
 
 
-def join_by_name(vectors: Mapping[str, np.ndarray], tables: Tables) -> Tensor:
+def _described(content: Any) -> str:
+    return "an empty dictionary" if isinstance(content, dict) else f"a {type(content).__name__}"
+
+
+def _as_text(path: str | Path, name: Any) -> str:
+    text = name.decode("utf-8", "replace") if isinstance(name, bytes) else name
+    if not isinstance(text, str):
+        raise ValueError(f"{path} holds a key of the type {type(name).__name__}; expected class names.")
+    return str(text)
+
+
+def _vector(path: str | Path, name: Any, value: Any) -> np.ndarray:
+    """`value` as float32 `[dim]`; a row or a column will do. Its length must be a number above 0 in float32."""
+    place = f"{path}, class {shown(str(name))!r}"
+    try:
+        found = as_numbers(value)
+    except ValueError as error:
+        raise ValueError(f"{place}: {error}.") from None
+    if found.size == 0 or found.ndim == 0 or max(found.shape) != found.size:
+        raise ValueError(f"{place}: an array of shape {found.shape}, expected one vector [dim].")
+    with np.errstate(over="ignore"):
+        length = float(np.linalg.norm(found))
+    if length == 0:
+        raise ValueError(f"{place}: a vector of zeros, which has no direction; use another file.")
+    if not length < np.inf:
+        raise ValueError(f"{place}: numbers that are not finite (nan, inf, or beyond 32 bits); use another file.")
+    return found.reshape(-1)
+
+
+def join_by_name(vectors: Mapping[str, np.ndarray], tables: Tables, source: str | Path = "the vectors") -> Tensor:
     """Vector of each class, found under its spelled-out or its own name: `[name, dim]` in the order of `tables.names`.
 
     Raises:
-        ValueError: A class has no vector.
+        ValueError: A class has no vector; the message names classes and `source`, the file the vectors are from.
     """
     loose = {_key(name): name for name in vectors}
     rows, lacking = [], []
@@ -68,19 +140,21 @@ def join_by_name(vectors: Mapping[str, np.ndarray], tables: Tables) -> Tensor:
             rows.append(vectors[key])
     if lacking:
         first = ", ".join(map(repr, lacking[:5]))
-        raise ValueError(f"{len(lacking)} {tables.benchmark} classes have no class vector: {first}; use another file.")
+        raise ValueError(
+            f"{len(lacking)} {tables.benchmark} classes have no class vector in {source}: {first}; use another file."
+        )
     return torch.from_numpy(np.stack(rows))
 
 
-def join_by_position(vectors: Mapping[str, np.ndarray], tables: Tables) -> Tensor:
+def join_by_position(vectors: Mapping[str, np.ndarray], tables: Tables, source: str | Path = "the file") -> Tensor:
     """The authors' join, wrong for many classes: row i of the vectors sorted by key goes to the class with id i.
 
     Raises:
-        ValueError: There are not as many vectors as classes.
+        ValueError: There are not as many vectors in `source`, the file they are from, as classes.
     """
     if len(vectors) != len(tables.names):
         raise ValueError(
-            f"{len(vectors)} class vectors for {len(tables.names)} classes of {tables.benchmark}; "
+            f"{len(vectors)} class vectors in {source} for {len(tables.names)} classes of {tables.benchmark}; "
             "joining by position (legacy) needs as many. Join by name instead."
         )
     return torch.from_numpy(np.stack([vectors[key] for key in sorted(vectors)]))

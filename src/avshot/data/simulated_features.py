@@ -13,9 +13,10 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from avshot.data.sources import as_indices
+from avshot.data.sources import as_indices, digest_of
 from avshot.types import Features
 
+VERSION = 1  # counts up when the same settings make other numbers
 SCENE_DIM = 16
 HOP = {"audio": 0.96, "visual": 0.64}  # seconds per VGGish and per C3D step
 _BETWEEN = {
@@ -96,10 +97,22 @@ class SimulatedFeatures:
     story: Story = field(default_factory=Story)
     domains: np.ndarray | None = None
 
-    @property
+    @cached_property
     def spec(self) -> Mapping[str, Any]:
-        """What made the features."""
-        return {"simulated": asdict(self.story), "dims": list(self.dims)}
+        """All that the features depend on: the story, the widths, and a digest of the clips' and classes' tables."""
+        tables = [self.classes, self.vectors, self.seconds]
+        if self.domains is not None:
+            tables.append(self.domains)
+        return {
+            "simulated": asdict(self.story),
+            "dims": list(self.dims),
+            "version": VERSION,
+            "tables": digest_of(None, tables)[:16],
+        }
+
+    def content(self) -> str:
+        """Digest of ids and spec, which determine every number; nothing is drawn for it."""
+        return digest_of([list(self.ids), dict(self.spec)], ())
 
     def gather(self, rows: ArrayLike) -> Features:
         """The features of `rows` (integers `[clip]`), in that order."""

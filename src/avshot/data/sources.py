@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -10,8 +12,9 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
+from torch import Tensor
 
-from avshot.types import Features
+from avshot.types import MODALITIES, Features
 
 _CHUNK = 256  # clips averaged at a time
 
@@ -20,7 +23,9 @@ _CHUNK = 256  # clips averaged at a time
 class FeatureSource(Protocol):
     """Anything that holds features of clips: `avshot.features.store.FeatureStore`, `MemoryFeatures`, ...
 
-    A source may have `waits`, "disk" or "network": what gathering waits for (see `avshot.data.ahead.pays`).
+    A source may have `waits`, "disk" or "network": what gathering waits for (see `avshot.data.ahead.pays`); and
+    `content() -> str`, a digest of ids, status, values, masks and times of all rows, by which results know what they
+    were computed from. It may take a pass over the data at the first call.
 
     Attributes:
         ids: Clip id of each row, unique.
@@ -56,6 +61,9 @@ class MemoryFeatures:
         ids: Clip id of each row, unique.
         features: `[clip, time, dim]` features; row i belongs to `ids[i]`.
         spec: What made the features (json-able).
+
+    Raises:
+        ValueError: Not one id per row, or numbers that are not finite; the message names the clip.
     """
 
     ids: Sequence[str]
@@ -65,11 +73,16 @@ class MemoryFeatures:
     def __post_init__(self) -> None:
         if len(self.ids) != len(self.features):
             raise ValueError(f"{len(self.ids)} clip ids for features of {len(self.features)} clips; expected one each.")
+        check_finite(self.ids, self.features)
 
     @property
     def dims(self) -> tuple[int, int]:
         """Width of the audio and of the visual features."""
         return self.features.dims
+
+    def content(self) -> str:
+        """Digest of ids and tensors, computed at each call (tensors may be written to): 0.6 s for a gigabyte."""
+        return digest_of(list(self.ids), _tensors(self.features))
 
     def gather(self, rows: ArrayLike) -> Features:
         """The features of `rows` (integers `[clip]`), in that order."""
@@ -94,6 +107,38 @@ def first_few(items: Iterable[str], count: int = 5) -> str:
     return f"{', '.join(found[:count])}, ..."
 
 
+def check_finite(ids: Sequence[str], features: Features) -> None:
+    """See that all values and times are finite, also where the mask hides them: a sum would still meet them.
+
+    Raises:
+        ValueError: A number is NaN or infinite; the message names the first such clip.
+    """
+    for modality in MODALITIES:
+        for name, what in ((modality, "features"), (f"{modality}_time", "times")):
+            finite = torch.isfinite(getattr(features, name)).flatten(1)
+            if not bool(finite.all()):
+                row = int((~finite.all(dim=1)).nonzero()[0, 0])
+                raise ValueError(
+                    f"The {modality} {what} of clip {ids[row]!r} hold {int((~finite[row]).sum())} numbers that are not "
+                    "finite (nan or inf); extract or load them again, or leave this clip out."
+                )
+
+
+def digest_of(about: Any, numbers: Iterable[Tensor | np.ndarray]) -> str:
+    """Hex digest of something json-able and of arrays: of their types, shapes and bytes."""
+    digest = hashlib.sha256(json.dumps(about, sort_keys=True, default=str).encode())
+    for array in numbers:
+        digest.update(f"{array.dtype}{tuple(array.shape)}".encode())
+        if isinstance(array, Tensor):  # torch has types that numpy lacks
+            array = array.detach().cpu().contiguous().view(torch.uint8).numpy()
+        digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
+
+
+def _tensors(features: Features) -> list[Tensor]:
+    return [getattr(features, name) for m in MODALITIES for name in (m, f"{m}_mask", f"{m}_time")]
+
+
 class AveragedFeatures:
     """The averages over time of another source, held in memory: all clips are read once, at the first use.
 
@@ -101,6 +146,9 @@ class AveragedFeatures:
 
     Args:
         source: Where the sequences are.
+
+    Raises:
+        ValueError: At the first use, where an average is not finite; the message names the clip.
     """
 
     averages = True  # see `Dataset.averaged`
@@ -115,6 +163,11 @@ class AveragedFeatures:
         """Width of the audio and of the visual features."""
         return self._source.dims
 
+    def content(self) -> str:
+        """That of the source; of the averages themselves where it has none."""
+        own = getattr(self._source, "content", None)
+        return own() if own is not None else digest_of([list(self.ids), dict(self.status)], _tensors(self._kept))
+
     def gather(self, rows: ArrayLike) -> Features:
         """Averages of `rows` (integers `[clip]`), in that order: one time step, masked where a modality is missing."""
         return self._kept.take(torch.from_numpy(as_indices(rows)))
@@ -125,8 +178,13 @@ class AveragedFeatures:
 
 
 def averages_of(source: FeatureSource) -> Iterator[Features]:
-    """The averages over time of all clips of `source` in its order, a few hundred clips at a time."""
+    """The averages over time of all clips of `source` in its order, a few hundred clips at a time.
+
+    Raises:
+        ValueError: An average is not finite; the message names the clip.
+    """
     for start in range(0, len(source.ids), _CHUNK):
         part = source.gather(np.arange(start, min(start + _CHUNK, len(source.ids))))
         means = Features.averaged(*part.pooled())
+        check_finite(source.ids[start : start + _CHUNK], means)
         yield replace(means, audio_mask=part.has_audio[:, None], visual_mask=part.has_visual[:, None])

@@ -1,111 +1,53 @@
 """Read pickled arrays without running code from the file.
 
 The released benchmark folders store class vectors as `.npy` files holding a pickled dictionary, and features as plain
-pickles. Python's own unpickler calls whatever function such a file names. This one knows numpy arrays, dtypes and
-scalars, bytes and the builtin containers, and refuses every other name before anything is called.
-
-It protects against code in a file, not against a file that claims to be huge.
+pickles. Python's own unpickler calls whatever such a file names and fills whatever object it likes. Here the file is
+read by an interpreter that can only build data (`avshot.data.pickle_machine`): numbers, text, bytes, lists, tuples,
+dictionaries, sets, and numpy arrays of plain kinds. Depth, sizes and memory are bounded by the file's own size.
 """
 
 from __future__ import annotations
 
-import io
+import math
 import os
-import pickle
-from collections.abc import Callable
+import re
 from typing import Any, BinaryIO
 
 import numpy as np
 
+from avshot.data.byte_reader import ByteReader
+from avshot.data.pickle_machine import run
+from avshot.data.plain_arrays import Damaged, Refused, Shape, array_of, checked_shape, plain_dtype
+
 _NPY_MAGIC = b"\x93NUMPY"
-_CONTAINERS = (set, frozenset, bytearray, complex, slice, range)  # the rest of the builtins have opcodes of their own
-_BUILTIN_MODULES = ("builtins", "__builtin__")  # the second is how protocol 2 spells it
-_DAMAGE = (pickle.UnpicklingError, EOFError, IndexError, KeyError, TypeError, AttributeError, UnicodeDecodeError)
-
-
-class _ArrayType:
-    """Stands in for `numpy.ndarray` in the stream: an argument of `_empty_array`, and nothing that can be called."""
-
-
-def _empty_array(kind: Any, shape: Any, code: Any) -> np.ndarray:
-    """What pickled arrays start from; their real shape and data follow in the stream."""
-    if kind is not _ARRAY_TYPE:
-        raise pickle.UnpicklingError("an array subclass")
-    return np.ndarray.__new__(np.ndarray, (0,), "b")
-
-
-def _latin1_bytes(text: Any, encoding: Any = "latin1") -> bytes:
-    """Protocol 2 writes bytes as text to be encoded; only that use of `codecs.encode` is allowed."""
-    if not isinstance(text, str) or encoding not in ("latin1", "latin-1"):
-        raise pickle.UnpicklingError("a codec other than latin1")
-    return text.encode("latin1")
-
-
-def _empty_bytes(*values: Any) -> bytes:
-    """Protocol 2 writes `b""` as a call of `bytes` without arguments; one with arguments could ask for any size."""
-    if values:
-        raise pickle.UnpicklingError("bytes with arguments")
-    return b""
-
-
-_ARRAY_TYPE = _ArrayType()
-
-
-def _allowed_globals() -> dict[tuple[str, str], Any]:
-    allowed: dict[tuple[str, str], Any] = {
-        ("numpy", "ndarray"): _ARRAY_TYPE,
-        ("numpy", "dtype"): np.dtype,
-        ("_codecs", "encode"): _latin1_bytes,
-    }
-    scalar, from_buffer = _numpy_constructors()
-    for core in ("numpy.core", "numpy._core"):  # before and since numpy 2
-        allowed[f"{core}.multiarray", "_reconstruct"] = _empty_array
-        allowed[f"{core}.multiarray", "scalar"] = scalar
-        allowed[f"{core}.numeric", "_frombuffer"] = from_buffer
-    for module in _BUILTIN_MODULES:
-        allowed[module, "bytes"] = _empty_bytes
-        for kind in _CONTAINERS:
-            allowed[module, kind.__name__] = kind
-        allowed[module, "xrange"] = range
-    return allowed
-
-
-def _numpy_constructors() -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """Numpy's own functions for scalars and protocol-5 arrays, got from numpy itself: their home is private."""
-    scalar = np.float32(0).__reduce__()[0]
-    from_buffer = np.zeros(1, np.float32).__reduce_ex__(5)[0]
-    return scalar, from_buffer  # type: ignore[return-value]
-
-
-_ALLOWED = _allowed_globals()
-
-
-class _Refused(ValueError):
-    pass
-
-
-class _ArrayUnpickler(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
-        try:
-            return _ALLOWED[module, name]
-        except KeyError:
-            raise _Refused(f"{module}.{name}") from None
+_LENGTH_BYTES = {b"\x01\x00": 2, b"\x02\x00": 4, b"\x03\x00": 4}  # of the header, in each version of the format
+_MAX_HEADER = 10_000
+_MAX_SIZE_DIGITS = 18
+_ENTRY = re.compile(
+    r"""\s*(['"])(descr|fortran_order|shape)\1\s*:\s*('[^']*'|"[^"]*"|True|False|\([\d\s,L]*\))\s*(?:,|(?=}))"""
+)
+_ORDERED = re.compile(r"([<>|=]?)(\w+)")
 
 
 def restricted_load(source: str | os.PathLike[str] | BinaryIO) -> Any:
-    """Read a pickle (any protocol) or a `.npy` file of arrays, bytes and builtin containers; run nothing from it.
+    """Read a pickle (any protocol) or a `.npy` file of arrays, numbers, text and containers; run nothing from it.
+
+    Arrays are of truth values, integers, floats (16 to 64 bits), complex numbers, text or bytes in either byte order,
+    or of objects that are such values themselves. Not read: records, dates, array subclasses, parts that hold
+    themselves, keys other than text, bytes and numbers, and more than 100 levels of containers. Text of Python 2 is
+    read as latin1.
 
     Args:
-        source: Path of a file, or an open seekable binary file.
+        source: Path of a file, or an open seekable binary file; it is read from where it stands.
 
     Returns:
         The object. A `.npy` file without objects gives its array; one that holds a single object (shape `()`, the form
         of the released class vectors) gives that object, e.g. `{name: float32[300]}`; an array of objects gives it.
+        Memory: at most some 20 times the size of the file, whatever it says.
 
     Raises:
-        ValueError: The file names anything but numpy arrays, dtypes, scalars, bytes and builtin containers (the message
-            names it), or is damaged.
-        FileNotFoundError: There is no such file.
+        ValueError: The file asks for anything but such data (the message names it), or is damaged.
+        OSError: There is no such file, or it cannot be read.
     """
     if isinstance(source, str | os.PathLike):
         with open(source, "rb") as file:
@@ -118,31 +60,52 @@ def _load(file: BinaryIO, name: str) -> Any:
     magic = file.read(len(_NPY_MAGIC))
     file.seek(start)
     try:
-        if magic == _NPY_MAGIC:
-            return _load_npy(file)
-        return _ArrayUnpickler(file, encoding="latin1").load()
-    except _Refused as error:
+        reader = ByteReader(file)
+        return _load_npy(reader) if magic == _NPY_MAGIC else run(reader)
+    except Refused as error:
         raise ValueError(
-            f"{name} asks for {error} while being read; only numpy arrays, numbers, text, bytes and builtin containers "
-            "are read from pickles. Convert it to .npz, .h5 or .safetensors where you trust it."
+            f"{name} asks for {error} while being read; only numpy arrays of plain numbers and text, numbers, text, "
+            "bytes and builtin containers are read from pickles. Convert it to .npz, .h5 or .safetensors where you "
+            "trust it."
         ) from None
-    except _DAMAGE as error:
-        raise ValueError(f"{name} is not a readable pickle of arrays ({error}); fetch or convert it again.") from error
+    except Damaged as error:
+        raise ValueError(f"{name} is not a readable pickle of arrays ({error}); fetch or convert it again.") from None
 
 
-def _load_npy(file: BinaryIO) -> Any:
-    start = file.tell()
-    version = np.lib.format.read_magic(file)
-    if version == (1, 0):
-        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
-    else:
-        shape, _, dtype = np.lib.format.read_array_header_2_0(file)
+def _load_npy(reader: ByteReader) -> Any:
+    dtype, fortran, shape = _npy_header(reader)
     if not dtype.hasobject:
-        file.seek(start)
-        return np.lib.format.read_array(file, allow_pickle=False)
-    value = _ArrayUnpickler(
-        io.BufferedReader(file) if isinstance(file, io.RawIOBase) else file, encoding="latin1"
-    ).load()
+        return array_of(reader.fill(math.prod(shape) * dtype.itemsize), dtype, shape, fortran=fortran)
+    value = run(reader)
     if not isinstance(value, np.ndarray) or value.shape != shape:
-        raise pickle.UnpicklingError(f"its header promises an array of shape {shape}")
+        raise Damaged(f"its header promises an array of shape {shape}")
     return value.item() if shape == () else value
+
+
+def _npy_header(reader: ByteReader) -> tuple[np.dtype[Any], bool, Shape]:
+    """`(dtype, Fortran order, shape)`; the header is a Python dictionary, of which this one form is read."""
+    reader.take(len(_NPY_MAGIC))
+    length = _LENGTH_BYTES.get(reader.take(2))
+    if length is None:
+        raise Refused("a version of .npy beyond 3.0")
+    if (size := reader.number(length)) > _MAX_HEADER:
+        raise Refused(f"a .npy header of {size} bytes")
+    text = reader.take(size).decode("latin1").strip()
+    entries, place = {}, 1
+    while (found := _ENTRY.match(text, place)) is not None:
+        entries[found[2]], place = found[3], found.end()
+    if not text.startswith("{") or text[place:].strip() != "}" or len(entries) != 3:
+        raise Refused("a .npy header with anything but a plain type, an order and a shape")
+    kind = _ORDERED.fullmatch(entries["descr"][1:-1])
+    order, shape = entries["fortran_order"], entries["shape"]
+    if kind is None or order not in ("True", "False") or not shape.startswith("("):
+        raise Refused("a .npy header with anything but a plain type, an order and a shape")
+    return plain_dtype(kind[2], kind[1] or "="), order == "True", _npy_shape(shape)
+
+
+def _npy_shape(text: str) -> Shape:
+    """`(3, 4)` as numbers; Python 2 wrote `(3L, 4L)`."""
+    sizes = [part.strip().removesuffix("L") for part in text[1:-1].split(",") if part.strip()]
+    if not all(size.isdigit() and len(size) <= _MAX_SIZE_DIGITS for size in sizes):
+        raise Damaged("a .npy header with a shape that is none")
+    return checked_shape(tuple(int(size) for size in sizes))

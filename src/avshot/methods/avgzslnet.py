@@ -223,7 +223,8 @@ def from_official(state_dict: Mapping[str, Tensor], **overrides: Any) -> AVGZSLN
         ValueError: A tensor is missing or has no place; the message names it.
     """
     audio, visual, text = (state_dict[f"triplet_net.embedding_net{i}.fc.0.weight"] for i in (1, 2, 3))
-    decoder_hidden, embedding = state_dict["decoder_net.embedding_net.fc.0.weight"].shape
+    decoder = state_dict["decoder_net.embedding_net.fc.0.weight"]
+    decoder_hidden, embedding = decoder.shape[0], decoder.shape[1]
     config = Config(
         hidden=audio.shape[0], text_hidden=text.shape[0], embedding=embedding, decoder_hidden=decoder_hidden
     )
