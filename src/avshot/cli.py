@@ -25,7 +25,6 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 
-Store = Annotated[str | None, typer.Option(help="Folder of the feature store; default: beside the dataset.")]
 Seeds = Annotated[str, typer.Option(help="Seeds, comma-separated.")]
 Jobs = Annotated[int, typer.Option(min=1, help="Trainings at a time, each on one thread when above 1.")]
 
@@ -95,20 +94,38 @@ def dataset(
 
 @app.command()
 def extract(
-    source: Annotated[Path, typer.Argument(help="Dataset .toml, a folder of videos, or one video.")],
-    store: Store = None,
-    audio: Annotated[str, typer.Option(help='Audio extractor, "" for none.')] = "logmel",
-    visual: Annotated[str, typer.Option(help='Visual extractor, "" for none.')] = "pixels",
+    source: Annotated[str, typer.Argument(help="Dataset .toml, a folder of videos, or one video.")],
+    store: Annotated[str | None, typer.Option(help="Feature store; default: SOURCE.features, beside it.")] = None,
+    audio: Annotated[str, typer.Option(help='Audio extractor: logmel, clap:CHECKPOINT, or "" for none.')] = "logmel",
+    visual: Annotated[str, typer.Option(help='Visual extractor: pixels, clip:CHECKPOINT, or "" for none.')] = "pixels",
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; default: one per core.")] = None,
-    ray: Annotated[
-        bool, typer.Option("--ray", help="Through Ray: on its cluster (RAY_ADDRESS) or on this machine.")
-    ] = False,
+    ray: Annotated[bool, typer.Option("--ray", help="Through Ray: on RAY_ADDRESS, or on this machine.")] = False,
+    retry: Annotated[bool, typer.Option("--retry", help="Also what failed, or cannot be checked, again.")] = False,
+    shared: Annotated[bool, typer.Option("--shared", help="Other machines add other clips meanwhile.")] = False,
+    time_limit: Annotated[float | None, typer.Option(help="Seconds for one clip; default: 300.")] = None,
+    memory_limit: Annotated[
+        float | None, typer.Option(help="GiB for one clip; default: half of all, 8 at most.")
+    ] = None,
 ) -> None:
-    """Turn videos into stored features. Runs again where it was stopped; one bad file never stops the rest."""
+    """Turn videos into stored features. Runs again where it was stopped; one bad file never stops the rest.
+
+    A clip is described again when its file or its span is another one than before. Exit code 1: some clips have no
+    features; the table says which and why.
+    """
     from avshot.commands import extract_source
 
-    runner = "ray" if ray else "local"
-    failed = extract_source(source, store, audio=audio or None, visual=visual or None, workers=workers, runner=runner)
+    failed = extract_source(
+        source,
+        store,
+        audio=audio or None,
+        visual=visual or None,
+        workers=workers,
+        runner="ray" if ray else "local",
+        retry=retry,
+        shared=shared,
+        time_limit=time_limit,
+        memory_limit=memory_limit,
+    )
     if failed:
         raise typer.Exit(1)
 

@@ -9,7 +9,7 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 
@@ -19,9 +19,6 @@ from avshot.names import refuse_alike, tidy
 from avshot.predict_files import predict_videos as predict_videos
 from avshot.progress import show_progress
 from avshot.tables import print_table
-
-if TYPE_CHECKING:
-    from avshot.types import Clip
 
 LONGEST_FOLDER = 100  # characters; file systems end at 255 bytes
 
@@ -72,54 +69,55 @@ def _plain_value(text: str) -> Any:
 
 
 def extract_source(
-    source: Path,
+    source: str | Path,
     store: str | None,
     *,
     audio: str | None,
     visual: str | None,
     workers: int | None,
     runner: str = "local",
+    retry: bool = False,
+    shared: bool = False,
+    time_limit: float | None = None,
+    memory_limit: float | None = None,
 ) -> int:
     """`avshot extract`: returns how many clips failed, after a table of what failed and why."""
     from avshot.data.dataset import load_dataset
     from avshot.data.manifest import features_path, load_manifest
-    from avshot.features.extract import extract
+    from avshot.extraction import beside, files, given, say_outcome
+    from avshot.features.extract import ExtractConfig, extract
 
-    if not source.exists():
-        raise ValueError(f"{source} does not exist; pass a dataset .toml, a folder of videos, or a video.")
-    declared = source.suffix == ".toml"
-    clips = load_manifest(source, features=False).clips if declared else _files(source)
-    usual = features_path(source) if declared else f"{str(source).rstrip('/')}.features"
+    path = given(str(source))
+    limits: dict[str, Any] = {} if time_limit is None else {"time_limit": time_limit}
+    config = ExtractConfig(memory_limit=None if memory_limit is None else int(memory_limit * (1 << 30)), **limits)
+    declared = path.suffix == ".toml"
+    clips = load_manifest(path, features=False).clips if declared else files(path)
+    usual = features_path(path) if declared else beside(path)
     store = store or usual
     try:
         with show_progress("extracting") as bar:
-            found = extract(clips, store, audio=audio, visual=visual, workers=workers, progress=bar, runner=runner)
+            found = extract(
+                clips,
+                store,
+                audio=audio,
+                visual=visual,
+                workers=workers,
+                progress=bar,
+                runner=runner,
+                retry_failed=retry,
+                alone=not shared,
+                waiting=lambda: _say(f"note: another extraction writes to {store}; waiting until it has finished"),
+                config=config,
+            )
     except RuntimeError as error:  # an extractor that does not work at all, or a store that cannot be written
         raise ValueError(str(error)) from error
-    counts = f"{found.done} new, {found.kept} already there, {len(found.failed)} failed, {len(found.partial)} partial"
-    _say(f"{store}: {counts}")
-    if found.failed or found.partial:
-        rows = [[id, status, path] for id, path, status in (*found.failed, *found.partial)]
-        print_table("not as usual", ["clip", "why", "file"], rows)
+    say_outcome(store, found)
     if declared and Path(store).resolve() != Path(usual).resolve():
-        _say(f'note: to train on these features, write  features = "{store}"  at the top of {source}')
+        _say(f'note: to train on these features, write  features = "{store}"  at the top of {path}')
     elif declared:
-        for warning in load_dataset(str(source)).warnings():
+        for warning in load_dataset(str(path)).warnings():
             _say(f"note: {warning}")
     return len(found.failed)
-
-
-def _files(source: Path) -> tuple[Clip, ...]:
-    """A video, or all videos below a folder, as clips named by their path in it."""
-    from avshot.data.listing import MEDIA_SUFFIXES
-    from avshot.types import Clip
-
-    if not source.is_dir():
-        return (Clip(source.name, str(source)),)
-    files = [f for f in sorted(source.rglob("*")) if f.suffix.lower() in MEDIA_SUFFIXES and not f.name.startswith(".")]
-    if not files:
-        raise ValueError(f"{source} holds no videos ({', '.join(sorted(MEDIA_SUFFIXES))}); pass another folder.")
-    return tuple(Clip(f.relative_to(source).as_posix(), str(f)) for f in files)
 
 
 def train_grid(

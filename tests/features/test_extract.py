@@ -188,17 +188,28 @@ def test_one_modality_and_bad_files(tmp_path, clips, bad):
     assert [(id, status) for id, _, status in only.failed] == [("silent", "no_audio")]
 
 
-def test_failed_clips_are_tried_again_only_when_asked(tmp_path, clips):
+def test_failed_clips_are_tried_again_when_their_file_changed_or_on_request(tmp_path, clips):
     path = tmp_path / "late.mp4"
     late = [Clip("late", str(path)), clips[0]]
     options = {"audio": Loudness(), "visual": Colour(), "workers": 1}
     first = extract(late, str(tmp_path / "s"), **options)
     assert (first.done, first.kept, len(first.failed)) == (1, 0, 1)
-    video(path)
-    again = extract(late, str(tmp_path / "s"), **options)
-    assert (again.done, again.kept, again.failed) == (0, 1, first.failed)
+    same = extract(late, str(tmp_path / "s"), **options)
+    assert same == Extraction(0, 1, first.failed, untried=("late",)), "there still is no file"
     retried = extract(late, str(tmp_path / "s"), retry_failed=True, **options)
-    assert retried == Extraction(done=1, kept=1, failed=())
+    assert (retried.failed, retried.again) == (first.failed, (("late", str(path), "it failed before"),))
+    path.write_text("half a download")
+    broken = extract(late, str(tmp_path / "s"), **options)
+    assert broken.again == (("late", str(path), "the file was not there before"),)
+    assert broken.failed != first.failed
+    video(path)
+    mended = extract(late, str(tmp_path / "s"), **options)
+    assert (mended.done, mended.kept, mended.failed) == (1, 1, ())
+    assert mended.again == (("late", str(path), "the file changed since"),)
+    path.write_text("broken again")
+    lost = extract(late, str(tmp_path / "s"), **options)
+    assert [id for id, *_ in lost.failed] == ["late"], "not the features of the file that was there"
+    assert FeatureStore(str(tmp_path / "s")).ids == ["c0"]
 
 
 def test_clips_of_a_damaged_shard_are_described_again(tmp_path, clips):
@@ -209,8 +220,14 @@ def test_clips_of_a_damaged_shard_are_described_again(tmp_path, clips):
     assert len(shards) == 9
     shards[3].write_bytes(shards[3].read_bytes()[:-1])
     shards[5].unlink()
+    changed = bytearray(shards[7].read_bytes())
+    changed[-9] ^= 4  # a value, or a time: headers and sizes are as they were
+    shards[7].write_bytes(changed)
     result = extract(clips, str(tmp_path / "a"), **options)
-    assert result == Extraction(done=2, kept=7, failed=())
+    assert (result.done, result.kept, result.failed) == (3, 6, ())
+    assert [(id, why) for id, _, why in result.again] == [
+        (id, "its stored features were damaged") for id in ("c3", "c5", "c7")
+    ]
     assert_same_store(tmp_path / "a", tmp_path / "b")
 
 

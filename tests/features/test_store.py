@@ -168,15 +168,16 @@ def test_rows_outside_the_store_are_refused(tmp_path, rows):
         FeatureStore(str(tmp_path)).gather(rows)
 
 
-def test_a_repeated_clip_counts_as_last_written_with_data(tmp_path):
+def test_a_repeated_clip_counts_as_last_written(tmp_path):
+    """Also where the last one has no features: those that were there before are of another file, or were damaged."""
     root, one = str(tmp_path), np.ones((2, 5), np.float32)
-    for worker, value, status in [("z", 1, "ok"), ("m", 2, "ok"), ("a", None, "error: too slow")]:
+    for worker, value, status in [("z", 1, "ok"), ("m", 2, "ok"), ("a", None, "error: too slow"), ("b", 3, "ok")]:
         with StoreWriter(root, spec=SPEC, worker=worker) as writer:
             data = {} if value is None else {"audio": one * value, "audio_time": [0, 1]}
             writer.add("clip", status=status, **data)
-    store = FeatureStore(root)
-    assert store.status == {"clip": "ok"}
-    assert store.gather([0]).audio[0, 0, 0] == 2
+        store = FeatureStore(root)
+        assert store.status == {"clip": status}
+        assert [int(store.gather([i]).audio[0, 0, 0]) for i in range(len(store))] == ([] if value is None else [value])
 
 
 @pytest.mark.parametrize(
@@ -363,7 +364,7 @@ def test_foreign_lines_and_a_broken_description_are_named(tmp_path):
     fill(str(tmp_path), ["a"])
     with (tmp_path / "manifest" / "0.jsonl").open("a") as file:
         file.write('{"id": "b"}\n')
-    with pytest.raises(ValueError, match=r"0\.jsonl holds a line that is no clip.*delete that line"):
+    with pytest.raises(ValueError, match=r"0\.jsonl line 2 is damaged.*run the same extraction again"):
         FeatureStore(str(tmp_path))
     (tmp_path / "store.json").write_text("{")
     with pytest.raises(ValueError, match=r"store\.json cannot be read"):

@@ -21,7 +21,9 @@ from avshot.data.sources import FeatureSource, first_few
 from avshot.data.split import SplitRule, split_clips
 from avshot.files.record import save_text
 from avshot.files.text import read_text
+from avshot.files.url import local_path
 from avshot.names import join_key, refuse_alike, spoken, tidy
+from avshot.types import Clip
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,7 @@ def load_manifest(path: str | Path, *, features: bool = True) -> Dataset:
     """Read a declared dataset; `features=False` leaves the feature store alone.
 
     Features come from the store named under `features` (relative to the file), else from `<stem>.features` beside it.
+    Those of another span, or of a file that has changed since, are left out (`Dataset.missing`).
 
     Raises:
         ValueError: The file or its table of folds is missing or malformed.
@@ -117,7 +120,7 @@ def load_manifest(path: str | Path, *, features: bool = True) -> Dataset:
         notes.append(f"The rule in {path.name} was edited after {table.name} was made; the table is what is used.")
     names = sorted({clip.label for clip in clips if clip.label is not None})
     phrases = _phrases(path, content.get("phrases", {}), names)
-    store = _open_features(path, content, notes) if features else None
+    store = _open_features(path, content, clips, notes) if features else None
     name = str(content.get("name", path.stem))
     return Dataset(name, tuple(clips), tuple(names), folds, store, phrases=phrases, notes=tuple(notes))
 
@@ -128,10 +131,16 @@ def features_path(path: str | Path) -> str:
     wanted = _read_toml(path).get("features")
     if wanted is None:
         return str(path.with_suffix(".features"))
+    if str(wanted).startswith("file:"):
+        return local_path(str(wanted))
     return str(wanted) if "://" in str(wanted) else str(path.parent / str(wanted))
 
 
-def _open_features(path: Path, content: Mapping[str, Any], notes: list[str]) -> FeatureSource | None:
+def _open_features(
+    path: Path, content: Mapping[str, Any], clips: Sequence[Clip], notes: list[str]
+) -> FeatureSource | None:
+    """The feature store, without the features of clips whose file or span is another one today."""
+    from avshot.features.standing import stale
     from avshot.features.store import FeatureStore
 
     where = features_path(path)
@@ -139,7 +148,15 @@ def _open_features(path: Path, content: Mapping[str, Any], notes: list[str]) -> 
         if "features" in content:
             notes.append(f"The features of {path.name} are not there yet ({where}); make them with `avshot extract`.")
         return None
-    return FeatureStore(where)
+    store = FeatureStore(where)
+    lines = [store.lines[clip.id] for clip in clips if clip.id in store.lines]
+    unknown = sum(line.digests is None and line.shard is not None for line in lines)
+    if unknown:
+        notes.append(
+            f"The features of {unknown} clips were stored by avshot 0.1, which did not note their files and spans: "
+            "they are used unchecked. `avshot extract --retry` describes them again."
+        )
+    return store.without(stale(clips, store.lines))
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

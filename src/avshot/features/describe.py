@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,7 +11,9 @@ import numpy as np
 from torch import Tensor
 
 from avshot.features.extractor import Extractor
-from avshot.features.store import StoreWriter
+from avshot.features.origin import Origin, changed_meanwhile, origin_of
+from avshot.features.writer import StoreWriter
+from avshot.files.url import local_path
 from avshot.media import Media, read
 from avshot.media.presence import lit, sounding
 from avshot.types import MODALITIES, Clip
@@ -19,6 +22,10 @@ _NOTHING = {"audio": "the sound is silent", "visual": "the picture is black"}
 _ABSENT = {"audio": "there is no sound", "visual": "there is no picture"}
 _STORED = ("audio", "audio_time", "visual", "visual_time")
 
+_USUAL = 8 << 30
+_NO_MEMORY = ("allocate memory", "std::bad_alloc")  # of torch and of FFmpeg, which have errors of their own
+_CHANGED = "error: the file changed while it was read; run the same extraction again when it is complete"
+
 
 @dataclass(frozen=True)
 class ExtractConfig:
@@ -26,9 +33,36 @@ class ExtractConfig:
 
     dtype: str = "float32"  # on disk; "float16" halves the store
     time_limit: float = 300.0  # seconds a worker process may spend on one clip before it is stopped and the clip failed
+    memory_limit: int | None = None  # bytes a worker process may take for one clip; None = `usual_memory` (Linux only)
     flush_clips: int = 1000  # clips a worker holds at most before they are made permanent
     flush_seconds: float = 60.0  # and for how long; less early in a run, see `Recorder`
     shard_bytes: int = 256 << 20  # memory a worker fills at most, and the size of the largest shards
+
+    def __post_init__(self) -> None:
+        if not self.time_limit > 0 or (self.memory_limit is not None and self.memory_limit <= 0):
+            raise ValueError(
+                f"Got a limit of {self.time_limit} seconds and {self.memory_limit} bytes for one clip; expected more "
+                "than 0 of both."
+            )
+
+    @property
+    def memory(self) -> int:
+        """Bytes a worker process may take for one clip."""
+        return usual_memory() if self.memory_limit is None else self.memory_limit
+
+    @property
+    def out_of_memory(self) -> str:
+        """Status of a clip that takes more."""
+        return f"error: it takes more than {self.memory / (1 << 30):.3g} GiB of memory; raise the memory limit"
+
+
+def usual_memory() -> int:
+    """Half the memory of this machine in bytes, at most 8 GiB."""
+    try:
+        whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # a system that does not say
+        return _USUAL
+    return min(_USUAL, whole // 2)
 
 
 @dataclass(frozen=True)
@@ -68,6 +102,7 @@ class Job:
     visual: Extractor | None
     store: str
     config: ExtractConfig = field(default_factory=ExtractConfig)
+    after: float = 0.0  # see `StoreWriter`
 
     def __post_init__(self) -> None:
         if self.audio is None and self.visual is None:
@@ -85,7 +120,13 @@ class Job:
         dims = (0 if self.audio is None else self.audio.dim, 0 if self.visual is None else self.visual.dim)
         config = self.config
         return StoreWriter(
-            self.store, spec=spec, worker=worker, dtype=config.dtype, shard_bytes=config.shard_bytes, dims=dims
+            self.store,
+            spec=spec,
+            worker=worker,
+            dtype=config.dtype,
+            shard_bytes=config.shard_bytes,
+            dims=dims,
+            after=self.after,
         )
 
     def request(self) -> dict[str, Any]:
@@ -98,10 +139,17 @@ class Job:
     def describe(self, clip: Clip) -> Described:
         """Decode a clip once and describe it. Never raises: what went wrong becomes the status."""
         try:
-            media = read(clip.path, start=clip.start, end=clip.end, **self.request())
-            return self.describe_media(media)
+            path = local_path(clip.path)
+        except ValueError as error:  # a URL
+            return Described(f"error: {error}.")
+        try:
+            found = self.describe_media(read(path, start=clip.start, end=clip.end, **self.request()))
+        except MemoryError:
+            found = Described(self.config.out_of_memory)
         except Exception as error:  # one bad file must not stop the rest, whatever it does to a decoder or a model
-            return Described(f"error: {type(error).__name__}: {error}")
+            found = Described(f"error: {type(error).__name__}: {error}")
+        short = found.status.startswith("error") and any(words in found.status for words in _NO_MEMORY)
+        return Described(self.config.out_of_memory) if short else found
 
     def warm_up(self) -> None:
         """Describe a second of noise and of snow, so that weights are loaded and a broken extractor shows at once.
@@ -179,19 +227,30 @@ class Recorder:
         self._started = self._flushed = time.monotonic()
 
     def record(self, clip: Clip) -> tuple[str, bool, bool]:
-        """Describe and add a clip; returns its status, whether it has features, and whether all are permanent now."""
+        """Describe and add a clip; returns its status, whether it has features, and whether all are permanent now.
+
+        Raises:
+            OSError: The store cannot be written.
+        """
+        origin = origin_of(clip)
         described = self._job.describe(clip)
+        if changed_meanwhile(origin, clip):
+            described = Described(_CHANGED)
         try:
-            self._add(clip, described)
+            self._add(clip, described, origin)
         except ValueError as error:  # NaN, infinity or a wrong shape: refused by the store, which names the clip
             described = Described(f"error: {error}")
-            self._add(clip, described)
+            self._add(clip, described, origin)
         self._flush_if_due()
         return described.status, described.kept, self._writer.pending == 0
 
-    def _add(self, clip: Clip, described: Described) -> None:
+    def flush(self) -> None:
+        """Make what was described permanent now."""
+        self._writer.flush()
+
+    def _add(self, clip: Clip, described: Described, origin: Origin) -> None:
         stored = {name: getattr(described, name) for name in ("status", *_STORED)}
-        self._writer.add(clip.id, **stored, source=clip.path)
+        self._writer.add(clip.id, **stored, source=clip.path, origin=origin)
 
     def _flush_if_due(self) -> None:
         now, config = time.monotonic(), self._job.config

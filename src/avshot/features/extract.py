@@ -5,13 +5,18 @@ from __future__ import annotations
 import os
 import secrets
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 
 from avshot.features.describe import ExtractConfig, Job, Recorder
 from avshot.features.extractor import Extractor, create_extractor
+from avshot.features.manifest import mend, read_about, read_manifest
+from avshot.features.place import Place
 from avshot.features.pool import Outcome, Pool
-from avshot.features.store import FeatureStore
+from avshot.features.shard import shard_file
+from avshot.features.standing import Standing, standing
+from avshot.files.lock import sole_writer
 from avshot.types import Clip
 
 __all__ = ["ExtractConfig", "Extraction", "extract"]
@@ -29,13 +34,23 @@ class Extraction:
         kept: Clips whose features were there before.
         failed: Clips without features, `(id, path, status)`, those that failed in an earlier call included.
         partial: Clips with features of which something is missing, `(id, path, status)`: status "no_audio",
-            "no_visual", "silent", "black" or "truncated".
+            "no_visual", "silent", "black", "truncated" or what else an extractor says of a clip that is not "ok".
+        again: Clips that the store had and that were described again, `(id, path, why)`: their file changed, they are
+            another span of it, their features were damaged, or (`retry_failed`) they failed before.
+        untried: Ids of those of `failed` that failed before, and were not tried again because their file is the same.
+        unknown: Ids of clips counted in `kept` though the store cannot tell from which file and span their features
+            are: those of avshot 0.1, and those added by other programs.
+        notes: What was mended in the store.
     """
 
     done: int
     kept: int
     failed: tuple[Failure, ...]
     partial: tuple[Failure, ...] = ()
+    again: tuple[Failure, ...] = ()
+    untried: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def extract(
@@ -48,14 +63,18 @@ def extract(
     runner: str = "local",
     progress: Callable[[int, int], None] | None = None,
     retry_failed: bool = False,
+    alone: bool = True,
+    waiting: Callable[[], None] | None = None,
     config: ExtractConfig | None = None,
 ) -> Extraction:
     """Describe clips and put their features into a store.
 
-    Clips that the store already has are skipped, so the same call resumes an interrupted one. After `kill -9` the work
-    of the last `config.flush_seconds` of each worker is repeated at most (early in a run: of the last two seconds or
-    twentieth of the time spent), and nothing is corrupt. Clips in damaged or missing shards are described again.
-    Several machines may fill one store with disjoint parts of the clips.
+    Clips that the store already has are skipped where their file and their span are those of today, so the same call
+    resumes an interrupted one. A file counts as the same when its content is: copied and touched files are, replaced
+    and repaired ones are not; what failed is tried again when its file has changed or was not there. After `kill -9`
+    the work of the last `config.flush_seconds` of each worker is repeated at most (early in a run: of the last two
+    seconds or twentieth of the time spent), and nothing is corrupt. Clips whose stored features are damaged are
+    described again.
 
     Args:
         clips: Clips with unique ids.
@@ -63,63 +82,88 @@ def extract(
         audio: Extractor or its spec text, or None to leave sound out.
         visual: Extractor or its spec text, or None to leave pictures out.
         workers: Processes; None = one per core this process may use. 1 works in this process, without protection
-            against files that crash or never end.
+            against files that crash, never end or take all memory.
         runner: "local", or "ray" for the machines of a Ray cluster (`avshot.features.ray_pool`), where `workers` bounds
             the tasks at a time.
         progress: Called as `progress(clips with an outcome, all clips)`, in this process.
-        retry_failed: Try clips again that failed in an earlier call.
+        retry_failed: Describe again also clips that failed in an earlier call and whose file is the same, and clips of
+            which the store does not know the file.
+        alone: Nobody else may write to a store on disk meanwhile: a second extraction waits, and then finds the clips
+            there. False lets several machines fill one store with disjoint parts of the clips; leftovers of killed
+            writers and damaged lines then stay.
+        waiting: Called once when another extraction has the store and this one begins to wait for it.
         config: Settings that do not change the features; None = the defaults.
 
     Returns:
         Counts and the table of failures; a bad file is in it and stops nothing.
 
     Raises:
-        ValueError: Repeated ids, unknown extractor or runner, Ray is asked for but not installed, or a store made with
-            other extractors or settings.
-        RuntimeError: An extractor does not work at all (for example weights that cannot be loaded), or the store
-            cannot be written.
+        ValueError: Repeated ids, a span that is none, unknown extractor or runner, weights that cannot be had, Ray is
+            asked for but not installed, or a store made with other extractors or settings, damaged or in no folder.
+        RuntimeError: An extractor does not work at all, or a worker cannot write to the store.
+        OSError: The store cannot be written.
     """
     twice = sorted(id for id, count in Counter(clip.id for clip in clips).items() if count > 1)
     if twice:
         raise ValueError(f"Clip ids must be unique; {len(twice)} repeat, for example {twice[0]!r}: rename them.")
     if runner not in RUNNERS:
         raise ValueError(f"runner is {runner!r}; expected one of {', '.join(RUNNERS)}.")
-    config = ExtractConfig() if config is None else config
-    job = Job(_extractor(audio), _extractor(visual), str(store), config)
-    job.writer("check")  # refuses a store with other features before any work
-    before = _outcomes(job.store)
-    known = {clip.id: before[clip.id] for clip in clips if clip.id in before}
-    if retry_failed:
-        known = {id: outcome for id, outcome in known.items() if outcome[1]}
-    todo = [clip for clip in clips if clip.id not in known]
+    size = _workers(workers, str(store), runner)
+    job = Job(_extractor(audio), _extractor(visual), str(store), ExtractConfig() if config is None else config)
+    place = Place(job.store)
+    place.make()
+    with _only_writer(place, alone, waiting):
+        writer = job.writer(f"{secrets.token_hex(4)}-kept")  # refuses a store with other features before any work
+        notes = _put_in_order(place) if alone else ()
+        before = standing(job.store, clips, retry=retry_failed)
+        writer.confirm(before.moved)
+        outcomes = _describe(replace(job, after=before.latest), clips, before, runner, size, progress)
+    return _table(clips, before, outcomes, notes)
 
-    def settled(count: int) -> None:
-        if progress is not None:
-            progress(len(known) + count, len(clips))
 
-    settled(0)
-    size = _workers(workers, job.store, runner)
-    if runner == "ray":
-        from avshot.features.ray_pool import RayPool
+@contextmanager
+def _only_writer(place: Place, alone: bool, waiting: Callable[[], None] | None) -> Iterator[None]:
+    """Hold a store on disk; elsewhere there are no locks."""
+    with ExitStack() as held:
+        try:
+            if alone and place.local:
+                held.enter_context(sole_writer(place.path(""), waiting=waiting))
+        except (OSError, NotImplementedError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise ValueError(f"Store {place.root} cannot be written ({reason}); choose another folder.") from None
+        yield
 
-        outcomes = RayPool(job, todo, workers=size, settled=settled).run()
-    elif size is None:
-        outcomes = _in_process(job, todo, settled)
-    else:
-        outcomes = Pool(job, todo, workers=size, settled=settled).run()
-    return _table(clips, known, {clip.id: outcome for clip, outcome in zip(todo, outcomes, strict=True)})
+
+def _put_in_order(place: Place) -> tuple[str, ...]:
+    """Remove leftovers of killed writers, and damaged lines of the manifest, which it tells, from a store on disk."""
+    if not place.local:
+        return ()
+    version = (read_about(place) or {"version": 1})["version"]
+    manifest = read_manifest(place, version)
+    notes = mend(place, manifest)
+    place.tidy({shard_file(name) for name in manifest.shards}, lambda: _mentioned(place, version))
+    return notes
+
+
+def _mentioned(place: Place, version: int) -> set[str]:
+    return {shard_file(name) for name in read_manifest(place, version).shards}
 
 
 def _extractor(choice: str | Extractor | None) -> Extractor | None:
-    return create_extractor(choice) if isinstance(choice, str) else choice
-
-
-def _outcomes(root: str) -> dict[str, Outcome]:
-    """Outcome of every clip in the store whose features can be read or that has none."""
-    store = FeatureStore(root)
-    lost = {id for ids in store.damaged().values() for id in ids}
-    featured = set(store.ids)
-    return {id: (status, id in featured) for id, status in store.status.items() if id not in lost}
+    """An extractor whose weights, where it has any, were found."""
+    extractor = create_extractor(choice) if isinstance(choice, str) else choice
+    checkpoint = getattr(extractor, "checkpoint", None)
+    if extractor is None or checkpoint is None:
+        return extractor
+    try:
+        _ = extractor.spec(), extractor.dim, extractor.request()
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        reason = str(error).strip().split("\n")[0]
+        raise ValueError(
+            f"Weights {checkpoint!r} of extractor {extractor.name!r} cannot be loaded ({reason}); give a Hugging Face "
+            "id that can be reached, or a folder with config, weights and processor."
+        ) from error
+    return extractor
 
 
 def _workers(workers: int | None, root: str, runner: str) -> int | None:
@@ -135,6 +179,33 @@ def _workers(workers: int | None, root: str, runner: str) -> int | None:
     if workers is None:
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return None if workers == 1 else workers
+
+
+def _describe(
+    job: Job,
+    clips: Sequence[Clip],
+    before: Standing,
+    runner: str,
+    size: int | None,
+    progress: Callable[[int, int], None] | None,
+) -> dict[str, Outcome]:
+    """Outcome of each clip that is described now, by id."""
+    todo = [clip for clip in clips if clip.id not in before.kept]
+
+    def settled(count: int) -> None:
+        if progress is not None:
+            progress(len(before.kept) + count, len(clips))
+
+    settled(0)
+    if runner == "ray":
+        from avshot.features.ray_pool import RayPool
+
+        outcomes = RayPool(job, todo, workers=size, settled=settled).run()
+    elif size is None:
+        outcomes = _in_process(job, todo, settled)
+    else:
+        outcomes = Pool(job, todo, workers=size, settled=settled).run()
+    return {clip.id: outcome for clip, outcome in zip(todo, outcomes, strict=True)}
 
 
 def _in_process(job: Job, clips: Sequence[Clip], settled: Callable[[int], None]) -> list[Outcome]:
@@ -153,12 +224,16 @@ def _in_process(job: Job, clips: Sequence[Clip], settled: Callable[[int], None])
     return outcomes
 
 
-def _table(clips: Sequence[Clip], known: dict[str, Outcome], new: dict[str, Outcome]) -> Extraction:
-    outcomes = {**known, **new}
+def _table(clips: Sequence[Clip], before: Standing, new: dict[str, Outcome], notes: tuple[str, ...]) -> Extraction:
+    outcomes = {**before.kept, **new}
     rows = [(clip.id, clip.path, *outcomes[clip.id]) for clip in clips]
     return Extraction(
         done=sum(kept for _, kept in new.values()),
-        kept=sum(kept for _, kept in known.values()),
+        kept=sum(kept for _, kept in before.kept.values()),
         failed=tuple((id, path, status) for id, path, status, kept in rows if not kept),
         partial=tuple((id, path, status) for id, path, status, kept in rows if kept and status != "ok"),
+        again=tuple((clip.id, clip.path, before.again[clip.id]) for clip in clips if clip.id in before.again),
+        untried=tuple(id for id, (_, has) in before.kept.items() if not has),
+        unknown=tuple(before.unknown),
+        notes=notes,
     )

@@ -8,20 +8,24 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import pickle
 import secrets
 import signal
 import sys
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from multiprocessing import connection
+from multiprocessing import connection, resource_tracker
+from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from avshot.features.describe import Job
-from avshot.types import Clip
+# Heavy imports wait until they are used: in a worker that is where their failure can be told in a sentence.
+if TYPE_CHECKING:
+    from avshot.features.describe import Job
+    from avshot.types import Clip
 
 Outcome = tuple[str, bool]  # status, has features
 _ATTEMPTS = 2  # a clip whose worker died gets one more: the cause may lie elsewhere (memory taken by a neighbour)
@@ -56,12 +60,14 @@ class Pool:
         self._workers: list[_Worker] = []
         self._run, self._started, self._deaths = secrets.token_hex(4), 0, 0
         self._writer = job.writer(f"{self._run}-parent")
+        self._packed = _packed(job)
 
     def run(self) -> list[Outcome]:
         """Work until every clip has an outcome and all are permanent.
 
         Raises:
             RuntimeError: The workers cannot start, cannot load an extractor or cannot write.
+            OSError: This process cannot write to the store.
         """
         try:
             while self._queue or self._workers:
@@ -80,10 +86,19 @@ class Pool:
         ours, theirs = spawn.Pipe()
         name = f"{self._run}-{self._started}"
         self._started += 1
-        process = spawn.Process(target=_work, args=(self._job, name, theirs), daemon=True)
-        with _child_environment(self._job):
-            process.start()
-        theirs.close()  # so that the pipe ends when the child does
+        process = spawn.Process(target=_work, args=(name, theirs), daemon=True)
+        try:
+            with _child_environment(self._job), _without_interrupt():
+                process.start()
+        except OSError as error:
+            ours.close()
+            raise RuntimeError(
+                f"Extraction stopped: a worker process cannot start ({error.strerror or error}); use fewer workers."
+            ) from error
+        finally:
+            theirs.close()  # so that the pipe ends when the child does
+        with suppress(BrokenPipeError, ConnectionResetError):  # dead already, which is noticed when it is listened to
+            ours.send_bytes(self._packed)
         self._workers.append(_Worker(process, ours))
 
     def _listen(self) -> None:
@@ -109,6 +124,10 @@ class Pool:
             worker.process.join()
             worker.pipe.close()
             self._workers.remove(worker)
+            return
+        if kind == "exhausted":  # it has written what it had, and leaves: what it took for the clip may not come back
+            worker.pending, worker.clip, worker.deadline = [], None, float("inf")
+            self._fail_or_retry(content[0], self._job.config.out_of_memory)
             return
         if kind == "done":
             index, status, kept, permanent = content
@@ -150,15 +169,25 @@ class Pool:
             )
         if worker.clip is None:
             return
-        self._attempts[worker.clip] += 1
-        if status is None and self._attempts[worker.clip] < _ATTEMPTS:
-            self._queue.appendleft(worker.clip)
+        if status is not None:
+            self._attempts[worker.clip] = _ATTEMPTS
+        self._fail_or_retry(
+            worker.clip, status or f"error: the worker process died {_ATTEMPTS} times on this clip (exit code {code})"
+        )
+
+    def _fail_or_retry(self, index: int, status: str) -> None:
+        """Put a clip back into the queue, or record that it failed when it had its attempts."""
+        from avshot.features.origin import origin_of
+
+        self._attempts[index] += 1
+        if self._attempts[index] < _ATTEMPTS:
+            self._queue.appendleft(index)
             return
-        status = status or f"error: the worker process died {_ATTEMPTS} times on this clip (exit code {code})"
-        clip = self._clips[worker.clip]
-        self._writer.add(clip.id, status=status, source=clip.path)
+        clip = self._clips[index]
+        # What the file does when it is read is not known, so its content is not; another time will count as a change.
+        self._writer.add(clip.id, status=status, source=clip.path, origin=origin_of(clip, digest=False))
         self._writer.flush()
-        self._settle(worker.clip, (status, False))
+        self._settle(index, (status, False))
 
     def _stop(self) -> None:
         """Close the pipes: workers finish the clip in hand, write what they have and leave."""
@@ -171,25 +200,79 @@ class Pool:
                 worker.process.join()
 
 
-def _work(job: Job, name: str, pipe: connection.Connection) -> None:
-    """Body of a worker process."""
+def _work(name: str, pipe: connection.Connection) -> None:
+    """Body of a worker process. It prints nothing: what goes wrong is told to the parent, or shown by its exit code."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which then closes the pipe
+    try:
+        _serve(name, pipe)
+    except MemoryError:
+        sys.exit(1)  # while loading; the parent knows what the death of a worker means then
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        sys.exit(1)  # the parent is gone; the recorder has made permanent what it had
+    except Exception as error:
+        told = str(error) if isinstance(error, OSError) and not error.errno else f"{type(error).__name__}: {error}"
+        with suppress(OSError):  # the parent may have left because another worker told it the same
+            pipe.send(("failed", told))
+        sys.exit(1)
+
+
+def _serve(name: str, pipe: connection.Connection) -> None:
+    job: Job = pickle.loads(pipe.recv_bytes())
     import torch
 
     from avshot.features.describe import Recorder
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which then closes the pipe
     torch.set_num_threads(1)
+    job.warm_up()
+    _bound_memory(job.config.memory)
+    with Recorder(job, name) as recorder:
+        pipe.send(("ready",))
+        while (item := pipe.recv()) is not None:
+            index, clip = item
+            outcome = recorder.record(clip)
+            if outcome[0] == job.config.out_of_memory:
+                recorder.flush()
+                pipe.send(("exhausted", index))
+                break
+            pipe.send(("done", index, *outcome))
+    pipe.send(("closed",))
+
+
+def _bound_memory(limit: int) -> None:
+    """Let this process take `limit` bytes more than it has (Linux only); the allocation beyond that fails."""
     try:
-        job.warm_up()
-        with Recorder(job, name) as recorder:
-            pipe.send(("ready",))
-            while (item := pipe.recv()) is not None:
-                pipe.send(("done", item[0], *recorder.record(item[1])))
-        pipe.send(("closed",))
-    except (EOFError, BrokenPipeError, ConnectionResetError):
-        sys.exit(1)  # the parent is gone; the recorder has made permanent what it had
-    except Exception as error:
-        pipe.send(("failed", f"{type(error).__name__}: {error}"))
+        import resource
+
+        stated = Path("/proc/self/status").read_text().split("VmData:")[1].split()[0]
+        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    except (ImportError, OSError, IndexError):
+        return
+    soft = int(stated) * 1024 + limit
+    resource.setrlimit(resource.RLIMIT_DATA, (soft if hard == resource.RLIM_INFINITY else min(soft, hard), hard))
+
+
+def _packed(job: Job) -> bytes:
+    try:
+        return pickle.dumps(job)
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise RuntimeError(
+            f"Extraction stopped: an extractor cannot travel to worker processes ({error}); define it at the top of a "
+            "module, or use workers=1."
+        ) from error
+
+
+@contextmanager
+def _without_interrupt() -> Iterator[None]:
+    """A process started inside never sees Ctrl-C, from its first moment on; this one sees it when the block ends."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    resource_tracker.ensure_running()  # else it starts inside, and lets the signal through
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager

@@ -5,15 +5,15 @@
     <root>/manifest/<worker>.jsonl          one line per clip, written after its shard has its final name
 
 A clip exists when its manifest line is complete; whatever a killed writer leaves behind besides that is never read.
-Any number of writers work at once without locks because each has its own files. Opening reads the manifest only.
+Any number of writers (`avshot.features.writer`) work at once because each has its own files. Opening reads the manifest
+only; the features of a clip are compared with the digest in its line when they are read first.
 """
 
 from __future__ import annotations
 
-import json
+import copy
+import hashlib
 import os
-import re
-import time
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -21,137 +21,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from avshot.features.manifest import join_store, newest_rows, read_about
+from avshot.features.manifest import Row, read_about, read_manifest, refuse_damage
 from avshot.features.place import Place
-from avshot.features.shard import Shard, checked, encode, flat_index
+from avshot.features.shard import Shard, compact, digest, flat_index, shard_file
+from avshot.features.writer import StoreWriter
 from avshot.types import MODALITIES, Features
 
+__all__ = ["FeatureStore", "StoreWriter"]
 
-class StoreWriter:
-    """Adds clips to a store; several writers may fill one store at once, each under its own `worker` name.
-
-    Clips gather in memory and become a shard at `shard_bytes`, at `flush()` and on leaving the `with` block; a clip
-    that was added but not flushed is lost when the process is killed, and nothing else is.
-
-    Args:
-        root: Folder or fsspec URL; made when it does not exist.
-        spec: What makes the features, as plain JSON: every setting that changes them.
-        worker: Name of this writer: letters, digits, `.`, `_`, `-`.
-        dtype: "float32" or "float16" on disk; a shard whose values exceed float16 is written as float32.
-        shard_bytes: Size at which a shard is written.
-        dims: Width of audio and visual features, where known beforehand; otherwise the first clip fixes each.
-
-    Raises:
-        ValueError: The store holds features of another specification (the message names the keys) or type.
-
-    Example:
-        >>> import numpy as np
-        >>> with StoreWriter("memory://doctest", spec={"audio": "logmel"}) as writer:
-        ...     writer.add("a", audio=np.ones((3, 4)), audio_time=np.arange(3))
-        >>> store = FeatureStore("memory://doctest")
-        >>> store.gather(store.rows(["a"])).audio.shape
-        torch.Size([1, 3, 4])
-    """
-
-    def __init__(
-        self,
-        root: str,
-        *,
-        spec: Mapping[str, Any],
-        worker: str = "0",
-        dtype: str = "float32",
-        shard_bytes: int = 256 << 20,
-        dims: tuple[int | None, int | None] = (None, None),
-    ) -> None:
-        if not re.fullmatch(r"[\w.-]+", worker):
-            raise ValueError(f"Worker name is {worker!r}; expected letters, digits, '.', '_' and '-'.")
-        if dtype not in ("float32", "float16"):
-            raise ValueError(f'dtype is {dtype!r}; expected "float32" or "float16".')
-        self._place, self._worker, self._dtype, self._shard_bytes = Place(root), worker, dtype, shard_bytes
-        self._dims = dict(zip(MODALITIES, join_store(self._place, spec, dtype, dims), strict=True))
-        self._next = 0
-        self._clear()
-
-    def add(
-        self,
-        id: str,
-        *,
-        audio: Any = None,
-        audio_time: Any = None,
-        visual: Any = None,
-        visual_time: Any = None,
-        status: str = "ok",
-        source: str = "",
-    ) -> None:
-        """Add one clip. Without any data only its status is kept, so that it is not tried again.
-
-        Args:
-            id: Name of the clip. Added again, the last one with data counts.
-            audio: `[time, dim]` tensor or array, or None (or time 0) when the clip has no sound.
-            audio_time: Seconds `[time]`, needed with audio.
-            visual: `[time, dim]` tensor or array, or None (or time 0) when the clip has no picture.
-            visual_time: Seconds `[time]`, needed with visual.
-            status: "ok", "no_audio", "no_visual", "silent", "black", "truncated" or "error: why".
-            source: Where the clip came from; shown in the table of failures.
-
-        Raises:
-            ValueError: Empty id, wrong shapes, NaN or infinity, naming the clip; the store stays as it was.
-        """
-        if not isinstance(id, str) or not id:
-            raise ValueError(f"Clip id is {id!r}; expected a non-empty string.")
-        given = {"audio": (audio, audio_time), "visual": (visual, visual_time)}
-        arrays = {m: checked(id, m, *given[m], dim=self._dims[m]) for m in MODALITIES}
-        row: dict[str, Any] = {"id": id, "status": status, "source": source}
-        for modality, (value, stamp) in arrays.items():
-            if len(value):
-                self._dims[modality] = value.shape[1]
-            row[modality] = [self._steps[modality], *value.shape]  # first step, steps, width
-            self._steps[modality] += len(value)
-            self._values[modality].append(value)
-            self._times[modality].append(stamp)
-            self._bytes += value.nbytes + stamp.nbytes
-        self._rows.append(row)
-        if self._bytes >= self._shard_bytes:
-            self.flush()
-
-    @property
-    def pending(self) -> int:
-        """Clips added but not yet safe in the store."""
-        return len(self._rows)
-
-    def flush(self) -> None:
-        """Make the pending clips permanent: the shard first, its manifest lines after it has its final name."""
-        if not self._rows:
-            return
-        shard = self._write_shard() if any(self._steps.values()) else None
-        now = time.time()
-        for row in self._rows:
-            row.update(shard=shard if row["audio"][1] + row["visual"][1] else None, time=now)
-        lines = "".join(json.dumps(row) + "\n" for row in self._rows)
-        self._place.append(f"manifest/{self._worker}.jsonl", lines.encode())
-        self._clear()
-
-    def __enter__(self) -> StoreWriter:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.flush()
-
-    def _write_shard(self) -> str:
-        while not self._place.claim(_shard_file(name := f"{self._worker}-{self._next:05d}")):
-            self._next += 1
-        ids, dims = [row["id"] for row in self._rows], {m: self._dims[m] or 0 for m in MODALITIES}
-        chunks = encode(ids, self._values, self._times, dims=dims, dtype=self._dtype)
-        self._place.publish(_shard_file(name), chunks)
-        self._next += 1
-        return name
-
-    def _clear(self) -> None:
-        self._rows: list[dict[str, Any]] = []
-        self._values: dict[str, list[np.ndarray]] = {m: [] for m in MODALITIES}
-        self._times: dict[str, list[np.ndarray]] = {m: [] for m in MODALITIES}
-        self._steps = dict.fromkeys(MODALITIES, 0)
-        self._bytes = 0
+_CHECKED = 256  # clips compared with their digests at a time
 
 
 class FeatureStore:
@@ -167,10 +45,12 @@ class FeatureStore:
         fingerprint: Of `spec`.
         dims: Width of audio and visual features; 0 for a modality that no clip has.
         status: Status of every clip, also of those without features.
+        lines: The manifest line of every clip (not in copies that travelled to another process).
+        version: Of the format; a store of version 1 knows neither spans, files nor digests of clips.
         waits: "disk" or "network": what gathering waits for.
 
     Raises:
-        ValueError: No store there, or a store of a newer format.
+        ValueError: No store there, a store of a newer format, or a damaged one: which file, and what to do.
     """
 
     def __init__(self, root: str, *, open_shards: int = 32) -> None:
@@ -183,25 +63,45 @@ class FeatureStore:
         self.spec: dict[str, Any] = about["spec"]
         self.fingerprint: str = about["fingerprint"]
         self.dtype: str = about["dtype"]
+        self.version: int = about["version"]
         self._open_shards, self._shards, self._process = open_shards, OrderedDict[int, Shard](), os.getpid()
-        newest = newest_rows(self._place)
-        self.status = {id: str(row["status"]) for id, row in newest.items()}
-        self._sources = {id: str(row["source"]) for id, row in newest.items() if row["shard"] is None}
-        kept = [newest[id] for id in sorted(newest) if newest[id]["shard"] is not None]
-        self.ids: list[str] = [row["id"] for row in kept]
+        self.lines = refuse_damage(self._place, read_manifest(self._place, self.version))
+        self.status = {id: row.status for id, row in self.lines.items()}
+        self._sources = {id: row.source for id, row in self.lines.items() if row.shard is None}
+        self._read_rows([self.lines[id] for id in sorted(self.lines) if self.lines[id].shard is not None])
+        self.dims: tuple[int, int] = self._widths(about["dims"])
+
+    def _read_rows(self, rows: Sequence[Row]) -> None:
+        self.ids: list[str] = [row.id for row in rows]
         self._row_of = {id: i for i, id in enumerate(self.ids)}
-        self._names = sorted({row["shard"] for row in kept})
+        self._names = sorted({str(row.shard) for row in rows})
         number = {name: i for i, name in enumerate(self._names)}
-        self._shard = np.array([number[row["shard"]] for row in kept], dtype=np.int64)
-        spans = {m: np.array([row[m] for row in kept], dtype=np.int64).reshape(-1, 3) for m in MODALITIES}
-        self._start = {m: spans[m][:, 0].copy() for m in MODALITIES}
-        self._length = {m: spans[m][:, 1].copy() for m in MODALITIES}
-        widths = [int(spans[m][:, 2].max(initial=0)) for m in MODALITIES]
-        known = about["dims"]
-        self.dims: tuple[int, int] = (
-            widths[0] if known[0] is None else known[0],
-            widths[1] if known[1] is None else known[1],
-        )
+        self._shard = np.array([number[str(row.shard)] for row in rows], dtype=np.int64)
+        places = {m: np.array([getattr(row, m) for row in rows], dtype=np.int64).reshape(-1, 3) for m in MODALITIES}
+        self._start = {m: places[m][:, 0].copy() for m in MODALITIES}
+        self._length = {m: places[m][:, 1].copy() for m in MODALITIES}
+        self._width = {m: places[m][:, 2].copy() for m in MODALITIES}
+        # Lines of version 1 have no digest; the checksum of their whole shard stands in for it.
+        self._digests = {
+            m: [None if row.digests is None else row.digests[i] for row in rows] for i, m in enumerate(MODALITIES)
+        }
+        self._unread = {m: self._length[m] > 0 for m in MODALITIES}  # not yet compared with their digests
+        self._verified: set[int] = set()  # shards compared with their checksums
+
+    def _widths(self, stated: Sequence[int | None]) -> tuple[int, int]:
+        found = []
+        for modality, known in zip(MODALITIES, stated, strict=True):
+            has = self._length[modality] > 0
+            widths = np.unique(self._width[modality][has])
+            wrong = widths[widths != (known if known is not None else widths.max(initial=0))]
+            if len(wrong):
+                raise ValueError(
+                    f"Store {self.root} has {modality} features of width {int(wrong[0])} and of width "
+                    f"{int(widths.max()) if known is None else known}; two writers disagreed on the width: extract "
+                    "into a new folder."
+                )
+            found.append(int(widths.max(initial=0)) if known is None else known)
+        return found[0], found[1]
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -222,7 +122,8 @@ class FeatureStore:
     def gather(self, rows: np.ndarray | Sequence[int]) -> Features:
         """A padded batch of the clips in these rows, in this order; a row may repeat.
 
-        Reads only the steps of these clips. The loop goes over the shards they lie in, not over clips or frames.
+        Reads only the steps of these clips. The loop goes over the shards they lie in, not over clips or frames; where
+        a clip is read for the first time, its features are compared with the digest in its manifest line.
 
         Args:
             rows: `[clip]` integers as `rows` returns them.
@@ -231,7 +132,7 @@ class FeatureStore:
             Float32 features on the CPU; padding is zero and its mask False.
 
         Raises:
-            ValueError: A row outside the store, or a damaged shard.
+            ValueError: A row outside the store, or a damaged shard, or features that are not what was written.
         """
         wanted = np.asarray(rows, dtype=np.int64).reshape(-1)
         if len(wanted) and (int(wanted.min()) < 0 or int(wanted.max()) >= len(self)):
@@ -240,6 +141,44 @@ class FeatureStore:
             self._gather(modality, wanted, dim) for modality, dim in zip(MODALITIES, self.dims, strict=True)
         )
         return Features(audio[0], visual[0], audio[1], visual[1], audio[2], visual[2])
+
+    def content(self, ids: Iterable[str] | None = None) -> str:
+        """Sixteen hexadecimal digits that change with any value, mask, time or status of the clips; reads no features.
+
+        It does not depend on the order in which clips were added, by whom, or to which shard; but for clips of a store
+        of version 1, whose lines hold no digest: the checksum of their shard and their place in it count there.
+
+        Args:
+            ids: Clips that count; None = all. Those that the store does not know count as that.
+
+        Raises:
+            ValueError: A shard of version 1 is damaged.
+        """
+        found = hashlib.sha256()
+        for id in sorted(self.status if ids is None else set(ids)):
+            row = self._row_of.get(id)
+            digests: list[Any] = [] if row is None else [self._digests[m][row] for m in MODALITIES]
+            if row is not None and None in digests:
+                shard = self._open(int(self._shard[row]))
+                places = [[int(part[m][row]) for part in (self._start, self._length)] for m in MODALITIES]
+                digests = [shard.metadata.get("crc32"), *places]
+            found.update(f"{id!r} {self.status.get(id)!r} {digests}\n".encode())
+        return found.hexdigest()[:16]
+
+    def without(self, reasons: Mapping[str, str]) -> FeatureStore:
+        """The same store, in which some clips have no features.
+
+        Args:
+            reasons: `{clip id: why}`; their status becomes "error: " and that.
+        """
+        if not reasons:
+            return self
+        other = copy.copy(self)
+        other._shards = OrderedDict()
+        other.status = self.status | {id: f"error: {why}" for id, why in reasons.items()}
+        other._sources = self._sources | {id: self.lines[id].source for id in reasons if id in self.lines}
+        other._read_rows([self.lines[id] for id in self.ids if id not in reasons])
+        return other
 
     def failures(self) -> list[tuple[str, str, str]]:
         """Clips without features: `(id, source, status)`, sorted by id."""
@@ -251,34 +190,86 @@ class FeatureStore:
         found: dict[str, list[str]] = {}
         for number, name in enumerate(self._names):
             try:
-                shard = Shard(self._place, _shard_file(name))
+                shard = Shard(self._place, shard_file(name))
                 if deep:
                     shard.verify()
             except ValueError as error:
                 found[str(error)] = [self.ids[i] for i in np.flatnonzero(self._shard == number)]
         return found
 
+    def broken(self, ids: Iterable[str], *, deep: bool = True) -> dict[str, str]:
+        """Clips whose features are not what was written, or cannot be read: `{id: message}`.
+
+        Args:
+            ids: Clips to look at; those without features are passed over.
+            deep: Compare every byte of their features with their digests; otherwise headers of shards alone are read.
+        """
+        rows = np.array(sorted(self._row_of[id] for id in set(ids) if id in self._row_of), dtype=np.int64)
+        found: dict[str, str] = {}
+        for number in np.unique(self._shard[rows]):
+            here = rows[self._shard[rows] == number]
+            try:
+                shard = self._open(int(number))
+                for modality, dim in zip(MODALITIES, self.dims, strict=True):
+                    shard.kind(modality, dim) if (self._length[modality][here] > 0).any() else None
+                    for start in range(0, len(here) if deep else 0, _CHECKED):
+                        part = here[start : start + _CHECKED]
+                        _, _, bad = self._read(modality, int(number), part[self._length[modality][part] > 0])
+                        found |= {self.ids[i]: str(self._mismatch(int(number), modality, i)) for i in bad}
+            except ValueError as error:
+                found |= {self.ids[i]: str(error) for i in here.tolist()}
+        return found
+
     def _gather(self, modality: str, rows: np.ndarray, dim: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        start, length, shard = self._start[modality][rows], self._length[modality][rows], self._shard[rows]
+        length, shard = self._length[modality][rows], self._shard[rows]
         longest = max(int(length.max(initial=0)), 1)
-        sources = {int(number): self._open(int(number)) for number in np.unique(shard[length > 0])}
-        kinds = [source.kind(modality, dim) for source in sources.values()]
+        sources = [int(number) for number in np.unique(shard[length > 0])]
+        kinds = [self._open(number).kind(modality, dim) for number in sources]
         value = np.zeros((len(rows) * longest, dim), np.result_type(*kinds) if kinds else np.float32)
         stamp = np.zeros(len(rows) * longest, np.float32)
-        for number, source in sources.items():
+        for number in sources:
             here = np.flatnonzero((shard == number) & (length > 0))
-            here = here[np.argsort(start[here], kind="stable")]  # in the order of the file, for disks that like it
+            order = np.argsort(self._start[modality][rows[here]], kind="stable")
+            here = here[order]  # in the order of the file, for disks that like it
             target = flat_index(here * longest, length[here])
-            value[target] = source.read(modality, start[here], length[here])
-            stamp[target] = source.read(f"{modality}_time", start[here], length[here])
+            value[target], stamp[target], bad = self._read(modality, number, rows[here])
+            if bad:
+                raise self._mismatch(number, modality, bad[0])
         shape, mask = (len(rows), longest), np.arange(longest) < length[:, None]
         padded = torch.from_numpy(value).float().reshape(*shape, dim)  # torch widens float16 much faster than numpy
         return padded, torch.from_numpy(mask), torch.from_numpy(stamp).reshape(shape)
 
+    def _read(self, modality: str, number: int, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[int]]:
+        """Values and times of `rows` of one shard, one after the other; and the rows that are not as written."""
+        start, length, source = self._start[modality][rows], self._length[modality][rows], self._open(number)
+        value = source.read(modality, start, length)
+        stamp = source.read(f"{modality}_time", start, length)
+        bad: list[int] = []
+        ends = np.cumsum(length)
+        for k in np.flatnonzero(self._unread[modality][rows]):
+            row, part = int(rows[k]), slice(int(ends[k] - length[k]), int(ends[k]))
+            if self._as_written(modality, number, row, value[part], stamp[part]):
+                self._unread[modality][row] = False
+            elif row not in bad:
+                bad.append(row)
+        return value, stamp, bad
+
+    def _as_written(self, modality: str, number: int, row: int, value: np.ndarray, stamp: np.ndarray) -> bool:
+        wanted = self._digests[modality][row]
+        if wanted is not None:
+            return digest(compact(value, self.dtype), stamp) == wanted
+        if number not in self._verified and self._place.local:  # elsewhere the whole shard would have to be fetched
+            self._open(number).verify()
+            self._verified.add(number)
+        return bool(np.isfinite(value).all() and np.isfinite(stamp).all())
+
+    def _mismatch(self, number: int, modality: str, row: int) -> ValueError:
+        return self._open(number).damage(f"is damaged (the {modality} features of clip {self.ids[row]!r} were changed)")
+
     def _open(self, number: int) -> Shard:
         self._reconnect()
         if number not in self._shards:
-            self._shards[number] = Shard(self._place, _shard_file(self._names[number]))
+            self._shards[number] = Shard(self._place, shard_file(self._names[number]))
             if len(self._shards) > self._open_shards:
                 self._shards.popitem(last=False)
         self._shards.move_to_end(number)
@@ -290,8 +281,4 @@ class FeatureStore:
             self._place, self._shards, self._process = Place(self.root), OrderedDict(), os.getpid()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_shards": OrderedDict(), "_place": None, "_process": -1}
-
-
-def _shard_file(name: str) -> str:
-    return f"shards/{name}.safetensors"
+        return {**self.__dict__, "_shards": OrderedDict(), "_place": None, "_process": -1, "lines": {}}

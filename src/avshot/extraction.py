@@ -1,0 +1,71 @@
+"""What `avshot extract` is given, and what it says; imported only when it runs."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import Counter
+from pathlib import Path
+
+from avshot.data.folders import MEDIA_SUFFIXES, media_files
+from avshot.data.sources import first_few
+from avshot.features.extract import Extraction
+from avshot.files.url import local_path
+from avshot.tables import print_table
+from avshot.types import Clip
+
+
+def say_outcome(store: str, found: Extraction) -> None:
+    """Counts, what was done again or left as it was and why, and the table of clips that are not as usual."""
+    counts = f"{found.done} new, {found.kept} already there, {len(found.failed)} failed, {len(found.partial)} partial"
+    _say(f"{store}: {counts}")
+    reasons = Counter(why for *_, why in found.again)
+    for why, count in reasons.most_common():
+        few = first_few(id for id, _, reason in found.again if reason == why)
+        _say(f"note: {count} clips that the store had were described again ({why}): {few}.")
+    for note in found.notes:
+        _say(f"note: {note}")
+    if found.untried:
+        _say(f"note: {len(found.untried)} failed before, with the same file; --retry tries them again.")
+    if found.unknown:
+        _say(
+            f"note: of {len(found.unknown)} clips the store does not know from which file and span their features are "
+            "(they were stored by avshot 0.1 or another program); --retry describes them again."
+        )
+    if found.failed or found.partial:
+        rows = [[id, status, path] for id, path, status in (*found.failed, *found.partial)]
+        print_table("not as usual", ["clip", "why", "file"], rows)
+
+
+def given(source: str) -> Path:
+    """The file or folder that was named, be it as a `file://` URL."""
+    path = Path(local_path(source))
+    if not path.exists():
+        raise ValueError(f"{source} does not exist; pass a dataset .toml, a folder of videos, or a video.")
+    if path.is_file() and path.suffix.lower() in (".csv", ".tsv"):
+        raise ValueError(f"{source} is a table; declare a dataset with `avshot dataset {source} NAME.toml` first.")
+    return path
+
+
+def beside(path: Path) -> str:
+    """The usual store of a folder or a video: its own name and `.features`, beside it."""
+    named = path if path.name not in ("", "..") else Path(os.path.abspath(path))
+    if not named.name:
+        raise ValueError(f"{path} has no folder beside it; say where the features go (--store FOLDER).")
+    return f"{named}.features"
+
+
+def files(source: Path) -> tuple[Clip, ...]:
+    """A video, or all videos below a folder, as clips named by their path in it; says what it leaves out."""
+    if not source.is_dir():
+        return (Clip(source.name, str(source)),)
+    found = media_files(source)
+    for note in found.notes():
+        _say(f"note: {note}")
+    if not found.files:
+        raise ValueError(f"{source} holds no videos ({', '.join(sorted(MEDIA_SUFFIXES))}); pass another folder.")
+    return tuple(Clip(f.relative_to(source).as_posix(), str(f)) for f in found.files)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
