@@ -5,13 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from avshot.calibration import exact_curve
+from avshot.files.record import load_tensors, save_tensors
 from avshot.method import Method, Recipe
 from avshot.metrics import choose_beta, gzsl_metrics, standard_error
-from avshot.run import save_tensors
 from avshot.train import ClipSource, Judgement
 from avshot.types import Classes
 
@@ -23,6 +22,9 @@ def score_clips(model: Method, source: ClipSource, classes: Classes, view: str =
     """Scores `[clip, class]` of all clips of `source` on the CPU, in eval mode, a batch at a time.
 
     `view` is the modality to go by where a clip has it (see `Recipe.views`).
+
+    Raises:
+        ValueError: A score is NaN or infinite: no ranking follows from it.
     """
     device = model.device
     classes, was_training = classes.to(device), model.training
@@ -32,7 +34,15 @@ def score_clips(model: Method, source: ClipSource, classes: Classes, view: str =
         for i in range(0, len(source), SCORING_BATCH)
     ]
     model.train(was_training)
-    return torch.cat(parts) if parts else torch.zeros(0, len(classes))
+    scores = torch.cat(parts) if parts else torch.zeros(0, len(classes))
+    if not bool(scores.isfinite().all()):
+        first = int((~scores.isfinite()).any(dim=1).nonzero()[0])
+        clip = source.dataset.clips[int(source.clips[first])].id
+        raise ValueError(
+            f"{model.name} gives clip {clip!r} a score that is no finite number: either its features are out of all "
+            "proportion, or the training went astray (lower --set recipe.lr)."
+        )
+    return scores
 
 
 @torch.inference_mode()
@@ -61,7 +71,7 @@ class Judge:
         self.views = recipe.views if source.modality == "both" else ("both",)
         seen = classes.seen[source.labels]
         self.both = bool(seen.any()) and not bool(seen.all())
-        self.best = float(load_file(file)["best"]) if file.exists() else -1.0
+        self.best = float(load_tensors(file)[0]["best"]) if file.exists() else -1.0
 
     def __call__(self, model: Method) -> Judgement:
         """Score the judged clips in every view; keep scores and weights when this epoch is the best so far."""

@@ -12,8 +12,9 @@ from pathlib import Path
 from avshot.bench.plan import Plan, load_plan
 from avshot.bench.table import as_csv, as_latex, as_markdown, remarks, results, table
 from avshot.bench.trainings import train_plan
+from avshot.files.record import save_text
 from avshot.grid import raise_first
-from avshot.run import save_text, versions
+from avshot.run import versions
 from avshot.tables import print_table
 
 WORLD = "world"  # the rendered world, made where it is not there yet
