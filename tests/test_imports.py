@@ -23,7 +23,7 @@ LAYERS = (
     {"processes", "checkpoint"},
     {"players"},
     {"train"},
-    {"tasks"},
+    {"tasks", "experiment", "run_record"},
     {"run"},
     {"application"},
     {"serve", "cli"},

@@ -12,10 +12,10 @@ from torch import Tensor
 
 from avshot.classes.embed import embed_classes
 from avshot.classes.optimise import OptimiseConfig, Outcome, optimise
-from avshot.classes.phrase import phrases
+from avshot.classes.phrase import phrases, read_descriptions
 from avshot.data.dataset import Dataset
 from avshot.data.official import released_descriptions
-from avshot.run import Experiment
+from avshot.experiment import Experiment
 from avshot.tasks.gzsl import Stage
 from avshot.types import Classes
 
@@ -41,11 +41,23 @@ def _embedded(dataset: Dataset, experiment: Experiment, names: tuple[str, ...]) 
         text = {encoder: dataset.text[encoder][rows] for encoder in own or dataset.text}
         return Classes(names, text, torch.zeros(len(names), dtype=torch.bool))
     spoken = {name: dataset.phrases.get(name, name) for name in names}
-    descriptions = experiment.descriptions
-    if descriptions == "released":
-        descriptions = str(released_descriptions(experiment.dataset))
-    texts = phrases(tuple(spoken.values()), prompts=experiment.prompts, descriptions=descriptions)
+    texts = phrases(tuple(spoken.values()), prompts=experiment.prompts, descriptions=_description_file(experiment))
     return embed_classes(names, experiment.text, phrases={name: texts[spoken[name]] for name in names})
+
+
+def descriptions_of(experiment: Experiment) -> dict[str, list[str]] | None:
+    """All descriptions that an experiment's file holds, by `join_key` of the class; None where it names no file.
+
+    A Run keeps them, so that it does not depend on the file staying where and what it is.
+    """
+    file = _description_file(experiment)
+    return None if file is None else read_descriptions(file)
+
+
+def _description_file(experiment: Experiment) -> str | None:
+    if experiment.descriptions == "released":
+        return str(released_descriptions(experiment.dataset))
+    return experiment.descriptions
 
 
 def stage_candidates(experiment: Experiment, stage: Stage, raw: Classes) -> tuple[Classes, Classes, dict[str, Any]]:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
+from avshot.files.record import load_tensors, save_tensors
 from avshot.method import Method, Recipe
 
 
@@ -53,24 +52,36 @@ def save_state(
     path: Path, method: Method, optimiser: dict[str, Tensor], history: History, seed: int, recipe: Recipe
 ) -> None:
     """Write the file of `load_state`; it is either complete or as it was."""
-    tensors = {f"weights/{k}": v.detach().cpu().contiguous().clone() for k, v in method.state_dict().items()}
+    tensors = {f"weights/{key}": value for key, value in method.state_dict().items()}
     tensors |= {f"optimiser/{key}": value for key, value in optimiser.items()}
-    meta = {"history": asdict(history), "seed": seed, "recipe": asdict(recipe)}
-    partial = path.with_suffix(".partial")
-    save_file(tensors, partial, metadata={"avshot": json.dumps(meta)})
-    os.replace(partial, path)
+    save_tensors(path, tensors, about={"history": asdict(history), "seed": seed, "recipe": asdict(recipe)})
 
 
 def load_state(path: Path, seed: int, recipe: Recipe) -> State:
-    """Read what `save_state` wrote. Raises ValueError when it is of a training with another seed or recipe."""
-    with safe_open(path, framework="pt") as file:
-        meta = json.loads(file.metadata()["avshot"])
-        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (safe_open is no dict)
-    trained = asdict(Recipe()) | meta["recipe"]  # a field that is younger than the file had its default value
-    if meta["seed"] != seed or json.dumps(trained) != json.dumps(asdict(recipe)):
+    """Read what `save_state` wrote.
+
+    Raises:
+        ValueError: The file is damaged, or of a training with another seed or recipe; the message names it.
+    """
+    tensors, about = load_tensors(path)
+    history = _history(path, about)
+    trained = asdict(Recipe()) | about["recipe"]  # a field that is younger than the file had its default value
+    if about["seed"] != seed or json.dumps(trained) != json.dumps(asdict(recipe)):
         raise ValueError(f"{path} belongs to a training with another seed or recipe; remove it to start afresh.")
 
     def part(prefix: str) -> dict[str, Tensor]:
         return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
-    return State(part("weights/"), part("optimiser/"), History(**meta["history"]))
+    return State(part("weights/"), part("optimiser/"), history)
+
+
+def load_history(path: Path) -> History:
+    """The history in what `save_state` wrote, after a look at the whole file. Raises ValueError where it is damaged."""
+    return _history(path, load_tensors(path)[1])
+
+
+def _history(path: Path, about: dict[str, Any]) -> History:
+    wanted = {field.name for field in fields(History)}
+    if set(about) != {"history", "seed", "recipe"} or set(about["history"]) != wanted:
+        raise ValueError(f"{path} is no checkpoint of a training; it is damaged: remove it.")
+    return History(**about["history"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import math
 import re
@@ -20,11 +19,13 @@ from avshot.predict_files import predict_videos as predict_videos
 from avshot.progress import show_progress
 from avshot.tables import print_table
 
-LONGEST_FOLDER = 100  # characters; file systems end at 255 bytes
-
 
 def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
+
+
+def _note(text: str) -> None:
+    _say(f"note: {text}")
 
 
 def parse_changes(changes: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -125,59 +126,67 @@ def train_grid(
 ) -> None:
     """`avshot train`: every combination of `axes` on top of `base`, then the table and the report.
 
-    A training that fails does not stop the others; the finished ones are reported before its error is raised. Of
-    several processes that share a training the first one alone speaks and reports.
+    What can be known beforehand is found out before any training: an unknown field, a device that is not there, a
+    method that the data do not fit, a folder that cannot be written to. A training that fails does not stop the others;
+    the finished ones are reported before its error is raised. Of several processes that share a training the first one
+    alone speaks and reports.
     """
     from avshot.data.dataset import load_described
-    from avshot.device import check_device
     from avshot.grid import raise_first, train_all
+    from avshot.placing import place_runs
     from avshot.processes import follows, warning
     from avshot.run import describe, find_runs, parse_experiment
 
-    check_device(base.get("device", "cpu"))
-    experiments: dict[Path, Any] = {}  # one of each: "devise,devise" asks for the same Run twice
+    asked: dict[Path, Any] = {}  # one of each: "devise,devise" asks for the same Run twice
     for values in itertools.product(*axes.values()):
         experiment = parse_experiment(base | dict(zip(axes, values, strict=True)))
         describe(experiment)  # an unknown method, preset or field ends here, before any training
-        experiments[run_folder(out, experiment)] = experiment
+        asked[run_folder(out, experiment)] = experiment
     dataset = load_described(base["dataset"])
-    precisions = {experiment.resolved_recipe().precision for experiment in experiments.values()}
+    precisions = {experiment.resolved_recipe().precision for experiment in asked.values()}
     slow = [note for precision in sorted(precisions) if (note := warning(precision, base.get("device", "cpu")))]
     for note in () if follows() else (*dataset.warnings(), *slow):
         _say(f"note: {note}")
-    failed = train_all(experiments, dataset, jobs, processes)
+    placed = asked if follows() else place_runs(out, list(asked.values()), dataset)
+    failed = train_all(placed, dataset, jobs, processes)
     if follows():
         return
-    runs = find_runs(out)
+    runs = [
+        run for run in find_runs(out, skipped=_note) if run.path not in failed
+    ]  # not the old numbers of a new split
     if runs:
         write_report(out, None, runs=runs)
-    raise_first(failed, len(experiments))
+    raise_first(failed, len(placed))
 
 
 def run_folder(out: Path, experiment: Any) -> Path:
-    """Where `avshot train` puts a Run: `out/<label>/seed-<seed>`."""
-    label = experiment.label()
-    if len(label) > LONGEST_FOLDER:
-        label = f"{label[:LONGEST_FOLDER]}-{hashlib.sha256(label.encode()).hexdigest()[:8]}"
-    return out / label / f"seed-{experiment.seed}"
+    """Where `avshot train` puts a Run unless another dataset's lies there (see `avshot.placing`)."""
+    from avshot.placing import run_folder
+
+    return run_folder(out, experiment)
 
 
 def write_report(root: Path, out: Path | None, *, runs: list[Any] | None = None) -> Path:
-    """`avshot report`: print the table, write the HTML page and its Markdown twin; returns the page's path."""
-    from avshot.report.page import write_page
-    from avshot.report.summary import summarise, table
+    """`avshot report`: print the table, write the HTML page and its Markdown twin; returns the page's path.
+
+    A damaged Run is named in a note and left out.
+    """
+    from avshot.report.page import check_page, write_page
+    from avshot.report.summary import remarks, summarise, table
     from avshot.run import find_runs
 
     if not root.is_dir():
         raise ValueError(f"{root} is not a folder; pass one with Runs in or below it.")
-    page = output_file(out or root / "report.html", (".html", ".htm"), "report")
-    runs = find_runs(root) if runs is None else runs
+    page = check_page(out or root / "report.html")
+    runs = find_runs(root, skipped=_note) if runs is None else runs
     if not runs:
-        raise ValueError(f"No finished Run in or below {root}; make one with `avshot train`.")
+        raise ValueError(f"No finished Run in or below {root} that can be read; make one with `avshot train`.")
     rows = summarise(runs)
     for name in dict.fromkeys(row.dataset for row in rows):
-        head, cells = table([row for row in rows if row.dataset == name])
-        print_table(f"{name}: per cent, mean ± deviation over seeds", head, cells)
+        members = [row for row in rows if row.dataset == name]
+        print_table(f"{name}: per cent, mean ± deviation over seeds", *table(members))
+        for remark in remarks(members):
+            _note(remark)
     write_page(runs, page)
     _say(f"report: {page}")
     return page

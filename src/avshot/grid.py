@@ -13,10 +13,10 @@ from pathlib import Path
 
 from avshot.data.dataset import Dataset, load_dataset
 from avshot.data.shared import shared_averages
+from avshot.experiment import Experiment
 from avshot.processes import accompanied, follows, leave, leave_with_parent
 from avshot.progress import show_progress
 from avshot.protocol import follow, reads_averages, run
-from avshot.run import Experiment
 
 
 def train_all(
@@ -60,13 +60,8 @@ def _train_together(experiments: dict[Path, Experiment], dataset: Dataset, avera
         _follow_all(list(experiments.values()))
         return
     for count, (folder, experiment) in enumerate(experiments.items(), 1):
-        free = set() if folder.exists() else {folder}
         data = averaged if averaged is not None and reads_averages(experiment) else dataset
-        try:
-            _run_one(experiment, folder, data, f"[{count}/{len(experiments)}] " if len(experiments) > 1 else "")
-        except BaseException:
-            _unclaim(folder, free)
-            raise
+        _run_one(experiment, folder, data, f"[{count}/{len(experiments)}] " if len(experiments) > 1 else "")
 
 
 def _follow_all(experiments: list[Experiment], averaged: Dataset | None = None) -> None:
@@ -77,18 +72,11 @@ def _follow_all(experiments: list[Experiment], averaged: Dataset | None = None) 
 
 def _train_apart(experiments: dict[Path, Experiment], dataset: Dataset, jobs: int) -> dict[Path, Exception]:
     """Each training in one process."""
-    failed: dict[Path, Exception] = {}
-    free = {folder for folder in experiments if not folder.exists()}
-    if jobs == 1 or len(experiments) == 1:
-        for count, (folder, experiment) in enumerate(experiments.items(), 1):
-            try:
-                _run_one(experiment, folder, dataset, f"[{count}/{len(experiments)}] " if len(experiments) > 1 else "")
-            except Exception as error:  # kept and raised at the end
-                failed[folder] = error
-                _unclaim(folder, free)
-                if len(experiments) > 1:
-                    print(f"{folder}: {error}", file=sys.stderr, flush=True)
-        return failed
+    finished = [folder for folder in experiments if (folder / "run.json").exists()]  # no process is needed for these
+    if jobs == 1 or len(experiments) - len(finished) < 2:
+        return _train_here(experiments, dataset)
+    failed = _train_here({folder: experiments[folder] for folder in finished}, dataset)
+    experiments = {folder: experiment for folder, experiment in experiments.items() if folder not in finished}
     context, workers = multiprocessing.get_context("spawn"), min(jobs, len(experiments))
     with (
         show_progress("training") as bar,
@@ -102,12 +90,24 @@ def _train_apart(experiments: dict[Path, Experiment], dataset: Dataset, jobs: in
                 problem = future.exception()
                 if problem is not None:
                     failed[waiting[future]] = problem if isinstance(problem, Exception) else RuntimeError(repr(problem))
-                    _unclaim(waiting[future], free)
                     print(f"{waiting[future]}: {problem}", file=sys.stderr, flush=True)
                 bar(done, len(experiments))
         except KeyboardInterrupt:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+    return failed
+
+
+def _train_here(experiments: dict[Path, Experiment], dataset: Dataset) -> dict[Path, Exception]:
+    """One after the other in this process."""
+    failed: dict[Path, Exception] = {}
+    for count, (folder, experiment) in enumerate(experiments.items(), 1):
+        try:
+            _run_one(experiment, folder, dataset, f"[{count}/{len(experiments)}] " if len(experiments) > 1 else "")
+        except Exception as error:  # kept and raised at the end
+            failed[folder] = error
+            if len(experiments) > 1:
+                print(f"{folder}: {error}", file=sys.stderr, flush=True)
     return failed
 
 
@@ -126,13 +126,6 @@ def raise_first(failed: dict[Path, Exception], total: int) -> None:
         raise first
     where = ", ".join(map(str, failed))
     raise ValueError(f"{len(failed)} of {total} trainings failed ({where}); the first: {first}")
-
-
-def _unclaim(folder: Path, free: set[Path]) -> None:
-    """Leave no folder in which nothing was trained: the corrected command would find it taken."""
-    if folder in free and [path.name for path in folder.glob("*")] == ["experiment.yaml"]:
-        (folder / "experiment.yaml").unlink()
-        folder.rmdir()
 
 
 def _averages(
@@ -168,8 +161,11 @@ _load = lru_cache(maxsize=1)(load_dataset)  # a worker trains many methods on on
 
 def _run_quietly(experiment: Experiment, folder: Path) -> None:
     """In a worker process: nothing but an error travels back."""
-    finished = (folder / "run.json").exists()  # then no dataset is needed
-    run(experiment, folder, dataset=None if finished else _opened(experiment, _averaged))
+    run(experiment, folder, dataset=_opened(experiment, _averaged), say=_note)
+
+
+def _note(text: str) -> None:
+    print(f"note: {text}", file=sys.stderr, flush=True)
 
 
 def _run_one(experiment: Experiment, folder: Path, dataset: Dataset, place: str) -> None:
@@ -178,4 +174,4 @@ def _run_one(experiment: Experiment, folder: Path, dataset: Dataset, place: str)
         def tell(stage: str, done: int, total: int, numbers: dict[str, float]) -> None:
             bar(done, total, f"{stage} " + " ".join(f"{k} {v:.3f}" for k, v in numbers.items()))
 
-        run(experiment, folder, dataset=dataset, progress=tell)
+        run(experiment, folder, dataset=dataset, progress=tell, say=_note)

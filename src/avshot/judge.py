@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from avshot.calibration import exact_curve
+from avshot.files.record import load_tensors, save_tensors
+from avshot.finite import checked_scores
 from avshot.method import Method, Recipe
 from avshot.metrics import choose_beta, gzsl_metrics, standard_error
-from avshot.run import save_tensors
 from avshot.train import ClipSource, Judgement
 from avshot.types import Classes
 
@@ -23,14 +23,16 @@ def score_clips(model: Method, source: ClipSource, classes: Classes, view: str =
     """Scores `[clip, class]` of all clips of `source` on the CPU, in eval mode, a batch at a time.
 
     `view` is the modality to go by where a clip has it (see `Recipe.views`).
+
+    Raises:
+        ValueError: A score is NaN or infinite: no ranking follows from it.
     """
-    device = model.device
-    classes, was_training = classes.to(device), model.training
+    device, parts = model.device, []
+    there, was_training = classes.to(device), model.training
     model.eval()
-    parts = [
-        model.score(source.features(slice(i, i + SCORING_BATCH)).prefer(view).to(device), classes).cpu()
-        for i in range(0, len(source), SCORING_BATCH)
-    ]
+    for ids, features in source.parts(SCORING_BATCH):
+        scores = model.score(features.prefer(view).to(device), there).cpu()
+        parts.append(checked_scores(model.name, scores, features, classes, ids))
     model.train(was_training)
     return torch.cat(parts) if parts else torch.zeros(0, len(classes))
 
@@ -61,7 +63,7 @@ class Judge:
         self.views = recipe.views if source.modality == "both" else ("both",)
         seen = classes.seen[source.labels]
         self.both = bool(seen.any()) and not bool(seen.all())
-        self.best = float(load_file(file)["best"]) if file.exists() else -1.0
+        self.best = float(load_tensors(file)[0]["best"]) if file.exists() else -1.0
 
     def __call__(self, model: Method) -> Judgement:
         """Score the judged clips in every view; keep scores and weights when this epoch is the best so far."""

@@ -7,6 +7,7 @@ Evaluation of the Good, the Bad and the Ugly", TPAMI 2018).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -140,6 +141,19 @@ def gzsl_metrics(scores: Tensor, labels: Tensor, seen: Tensor, beta: float) -> d
         "per_class": [None if a != a else a for a in accuracy.tolist()],
         "without_clips": int(accuracy.isnan().sum()),
     }
+
+
+def why_absent(metrics: Mapping[str, Any]) -> list[str]:
+    """Why some of S, U, HM, ZSL and AUSUC of `gzsl_metrics` are None, as half-sentences; empty where none is.
+
+    An empty mapping stands for no test clips at all.
+    """
+    seen, unseen = metrics.get("S") is not None, metrics.get("U") is not None
+    if not seen and not unseen:
+        return ["there are no test clips"]
+    if not unseen:
+        return ["there are no test clips of unseen classes for U, HM, ZSL and AUSUC"]
+    return [] if seen else ["there are no test clips of seen classes for S, HM and AUSUC"]
 
 
 def _mean(values: Tensor) -> float | None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+from avshot.experiment import Experiment
 from avshot.method import get_method
-from avshot.run import Experiment
+from avshot.metrics import why_absent
 
 _CARD = """---
 library_name: avshot
@@ -18,7 +20,7 @@ tags: [zero-shot, audio-visual, video-classification]
 | | S | U | HM | ZSL | AUSUC |
 |---|---|---|---|---|---|
 | test, in percent | {S} | {U} | {HM} | {ZSL} | {AUSUC} |
-
+{absent}
 - **Method**: {paper}. Preset `{preset}` ({source}), {parameters:,} parameters, seed {seed}, modality: {modality}.
 - **Chosen on {by}**: {epochs} epochs, seen classes lowered by beta = {beta:.4g} (grid "{grid}").
 - **Features**: {features}.
@@ -45,21 +47,23 @@ what can be seen or heard. A zero-shot prediction is a guess from words.
 """
 
 
-def model_card(experiment: Experiment, info: dict[str, Any], metrics: dict[str, Any], n_seen: int) -> str:
+def model_card(experiment: Experiment, info: dict[str, Any], metrics: dict[str, Any], seen: Sequence[bool]) -> str:
     """Render the card.
 
     Args:
         experiment: What was asked.
         info: Content of `run.json`.
         metrics: Content of `metrics.json`; empty where nothing was tested.
-        n_seen: How many of `info["classes"]`, from the first, had training clips.
+        seen: Which of `info["classes"]` had training clips.
     """
 
     def percent(name: str) -> str:
         value = metrics.get(name)
-        return "not measured" if value is None else f"{100 * value:.1f}"
+        return "-" if value is None else f"{100 * value:.1f}"
 
     chosen, resolved, names = info["chosen"], info["resolved"], info["classes"]
+    trained = [name for name, flag in zip(names, seen, strict=True) if flag]
+    unseen = [name for name, flag in zip(names, seen, strict=True) if not flag]
     describe = info["features"].get("describe") or ", ".join(
         f"{k} {v.get('name', v) if isinstance(v, dict) else v}" for k, v in info["features"].items() if v
     )
@@ -68,9 +72,10 @@ def model_card(experiment: Experiment, info: dict[str, Any], metrics: dict[str, 
         method=experiment.method,
         version=info["versions"]["avshot"],
         data=info["data"]["name"],
-        n_seen=n_seen,
+        n_seen=len(trained),
         n_all=len(names),
         **{name: percent(name) for name in ("S", "U", "HM", "ZSL", "AUSUC")},
+        absent=_absent(metrics),
         paper=get_method(experiment.method).paper,
         preset=experiment.preset,
         source=resolved["source"],
@@ -85,6 +90,11 @@ def model_card(experiment: Experiment, info: dict[str, Any], metrics: dict[str, 
         text=", ".join(info["encoders"]),
         optimised="on" if resolved["optimise"] else "off",
         fingerprint=info["data"]["fingerprint"],
-        seen=", ".join(names[:n_seen]) or "none",
-        unseen=", ".join(names[n_seen:]) or "none",
+        seen=", ".join(trained) or "none",
+        unseen=", ".join(unseen) or "none",
     )
+
+
+def _absent(metrics: dict[str, Any]) -> str:
+    reasons = "; ".join(why_absent(metrics))
+    return f"\nNot measured (-): {reasons}.\n" if reasons else ""

@@ -12,17 +12,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from avshot.candidates import joined
-from avshot.classes.phrase import join_key, phrases, read_descriptions
+from avshot.classes.phrase import join_key
 from avshot.device import check_device
 from avshot.evidence import Moment, log_odds, modality_shares, moments
 from avshot.familiar import distance_to_usual
 from avshot.finite import checked_scores
 from avshot.method import Method
 from avshot.names import tidy_all
+from avshot.new_classes import check_space, texts_of
 from avshot.prediction import Guess, Prediction
 from avshot.run import Run
 from avshot.types import MODALITIES, Classes, Clip, Features
@@ -51,6 +51,8 @@ class Predictor:
         self.model: Method = run.method(device)
         self._known = run.classes()
         self._named: tuple[tuple[str, ...], Classes] | None = None
+        self._usual = run.familiar()
+        self._same_space = False
         self._adapted: Classes | None = None  # candidates that a method without an open vocabulary learnt last
 
     def classes(self, names: Sequence[str] | None = None) -> Classes:
@@ -115,12 +117,15 @@ class Predictor:
         experiment, known = self.run.experiment, self._known
         if not self.model.needs.open_vocabulary and not self.model.adapts():
             raise ValueError(f"Method {experiment.method!r} knows only its own {len(known)} classes, not {new[0]!r}.")
-        embedded = joined(embed_classes(new, experiment.text, phrases=self._texts(new)), experiment)
+        embedded = joined(embed_classes(new, experiment.text, phrases=texts_of(self.run, new)), experiment)
         if embedded.dims != known.dims:
             raise ValueError(
                 f"This Run uses the class vectors {', '.join(known.text)}, which came with its dataset, so it cannot "
                 f"embed {new[0]!r}; choose among its {len(known)} classes or train with a text encoder."
             )
+        if not self._same_space:
+            check_space(self.run)
+            self._same_space = True
         names = known.names + tuple(new)
         settings = experiment.resolved_optimise()
         if settings is not None:
@@ -130,15 +135,6 @@ class Predictor:
             embedded = moved.select(new)
         text = {k: torch.cat([known.text[k], embedded.text[k]]) for k in known.text}
         return Classes(names, text, torch.cat([known.seen, torch.zeros(len(new), dtype=torch.bool)]))
-
-    def _texts(self, new: Sequence[str]) -> dict[str, list[str]]:
-        """Texts of new names: the Run's prompts, and its descriptions of those it has (free text has none)."""
-        experiment = self.run.experiment
-        texts = phrases(new, prompts=experiment.prompts)
-        if experiment.descriptions is not None and Path(experiment.descriptions).exists():
-            described = read_descriptions(experiment.descriptions)
-            texts = {name: words + described.get(join_key(name), []) for name, words in texts.items()}
-        return texts
 
     @cached_property
     def _job(self) -> Job:
@@ -154,11 +150,6 @@ class Predictor:
             )
         audio, visual = (None if spec.get(m) is None else extractor_of(spec[m]) for m in MODALITIES)
         return Job(audio, visual, store="")
-
-    @cached_property
-    def _usual(self) -> dict[str, Tensor]:
-        file = self.run.path / "familiar.safetensors"
-        return load_file(file) if file.exists() else {}
 
     def features(self, clip: Clip) -> tuple[Features, str, float]:
         """Decode and describe one clip with the Run's extractors: `(features of 1 clip, status, seconds)`.

@@ -5,98 +5,109 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import yaml
-from safetensors.torch import load_file
-from torch import Tensor
 
 from avshot.candidates import class_embeddings, stage_candidates
 from avshot.checkpoint import History
+from avshot.claim import claim, finish, release
 from avshot.data.dataset import Dataset, load_dataset
 from avshot.data.disturb import NoisyAudio
-from avshot.familiar import usual_of
-from avshot.judge import Judge, embed_clips, score_clips
+from avshot.experiment import Experiment
+from avshot.files.lock import sole_writer
+from avshot.files.record import load_tensors
+from avshot.judge import Judge, score_clips
+from avshot.key import Key, key_of
 from avshot.method import Inputs, Method, build_method, check_modalities, get_method
-from avshot.metrics import fit_temperature, gzsl_metrics
-from avshot.model_card import model_card
+from avshot.metrics import fit_temperature
 from avshot.processes import here
-from avshot.run import (
-    FORMAT,
-    Experiment,
-    Run,
-    describe,
-    load_run,
-    parse_experiment,
-    save_json,
-    save_tensors,
-    save_text,
-    versions,
-)
+from avshot.resume import check_stage, keep_choice, kept_choice
+from avshot.run import Run, load_run
+from avshot.run_files import Part, write_run
 from avshot.tasks.gzsl import Stage, stages
 from avshot.train import ClipSource, modalities_of, train
 from avshot.types import Classes
 
 Report = Callable[[str, int, int, dict[str, float]], None]
-
-
-@dataclass(frozen=True)
-class _Part:
-    """The judged clips of one stage: what was scored, among which classes, and how it came about."""
-
-    source: ClipSource
-    classes: Classes
-    scores: Tensor | None
-    history: dict[str, Any]
-    outcomes: dict[str, Any]
-
-    def tensors(self, prefix: str) -> dict[str, Tensor]:
-        assert self.scores is not None
-        values = {"scores": self.scores, "labels": self.source.labels, "seen": self.classes.seen}
-        return {f"{prefix}/{key}": value for key, value in values.items()}
-
-    def about(self, dataset: Dataset) -> dict[str, Any]:
-        return {"names": list(self.classes.names), "ids": [dataset.clips[i].id for i in self.source.clips.tolist()]}
+Say = Callable[[str], None]
 
 
 def run(
-    experiment: Experiment, folder: str | Path, *, dataset: Dataset | None = None, progress: Report | None = None
+    experiment: Experiment,
+    folder: str | Path,
+    *,
+    dataset: Dataset | None = None,
+    progress: Report | None = None,
+    say: Say | None = None,
 ) -> Run:
     """Train and test one method with one seed, and write everything to `folder`.
 
+    Of several commands that train into one folder the first works, and the others wait and return its Run.
+
     Args:
         experiment: What to do.
-        folder: The Run folder. A finished Run of the same experiment is returned as it is; an unfinished one resumes.
+        folder: The Run folder. A finished Run of the same experiment on the same data is returned as it is; an
+            unfinished one resumes.
         dataset: The dataset when it is already loaded; else `experiment.dataset` is.
         progress: Called with (stage, epochs done, epochs in all, numbers).
+        say: Called with sentences: that the Run was there already, who is waited for, which file was damaged.
 
     Returns:
         The finished Run.
 
     Raises:
-        ValueError: The folder belongs to another experiment, or the dataset does not fit the method.
+        ValueError: The folder holds a Run of something else (the message says what differs), or the dataset does not
+            fit the method.
     """
-    folder = Path(folder)
-    _claim(folder, experiment)
-    if (folder / "run.json").exists():
-        here(experiment.device).share(None)
+    folder, tell = Path(folder), say or _unsaid
+    dataset = load_dataset(experiment.dataset) if dataset is None else dataset
+    raw = class_embeddings(dataset, experiment, candidates_of(dataset))
+    key = key_of(experiment, dataset, raw)
+    folder.mkdir(parents=True, exist_ok=True)
+    with sole_writer(folder, waiting=lambda: tell(f"another command trains in {folder}; waiting for it.")):
+        if claim(folder, experiment, key, raw, tell):
+            here(experiment.device).share(None)
+            return load_run(folder)
+        try:
+            _train_and_test(experiment, folder, _opened(experiment, dataset), raw, key, progress, tell)
+        except BaseException:
+            release(folder)
+            raise
+        finish(folder)
         return load_run(folder)
-    started = time.time()
-    dataset = _opened(experiment, dataset)
+
+
+def _unsaid(text: str) -> None:
+    """For a caller who does not listen: nothing that is said changes a number."""
+
+
+def candidates_of(dataset: Dataset) -> tuple[str, ...]:
+    """The classes that either stage may choose from."""
     first, second = stages(dataset)
-    raw = class_embeddings(dataset, experiment, tuple(dict.fromkeys(first.candidates + second.candidates)))
-    chosen, val = _select(experiment, dataset, first, raw, folder, progress)
-    model, plain, test = _retrain(experiment, dataset, second, raw, folder, chosen, progress)
+    return tuple(dict.fromkeys(first.candidates + second.candidates))
+
+
+def _train_and_test(
+    experiment: Experiment,
+    folder: Path,
+    dataset: Dataset,
+    raw: Classes,
+    key: Key,
+    progress: Report | None,
+    say: Say,
+) -> None:
+    started, (first, second) = time.time(), stages(dataset)
+    chosen, val = _select(experiment, dataset, first, raw, folder, progress, say)
+    model, plain, test = _retrain(experiment, dataset, second, raw, folder, chosen, progress, say)
     here(experiment.device).share(None)
-    _write(experiment, dataset, folder, chosen, {"val": val, "test": test}, model, plain, time.time() - started)
-    return load_run(folder)
+    parts = {"val": val, "test": test}
+    write_run(experiment, dataset, folder, chosen, parts, model, plain, key, time.time() - started)
 
 
 def follow(experiment: Experiment, *, dataset: Dataset | None = None) -> None:
@@ -127,15 +138,6 @@ def _tested(dataset: Dataset, experiment: Experiment) -> Dataset:
     if not experiment.audio_noise or dataset.features is None:
         return dataset
     return replace(dataset, features=NoisyAudio(dataset.features, experiment.audio_noise))
-
-
-def _claim(folder: Path, experiment: Experiment) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    file = folder / "experiment.yaml"
-    content = yaml.safe_dump(experiment.model_dump(mode="json"), sort_keys=False)
-    if file.exists() and parse_experiment(yaml.safe_load(file.read_text())) != experiment:
-        raise ValueError(f"{folder} holds a Run of another experiment; choose another folder or remove this one.")
-    save_text(file, content)
 
 
 def _build(experiment: Experiment, dataset: Dataset, clips: np.ndarray, classes: Classes) -> Method:
@@ -188,19 +190,27 @@ def _shown(experiment: Experiment, dataset: Dataset, stage: Stage) -> str:
 
 
 def _select(
-    experiment: Experiment, dataset: Dataset, stage: Stage, raw: Classes, folder: Path, progress: Report | None
-) -> tuple[dict[str, Any], _Part]:
+    experiment: Experiment,
+    dataset: Dataset,
+    stage: Stage,
+    raw: Classes,
+    folder: Path,
+    progress: Report | None,
+    say: Say,
+) -> tuple[dict[str, Any], Part]:
     """Stage 1: choose epochs, learning-rate drops, calibration and temperature. Kept in stage1.json for a resume."""
-    done, best = folder / "stage1.json", folder / "stage1.safetensors"
+    best = folder / "stage1.safetensors"
     classes, _, outcomes = stage_candidates(experiment, stage, raw)
     source = ClipSource(dataset, stage.judge, classes, _shown(experiment, dataset, stage))
-    if not done.exists():
+    record = kept_choice(folder, best, say)
+    if record is None:
+        check_stage(folder / "stage1.checkpoint", best if len(source) else None, say)
         judge = Judge(source, classes, experiment.resolved_recipe(), best) if len(source) else None
         _, history = _train(experiment, dataset, stage, classes, folder, judge=judge, progress=progress)
-        save_json(done, {"chosen": _choice(history, stage, source, classes, best), "history": asdict(history)})
-    record = json.loads(done.read_text())
-    scores = load_file(best)["scores"] if best.exists() else None
-    return record["chosen"], _Part(source, classes, scores, record["history"], outcomes)
+        record = {"chosen": _choice(history, stage, source, classes, best), "history": asdict(history)}
+        keep_choice(folder, record["chosen"], record["history"], best)
+    scores = load_tensors(best)[0]["scores"] if len(source) else None
+    return record["chosen"], Part(source, classes, scores, record["history"], outcomes)
 
 
 def _choice(history: History, stage: Stage, source: ClipSource, classes: Classes, best: Path) -> dict[str, Any]:
@@ -214,7 +224,7 @@ def _choice(history: History, stage: Stage, source: ClipSource, classes: Classes
         "drops": history.drops,
         "beta": beta,
         "view": history.views[history.best],
-        "temperature": fit_temperature(load_file(best)["scores"], source.labels, classes.seen, beta),
+        "temperature": fit_temperature(load_tensors(best)[0]["scores"], source.labels, classes.seen, beta),
         "by": list(stage.judged_on),
         "score": history.scores[history.best],
     }
@@ -228,70 +238,21 @@ def _retrain(
     folder: Path,
     chosen: dict[str, Any],
     progress: Report | None,
-) -> tuple[Method, Classes, _Part]:
+    say: Say,
+) -> tuple[Method, Classes, Part]:
     """Stage 2: train from scratch as chosen and score the test clips once. "oracle" lets the test clips choose."""
     classes, plain, outcomes = stage_candidates(experiment, stage, raw)
     source = ClipSource(_tested(dataset, experiment), stage.judge, classes, _shown(experiment, dataset, stage))
-    best = folder / "oracle.safetensors"
-    if experiment.select == "oracle" and len(source):
+    best, by_test = folder / "oracle.safetensors", experiment.select == "oracle" and len(source) > 0
+    check_stage(folder / "stage2.checkpoint", best if by_test else None, say)
+    if by_test:
         judge = Judge(source, classes, experiment.resolved_recipe(), best)
         model, history = _train(experiment, dataset, stage, classes, folder, judge=judge, progress=progress)
-        weights = {k.removeprefix("weights/"): v for k, v in load_file(best).items() if k.startswith("weights/")}
+        weights = {k.removeprefix("weights/"): v for k, v in load_tensors(best)[0].items() if k.startswith("weights/")}
         model.load_state_dict(weights)
         chosen.update(_choice(history, stage, source, classes, best))
     else:
         planned = {"epochs": chosen["epochs"], "drops": chosen["drops"]}
         model, history = _train(experiment, dataset, stage, classes, folder, progress=progress, **planned)
     scores = score_clips(model, source, classes, chosen["view"]) if len(source) else None
-    return model, plain, _Part(source, classes, scores, asdict(history), outcomes)
-
-
-def _write(
-    experiment: Experiment,
-    dataset: Dataset,
-    folder: Path,
-    chosen: dict[str, Any],
-    parts: dict[str, _Part],
-    model: Method,
-    raw: Classes,
-    seconds: float,
-) -> None:
-    """Write the Run; `run.json` comes last and marks it as finished."""
-    classes = parts["test"].classes
-    save_tensors(folder / "weights.safetensors", model.state_dict())
-    text = {f"text/{k}": v for k, v in classes.text.items()} | {f"raw/{k}": v for k, v in raw.text.items()}
-    save_tensors(folder / "classes.safetensors", text | {"seen": classes.seen})
-    scored = {name: part for name, part in parts.items() if part.scores is not None}
-    save_tensors(
-        folder / "scores.safetensors", {k: v for n, part in scored.items() for k, v in part.tensors(n).items()}
-    )
-    test = parts["test"]
-    save_tensors(folder / "familiar.safetensors", usual_of(dataset, stages(dataset)[1].train, test.source.modality))
-    metrics: dict[str, Any] = {}
-    if test.scores is not None:
-        metrics = gzsl_metrics(test.scores, test.source.labels, classes.seen, chosen["beta"])
-        save_tensors(folder / "embeddings.safetensors", embed_clips(model, test.source, classes, chosen["view"]))
-    save_json(folder / "metrics.json", metrics)
-    save_json(folder / "history.json", {"stage1": parts["val"].history, "stage2": test.history})
-    info = {
-        "format": FORMAT,
-        "chosen": chosen | {"grid": experiment.resolved_recipe().beta_grid, "select": experiment.select},
-        "inputs": asdict(model.inputs),
-        "shown": test.source.modality,
-        "classes": list(classes.names),
-        "encoders": list(classes.text),
-        "resolved": describe(experiment),
-        "features": {} if dataset.features is None else dict(dataset.features.spec),
-        "data": {"name": dataset.name, "fingerprint": dataset.fingerprint(), "warnings": list(dataset.warnings())}
-        | {"folds": {fold: len(rows) for fold, rows in dataset.folds.items()}, "phrases": dict(dataset.phrases)},
-        "scored": {name: part.about(dataset) for name, part in scored.items()},
-        "optimise": {name: part.outcomes for name, part in parts.items()},
-        "parameters": sum(p.numel() for p in model.parameters()),
-        "seconds": seconds,
-        "processes": here(experiment.device).count,
-        "versions": versions(),
-    }
-    save_text(folder / "README.md", model_card(experiment, info, metrics, n_seen=int(classes.seen.sum())))
-    save_json(folder / "run.json", info)
-    for leftover in (*folder.glob("*.checkpoint"), folder / "oracle.safetensors", folder / "stage1.safetensors"):
-        leftover.unlink(missing_ok=True)
+    return model, plain, Part(source, classes, scores, asdict(history), outcomes)

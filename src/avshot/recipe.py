@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 from avshot.metrics import BETA_GRIDS
 
+MOST = 10_000_000  # of anything that is counted: more is a slip of the keys, not a training
+VIEWS = ("both", "audio", "visual")
 SCHEDULES = ("constant", "plateau", "cosine")
 PRECISIONS = ("fp32", "bf16")
 
@@ -52,12 +55,18 @@ class Recipe:
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batches_per_epoch", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; expected at least 1.")
-        if self.passes_per_epoch < 0:
+            if not 1 <= getattr(self, name) <= MOST:
+                raise ValueError(f"{name} is {getattr(self, name)}; expected at least 1, at most {MOST}.")
+        if not 0 <= self.passes_per_epoch <= MOST:
             raise ValueError(f"passes_per_epoch is {self.passes_per_epoch}; expected 0 (fixed batches) or more.")
-        if not self.lr > 0 or self.weight_decay < 0:
+        if not 0 < self.lr < math.inf or not 0 <= self.weight_decay < math.inf:
             raise ValueError(f"lr is {self.lr} and weight_decay {self.weight_decay}; expected > 0 and >= 0.")
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"betas are {self.betas}; expected two numbers from 0 to below 1.")
+        if self.clip_norm is not None and not 0 < self.clip_norm < math.inf:
+            raise ValueError(f"clip_norm is {self.clip_norm}; expected a number above 0, or null for no limit.")
+        if not self.views or not set(self.views) <= set(VIEWS):
+            raise ValueError(f"views are {self.views}; expected some of {', '.join(VIEWS)}.")
         choices = {"schedule": SCHEDULES, "beta_grid": tuple(BETA_GRIDS), "precision": PRECISIONS}
         for name, known in choices.items():
             if getattr(self, name) not in known:

@@ -3,7 +3,8 @@
 ```
 run/
   experiment.yaml       everything that was asked for, resolved
-  run.json              what was chosen (epoch, calibration, by which fold), inputs, versions, data fingerprint, times
+  run.json              what was chosen (epoch, calibration, by which fold), inputs, versions, data fingerprint, times,
+                        what the Run depends on, and the digest of every other file that is read
   weights.safetensors   the method after stage 2
   classes.safetensors   candidate classes of stage 2: embeddings as used (text/) and as the encoder gave them (raw/)
   scores.safetensors    scores [clip, class], labels and seen flags of validation (stage 1) and test (stage 2)
@@ -11,123 +12,44 @@ run/
   embeddings.safetensors  test clips: pooled input features, and what the method embedded them to where it can
   metrics.json          S, U, HM, ZSL, AUSUC on test at the chosen calibration
   history.json          losses and validation scores per epoch, per stage
+  key.json              what the Run depends on, written when the folder is claimed
   README.md             model card
 ```
 """
 
 from __future__ import annotations
 
-import json
-import os
-from dataclasses import asdict, dataclass
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from avshot.classes.optimise import OptimiseConfig
-from avshot.method import Inputs, Method, Recipe, build_method, get_method, get_preset, replace_fields
+from avshot.experiment import Experiment, describe, parse_experiment
+from avshot.files.record import load_tensors, save_json, save_tensors, save_text
+from avshot.files.text import read_text
+from avshot.method import Inputs, Method, build_method, get_method
+from avshot.run_record import FORMAT, check_file, read_history, read_metrics, read_record
 from avshot.types import Classes
 
-FORMAT = 1
-
-
-class Experiment(BaseModel):
-    """What one training is asked to do. Stored in the Run; the same experiment gives the same numbers.
-
-    Attributes:
-        dataset: What `load_dataset` takes: a `.toml`, `simulated:...` or `official:...`.
-        method: Method name.
-        preset: Preset of the method.
-        config: Changes to the preset's `Config`.
-        recipe: Changes to the preset's `Recipe`.
-        text: Text encoders, in the order the method joins them. Where the dataset ships class vectors, those of its
-            own that are named here, or all of them if none is.
-        join_text: Join several text encoders end to end into one class embedding, each at unit length, for methods
-            that take one.
-        prompts: Prompt ensemble, or "name".
-        descriptions: CSV with descriptions of the classes, or None; "released" takes the one that KDA ships in the
-            folder of a released benchmark.
-        optimise_classes: Class-embedding optimisation on or off; None takes the recipe's choice.
-        optimise: Changes to `OptimiseConfig`.
-        legacy: Do as the authors' program does where ours departs from it (`Method.released`). How class vectors are
-            joined is the dataset's business: `official:...&legacy=true`.
-        modality: What the method gets to see.
-        audio_noise: Share of the audio steps of each test clip that are drowned in noise (`avshot.data.disturb`).
-        seed: Decides initial weights, draws and dropout.
-        task: Only "gzsl" for now.
-        select: Which clips choose epoch and calibration: "val", or "oracle" for the test clips themselves.
-        device: torch device.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    dataset: str
-    method: str = "ez_avgzl"
-    preset: str = "default"
-    config: dict[str, Any] = Field(default_factory=dict)
-    recipe: dict[str, Any] = Field(default_factory=dict)
-    text: tuple[str, ...] = ("wordllama",)
-    join_text: bool = False
-    prompts: str = "name"
-    descriptions: str | None = None
-    optimise_classes: bool | None = None
-    optimise: dict[str, Any] = Field(default_factory=dict)
-    legacy: bool = False
-    modality: Literal["both", "audio", "visual"] = "both"
-    audio_noise: float = Field(default=0.0, ge=0.0, le=1.0)
-    seed: int = 0
-    task: Literal["gzsl"] = "gzsl"
-    select: Literal["val", "oracle"] = "val"
-    device: str = "cpu"
-
-    def resolved_config(self) -> Any:
-        """The method's `Config` after preset and changes."""
-        released = get_method(self.method).released if self.legacy else {}
-        return replace_fields(get_preset(self.method, self.preset).config, {**released, **self.config})
-
-    def resolved_recipe(self) -> Recipe:
-        """The `Recipe` after preset and changes."""
-        return replace_fields(get_preset(self.method, self.preset).recipe, self.recipe)
-
-    def resolved_optimise(self) -> OptimiseConfig | None:
-        """Settings of class-embedding optimisation, or None when it is off."""
-        wanted = self.resolved_recipe().optimise_classes if self.optimise_classes is None else self.optimise_classes
-        return replace_fields(OptimiseConfig(), self.optimise) if wanted else None
-
-    def label(self) -> str:
-        """Short name for tables and folders: method, preset and whatever departs from it."""
-        parts = [self.method]
-        if self.preset != "default":
-            parts.append(self.preset)
-        if self.optimise_classes is not None:
-            parts.append("ceo" if self.optimise_classes else "no-ceo")
-        parts += [f"{k}={v}" for k, v in {**self.config, **self.recipe, **self.optimise}.items()]
-        if self.legacy:
-            parts.append("legacy")
-        if self.modality != "both":
-            parts.append(self.modality)
-        if self.audio_noise:
-            parts.append(f"noise={self.audio_noise:g}")
-        if self.select != "val":
-            parts.append(self.select)
-        return "-".join(str(p).replace("/", "_").replace(" ", "") for p in parts)
-
-
-def parse_experiment(values: dict[str, Any]) -> Experiment:
-    """Check a mapping against `Experiment`. Raises ValueError with one sentence per wrong field."""
-    try:
-        return Experiment(**values)
-    except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg'].lower()}" for e in error.errors())
-        raise ValueError(
-            f"The experiment is not valid: {wrong}. Fields: {', '.join(Experiment.model_fields)}."
-        ) from None
+__all__ = [
+    "FORMAT",
+    "Experiment",
+    "Run",
+    "Scored",
+    "describe",
+    "find_runs",
+    "load_run",
+    "parse_experiment",
+    "save_json",
+    "save_tensors",
+    "save_text",
+    "versions",
+]
 
 
 @dataclass(frozen=True)
@@ -152,6 +74,9 @@ class Scored:
 @dataclass(frozen=True)
 class Run:
     """A finished Run read from its folder (see the module's docstring).
+
+    Every file is compared with its digest when it is read: what was changed or damaged since the training is a
+    ValueError that names the file, a folder that has gone a FileNotFoundError.
 
     Attributes:
         path: The folder.
@@ -183,7 +108,7 @@ class Run:
     @property
     def shown(self) -> str:
         """What the method was shown: "both", or the modality that was asked for, or the only one training clips had."""
-        return str(self.info.get("shown", self.experiment.modality))  # Runs of earlier versions do not say
+        return str(self.info["shown"] or self.experiment.modality)  # Runs of avshot 0.1 do not say
 
     @property
     def inputs(self) -> Inputs:
@@ -192,91 +117,131 @@ class Run:
 
     def method(self, device: str = "cpu") -> Method:
         """The trained method in eval mode."""
-        model = build_method(get_method(self.experiment.method), self.experiment.resolved_config(), self.inputs)
-        model.load_state_dict(load_file(self.path / "weights.safetensors"))
+        weights = self._tensors("weights.safetensors")
+        try:
+            model = build_method(get_method(self.experiment.method), self.experiment.resolved_config(), self.inputs)
+            model.load_state_dict(weights)
+        except (ValueError, RuntimeError, MemoryError) as error:
+            first = " ".join(str(error).split())
+            raise ValueError(
+                f"{self.path / 'weights.safetensors'} does not fit the method that experiment.yaml and run.json "
+                f"describe ({first[:300]}); train again."
+            ) from None
         return model.to(device).eval()
 
     def classes(self, *, raw: bool = False) -> Classes:
         """Candidate classes of stage 2 with the embeddings the method used, or with the encoder's own (`raw`)."""
-        tensors = load_file(self.path / "classes.safetensors")
-        prefix = "raw/" if raw else "text/"
-        text = {k.removeprefix(prefix): tensors[k] for k in sorted(tensors) if k.startswith(prefix)}
-        return Classes(tuple(self.info["classes"]), {k: text[k] for k in self.info["encoders"]}, tensors["seen"])
+        tensors, prefix = self._tensors("classes.safetensors"), "raw/" if raw else "text/"
+        names, seen = tuple(self.info["classes"]), tensors.get("seen")
+        text = {encoder: tensors.get(f"{prefix}{encoder}") for encoder in self.info["encoders"]}
+        widths = self.info["inputs"]["text"]
+        fits = all(v is not None and tuple(v.shape) == (len(names), widths[k]) for k, v in text.items())
+        if seen is None or seen.dtype != torch.bool or tuple(seen.shape) != (len(names),) or not fits:
+            raise self._unfit("classes.safetensors", f"the {len(names)} classes")
+        return Classes(names, {key: value for key, value in text.items() if value is not None}, seen)
 
     def scored(self, part: Literal["val", "test"]) -> Scored | None:
         """Scores of the validation (stage 1) or test (stage 2) clips; None where there were none."""
         if part not in self.info["scored"]:
             return None
-        with safe_open(self.path / "scores.safetensors", framework="pt") as file:
-            tensors = [file.get_tensor(f"{part}/{key}") for key in ("scores", "labels", "seen")]
-        about = self.info["scored"][part]
-        scores, labels, seen = tensors
-        return Scored(scores, labels, seen, tuple(about["names"]), tuple(about["ids"]))
+        tensors, about = self._tensors("scores.safetensors"), self.info["scored"][part]
+        names, ids = tuple(about["names"]), tuple(about["ids"])
+        scores, labels, seen = (tensors.get(f"{part}/{key}") for key in ("scores", "labels", "seen"))
+        if scores is None or labels is None or seen is None:
+            raise self._unfit("scores.safetensors", f"the part {part!r}")
+        fits = tuple(scores.shape) == (len(ids), len(names)) and tuple(seen.shape) == (len(names),)
+        if not fits or tuple(labels.shape) != (len(ids),) or seen.dtype != torch.bool or labels.dtype != torch.int64:
+            raise self._unfit("scores.safetensors", f"the {len(ids)} clips and {len(names)} classes of {part!r}")
+        if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < len(names):
+            raise self._unfit("scores.safetensors", f"the {len(names)} classes of {part!r}")
+        return Scored(scores, labels, seen, names, ids)
 
     def embeddings(self) -> dict[str, Tensor]:
         """Test clips as tensors: `audio`, `visual` (pooled inputs) and, where the method embeds, `clip`, `class`."""
-        file = self.path / "embeddings.safetensors"
-        return load_file(file) if file.exists() else {}
+        return self._tensors("embeddings.safetensors", optional=True)
+
+    def familiar(self) -> dict[str, Tensor]:
+        """What training clips were like (`avshot.familiar`); empty in a Run that is older than that file."""
+        return self._tensors("familiar.safetensors", optional=True)
 
     def history(self) -> dict[str, Any]:
         """Losses and validation scores per epoch for "stage1" and "stage2"."""
-        return json.loads((self.path / "history.json").read_text())
+        file = self.path / "history.json"
+        check_file(file, self.info["files"])
+        return read_history(file)
+
+    def check(self) -> None:
+        """Compare every file with its digest. Raises what reading the first one that differs would raise."""
+        for name in self.info["files"]:
+            check_file(self.path / name, self.info["files"])
+
+    def _tensors(self, name: str, *, optional: bool = False) -> dict[str, Tensor]:
+        """Tensors of a file; none where it is `optional` and the Run was written without it."""
+        file, files = self.path / name, self.info["files"]
+        if optional and name not in files and (files or not file.exists()) and self.path.is_dir():
+            return {}
+        check_file(file, files)
+        tensors, _ = load_tensors(file)
+        odd = [key for key, v in tensors.items() if v.is_floating_point() and not bool(v.isfinite().all())]
+        if odd:
+            raise ValueError(f"{file} holds values in {odd[0]!r} that are no finite numbers; train again.")
+        return tensors
+
+    def _unfit(self, name: str, what: str) -> ValueError:
+        return ValueError(f"{self.path / name} does not fit {what} that run.json names; train again.")
 
 
 def load_run(path: str | Path) -> Run:
-    """Open a Run folder. Raises ValueError when it is not one, is unfinished, or has a newer format."""
+    """Open a Run folder.
+
+    Raises:
+        ValueError: It is none, is unfinished, has a newer format, or one of the files read here is damaged or was
+            changed; the message names the file.
+    """
     path = Path(path)
-    if not (path / "experiment.yaml").exists():
+    asked, record = path / "experiment.yaml", path / "run.json"
+    if not asked.exists():
         raise ValueError(
             f"{path} is not a Run folder (it has no experiment.yaml); pass a folder made by `avshot train`."
         )
-    if not (path / "run.json").exists():
+    if not record.exists():
         raise ValueError(f"The Run in {path} is not finished; run the same `avshot train` command again to resume it.")
-    info = json.loads((path / "run.json").read_text())
-    if info["format"] > FORMAT:
-        raise ValueError(
-            f"The Run in {path} has format {info['format']}; this avshot reads up to {FORMAT}. Upgrade it."
-        )
-    experiment = parse_experiment(yaml.safe_load((path / "experiment.yaml").read_text()))
-    return Run(path, experiment, info, json.loads((path / "metrics.json").read_text()))
+    info = read_record(record)
+    check_file(asked, info["files"])
+    check_file(path / "metrics.json", info["files"])
+    return Run(path, read_experiment(asked), info, read_metrics(path / "metrics.json"))
 
 
-def find_runs(root: str | Path) -> list[Run]:
-    """All finished Runs in or below `root`, sorted by path."""
-    root = Path(root)
-    return [
-        load_run(file.parent) for file in sorted(root.rglob("run.json")) if (file.parent / "experiment.yaml").exists()
-    ]
+def read_experiment(file: Path) -> Experiment:
+    """Content of an `experiment.yaml`. Raises ValueError that names the file."""
+    try:
+        content = yaml.safe_load(read_text(file))
+    except (yaml.YAMLError, RecursionError, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{file} cannot be read ({reason[:200]}); it is damaged: train again.") from None
+    try:
+        return parse_experiment(content)
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from None
 
 
-def save_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
-    """Write a safetensors file that is either complete or absent."""
-    partial = path.with_suffix(".partial")
-    save_file({k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, partial)
-    os.replace(partial, path)
+def find_runs(root: str | Path, *, skipped: Callable[[str], None] | None = None) -> list[Run]:
+    """All finished Runs in or below `root` that can be read, sorted by path.
 
-
-def save_text(path: Path, text: str) -> None:
-    """Write a text file that is either complete or absent."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text)
-    os.replace(partial, path)
-
-
-def save_json(path: Path, content: Any) -> None:
-    """Write JSON that is either complete or absent."""
-    save_text(path, json.dumps(content, indent=1) + "\n")
-
-
-def describe(experiment: Experiment) -> dict[str, Any]:
-    """Everything an experiment resolves to, for the record."""
-    optimise = experiment.resolved_optimise()
-    return {
-        "config": asdict(experiment.resolved_config()),
-        "recipe": asdict(experiment.resolved_recipe()),
-        "optimise": None if optimise is None else asdict(optimise),
-        "source": get_preset(experiment.method, experiment.preset).source,
-    }
+    Args:
+        root: A folder.
+        skipped: Called with a sentence for each finished Run that is damaged; None warns of it.
+    """
+    told = skipped or (lambda text: warnings.warn(text, stacklevel=3))
+    runs = []
+    for file in sorted(Path(root).rglob("run.json")):
+        if not any((file.parent / name).exists() for name in ("experiment.yaml", "weights.safetensors")):
+            continue  # some other program's
+        try:
+            runs.append(load_run(file.parent))
+        except (ValueError, OSError) as error:
+            told(f"a Run is left out: {error}")
+    return runs
 
 
 def versions() -> dict[str, str]:

@@ -10,10 +10,11 @@ from datetime import date
 from pathlib import Path
 
 from avshot.bench.plan import Plan, load_plan
-from avshot.bench.table import as_csv, as_latex, as_markdown, remarks, results, table
+from avshot.bench.table import absences, as_csv, as_latex, as_markdown, remarks, results, table
 from avshot.bench.trainings import train_plan
+from avshot.files.record import save_text
 from avshot.grid import raise_first
-from avshot.run import save_text, versions
+from avshot.run import versions
 from avshot.tables import print_table
 
 WORLD = "world"  # the rendered world, made where it is not there yet
@@ -61,7 +62,7 @@ def run_bench(
     for block, lines in found:
         head, cells = table(plan, lines)
         print_table(f"{plan.title}: {block.name}, per cent, mean ± deviation over seeds", head, cells)
-        print(*remarks(lines), sep="\n")
+        print(*remarks(lines), *absences(block), sep="\n")
     caption = _caption(plan)
     save_text(out / "bench.md", "\n".join(as_markdown(plan, b, lines, caption=caption) for b, lines in found))
     save_text(out / "bench.csv", as_csv(plan, found))

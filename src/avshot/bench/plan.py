@@ -28,11 +28,13 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from avshot.experiment import Experiment, describe, parse_experiment
 from avshot.files.text import read_text
 from avshot.method import get_method
-from avshot.run import Experiment, describe, parse_experiment
 
 METRICS = ("S", "U", "HM", "ZSL", "AUSUC")
 REFERENCES = ("eszsl", "nearest_text")
@@ -110,6 +112,7 @@ def load_plan(file: str | Path) -> Plan:
         raise ValueError(f"{file} is not TOML: brackets in it are nested too deep.") from None
     known = {f.name for f in fields(Plan)} | {"common", "references"}
     _check_keys(f"{file}", content, known, {"title", "rows"})
+    _check_types(file, content)
     common, references = content.pop("common", {}), content.pop("references", REFERENCES)
     rows = [_entry(file, common, row) for row in content.pop("rows")]
     used = {row.settings["method"] for row in rows}
@@ -119,6 +122,46 @@ def load_plan(file: str | Path) -> Plan:
     plan = Plan(rows=tuple(rows), **rest)
     _check(file, plan)
     return plan
+
+
+class _Row(BaseModel):
+    model_config = ConfigDict(extra="allow", strict=True)
+
+    label: str = ""
+    note: str = ""
+    misprint: str = ""
+    published: dict[str, dict[str, Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]]] = {}
+
+
+class _Common(BaseModel):
+    model_config = ConfigDict(extra="allow", strict=True)
+
+    config: dict[str, Any] = {}
+    recipe: dict[str, Any] = {}
+    optimise: dict[str, Any] = {}
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    title: str
+    rows: list[_Row] = Field(min_length=1)
+    source: str = ""
+    datasets: list[str] = []
+    seeds: list[Annotated[int, Field(ge=0)]] = Field(default=[0], min_length=1)
+    metrics: list[str] = Field(default=["HM"], min_length=1)
+    against: str = ""
+    common: _Common = _Common()
+    references: list[str] = []
+
+
+def _check_types(file: Path, content: dict[str, Any]) -> None:
+    try:
+        _File.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part + 1) if isinstance(part, int) else part for part in first["loc"])
+        raise ValueError(f"{file}: {where} is {first['input']!r}: {first['msg'].lower()}.") from None
 
 
 def _entry(file: Path, common: Mapping[str, Any], row: dict[str, Any]) -> Entry:

@@ -15,9 +15,10 @@ from avshot.bench.plan import Plan
 from avshot.bench.significance import holm, paired_p_value
 from avshot.bench.trainings import Block, Line
 from avshot.calibration import predict_calibrated
+from avshot.metrics import why_absent
 from avshot.report.published import published
 from avshot.report.summary import trivial
-from avshot.run import Run
+from avshot.run import Run, Scored
 from avshot.tables import markdown
 
 _FROM_PAPER = "{} printed"
@@ -64,8 +65,11 @@ class Result:
 def results(plan: Plan, block: Block) -> list[Result]:
     """The lines of a block in the plan's order, then chance and majority."""
     lines = [_result(line, plan, block) for line in block.lines]
-    tested = _p_values(plan, block)
-    lines = [replace(line, p=tested.get(line.label)) for line in lines]
+    tested, reasons = _p_values(plan, block)
+    lines = [
+        replace(line, p=tested.get(line.label), note=" ".join(filter(None, (line.note, reasons.get(line.label, "")))))
+        for line in lines
+    ]
     first = next((line.runs[0] for line in block.lines if line.runs), None)
     guessers = [] if first is None else trivial(block.name, first)
     return lines + [Result(row.label, row.values, {}) for row in guessers]
@@ -115,41 +119,61 @@ def _selection(runs: Sequence[Run]) -> str:
     return "test (oracle)" if chosen["select"] == "oracle" else " + ".join(chosen["by"]) or "nothing"
 
 
-def _p_values(plan: Plan, block: Block) -> dict[str, float]:
-    """Holm-corrected p value of each row against the plan's row, over the seeds that both have."""
+def _p_values(plan: Plan, block: Block) -> tuple[dict[str, float], dict[str, str]]:
+    """Holm-corrected p value of each row against the plan's row over the seeds that both have; why others have none."""
     against = next((line for line in block.lines if line.entry.label == plan.against), None)
     if against is None or not against.runs:
-        return {}
+        return {}, {}
     base = {run.experiment.seed: run for run in against.runs}
     found: dict[str, float] = {}
+    reasons: dict[str, str] = {}
     for line in block.lines:
         pairs = [(run, base[run.experiment.seed]) for run in line.runs if run.experiment.seed in base]
         if line is against or not pairs:
             continue
-        value = _p_value(pairs)
-        if value is not None:
-            found[line.entry.label] = value
-    return dict(zip(found, holm(list(found.values())), strict=True))
+        try:
+            found[line.entry.label] = _p_value(pairs)
+        except ValueError as error:
+            reasons[line.entry.label] = f"No p: {error}"
+    return dict(zip(found, holm(list(found.values())), strict=True)), reasons
 
 
-def _p_value(pairs: Sequence[tuple[Run, Run]]) -> float | None:
-    """None where the two rows were not tested on the same clips and classes."""
-    one, two = pairs[0][0].scored("test"), pairs[0][1].scored("test")
-    if one is None or two is None or one.ids != two.ids or one.names != two.names:
-        return None
-    if bool(one.seen[one.labels].all()) or not bool(one.seen[one.labels].any()):
-        return None
-    return paired_p_value(_right([a for a, _ in pairs]), _right([b for _, b in pairs]), one.labels, one.seen)
+def _p_value(pairs: Sequence[tuple[Run, Run]]) -> float:
+    """Clips are paired by id. Raises ValueError where Runs were not tested on the same clips, labels and classes."""
+    tests = [_tested(run) for pair in pairs for run in pair]
+    first = tests[0]
+    for test in tests:
+        if test.names != first.names or not torch.equal(test.seen, first.seen):
+            raise ValueError("the rows were not tested among the same classes.")
+        if set(test.ids) != set(first.ids):
+            raise ValueError("the rows were not tested on the same clips.")
+    orders = [_order(test.ids, first.ids) for test in tests]
+    if any(not torch.equal(test.labels[order], first.labels) for test, order in zip(tests, orders, strict=True)):
+        raise ValueError("the rows were tested with other labels of the same clips.")
+    seen = first.seen[first.labels]
+    if bool(seen.all()) or not bool(seen.any()):
+        raise ValueError("there are no test clips of seen, or none of unseen classes.")
+    runs = [run for pair in pairs for run in pair]
+    right = [_right(run, test)[order] for run, test, order in zip(runs, tests, orders, strict=True)]
+    return paired_p_value(torch.stack(right[::2]), torch.stack(right[1::2]), first.labels, first.seen)
 
 
-def _right(runs: Sequence[Run]) -> Tensor:
-    """`[seed, clip]` True where the calibrated prediction is the label."""
-    rows = []
-    for run in runs:
-        test = run.scored("test")
-        assert test is not None
-        rows.append(predict_calibrated(test.scores, test.seen, run.beta) == test.labels)
-    return torch.stack(rows)
+def _tested(run: Run) -> Scored:
+    test = run.scored("test")
+    if test is None:
+        raise ValueError("there are no test clips.")
+    return test
+
+
+def _order(ids: Sequence[str], wanted: Sequence[str]) -> Tensor:
+    """Where each of `wanted` stands among `ids`."""
+    place = {id: i for i, id in enumerate(ids)}
+    return torch.tensor([place[id] for id in wanted], dtype=torch.long)
+
+
+def _right(run: Run, test: Scored) -> Tensor:
+    """`[clip]` True where the calibrated prediction is the label."""
+    return predict_calibrated(test.scores, test.seen, run.beta) == test.labels
 
 
 def table(plan: Plan, lines: Sequence[Result]) -> tuple[list[str], list[list[str]]]:
@@ -191,6 +215,12 @@ def remarks(lines: Sequence[Result]) -> list[str]:
     return [f"{marks[label].strip()} {texts[label]}" for label in marks]
 
 
+def absences(block: Block) -> list[str]:
+    """Why there is a "-" where a number is expected."""
+    first = next((line.runs[0] for line in block.lines if line.runs), None)
+    return [] if first is None else [f"Where there is a -, {reason}." for reason in why_absent(first.metrics)]
+
+
 def _left_out(line: Result) -> str:
     if not line.reason:
         return ""
@@ -202,7 +232,7 @@ def as_markdown(plan: Plan, block: Block, lines: Sequence[Result], *, caption: s
     head, cells = table(plan, lines)
     text = [f"## {plan.title}: {block.name}\n", caption + "\n", markdown(head, cells)]
     sources = sorted({line.source for line in lines if line.source and line.printed})
-    text += [f"- {remark}" for remark in remarks(lines)]
+    text += [f"- {remark}" for remark in (*remarks(lines), *absences(block))]
     if sources:
         text.append(f"- Printed: {'; '.join(sources)}.")
     if block.simulated and any(line.printed for line in lines):

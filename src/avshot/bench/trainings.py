@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from avshot.bench.plan import Entry, Plan, benchmark_of, experiment_of, locate
-from avshot.candidates import class_embeddings
 from avshot.data.dataset import Dataset, load_described
+from avshot.device import check_device
+from avshot.experiment import Experiment
+from avshot.files.record import content_digest
+from avshot.fitting import why_not
 from avshot.grid import train_all
-from avshot.method import Inputs, build_method, get_method
-from avshot.run import Experiment, Run, load_run
+from avshot.key import origin_of
+from avshot.placing import Keys, make_folder, place
+from avshot.run import Run, load_run
 
 
 @dataclass(frozen=True)
@@ -74,65 +77,81 @@ def train_plan(
     Raises:
         ValueError: A dataset cannot be loaded or has no features.
     """
+    check_device(more.get("device", "cpu"))
+    make_folder(out)
     blocks: list[Block] = []
     failed: dict[Path, Exception] = {}
     trainings = 0
+    names = folder_names({spec: Path(spec).stem if spec.endswith(".toml") else spec for spec in datasets})
     for dataset in datasets:
-        folder = out / _slug(Path(dataset).stem if dataset.endswith(".toml") else dataset)
+        folder = out / names[dataset]
         try:
-            asked, reasons, name = _asked(plan, dataset, folder, root, more)
+            asked = _asked(plan, dataset, folder, root, more)
         except (ValueError, OSError) as error:
             if len(datasets) == 1:
                 raise
             failed[folder] = error  # the other datasets are not to suffer
             trainings += 1
             continue
-        for loaded, experiments in asked:
+        for loaded, experiments in asked.trainings:
             failed |= train_all(experiments, loaded, jobs)
             trainings += len(experiments)
-        lines = tuple(_line(row, folder, plan.seeds, reasons.get(row.label, ""), failed) for row in plan.rows)
-        blocks.append(Block(dataset, name, benchmark_of(name), name.startswith("simulated-"), lines))
+        lines = tuple(_line(row, asked, failed) for row in plan.rows)
+        simulated = asked.name.startswith("simulated-")
+        blocks.append(Block(dataset, asked.name, benchmark_of(asked.name), simulated, lines))
     return Outcome(tuple(blocks), failed, trainings)
 
 
-def _asked(
-    plan: Plan, dataset: str, folder: Path, root: Path | None, more: dict[str, Any]
-) -> tuple[list[tuple[Dataset, dict[Path, Experiment]]], dict[str, str], str]:
-    """What to train: per way of reading the dataset its experiments; why other rows are left out; the dataset's name.
+@dataclass(frozen=True)
+class _Asked:
+    """What to train on one dataset.
 
-    Legacy rows read the released benchmarks another way, so one table can need two readings.
+    Attributes:
+        name: Of the dataset.
+        trainings: Per way of reading the dataset its experiments, by Run folder.
+        folders: The Run folders of each row, by label.
+        reasons: Why rows are left out, by label.
     """
-    loaded: dict[str, Dataset] = {}
+
+    name: str
+    trainings: list[tuple[Dataset, dict[Path, Experiment]]]
+    folders: dict[str, list[Path]]
+    reasons: dict[str, str]
+
+
+def _asked(plan: Plan, dataset: str, folder: Path, root: Path | None, more: dict[str, Any]) -> _Asked:
+    """Legacy rows read the released benchmarks another way, so one table can need two readings."""
+    loaded: dict[str, Keys] = {}
     experiments: dict[str, dict[Path, Experiment]] = {}
+    folders: dict[str, list[Path]] = {}
     reasons: dict[str, str] = {}
+    names = folder_names({row.label: row.label for row in plan.rows})
     for row in plan.rows:
         spec = locate(dataset, root, legacy=bool(row.settings.get("legacy")))
         if spec not in loaded:
-            loaded[spec] = _loaded(spec)
-        of_row = [experiment_of(row, spec, seed=seed, name=loaded[spec].name, **more) for seed in plan.seeds]
-        reason = why_not(of_row[0], loaded[spec])
+            loaded[spec] = Keys(_loaded(spec))
+        keys = loaded[spec]
+        of_row = [experiment_of(row, spec, seed=seed, name=keys.dataset.name, **more) for seed in plan.seeds]
+        reason = _why_not(of_row[0], keys)
         if reason is not None:
             reasons[row.label] = reason
             continue
-        folders = {folder / _slug(row.label) / f"seed-{experiment.seed}": experiment for experiment in of_row}
-        experiments.setdefault(spec, {}).update(folders)
-    first = next(iter(loaded.values())).name
-    return [(loaded[spec], found) for spec, found in experiments.items()], reasons, first
+        for experiment in of_row:
+            path = Path(names[row.label], f"seed-{experiment.seed}")
+            other = folder.with_name(f"{folder.name}-{origin_of(dataset)[:8]}")  # where another dataset has the first
+            placed = place([folder / path, other / path], experiment, keys)
+            folders.setdefault(row.label, []).append(placed)
+            experiments.setdefault(spec, {})[placed] = experiment
+    first = next(iter(loaded.values())).dataset.name
+    trainings = [(loaded[spec].dataset, found) for spec, found in experiments.items()]
+    return _Asked(first, trainings, folders, reasons)
 
 
-def why_not(experiment: Experiment, dataset: Dataset) -> str | None:
-    """Why a method cannot be trained on a dataset, or None when its inputs fit. Nothing is allocated.
-
-    Only sizes and modalities are looked at: the method is built without memory for its weights.
-    """
+def _why_not(experiment: Experiment, keys: Keys) -> str | None:
     try:
-        classes = class_embeddings(dataset, experiment, dataset.names[:1])
-        inputs = Inputs.of(dataset.gather(dataset.folds["train"][:1]), classes)
-        with torch.device("meta"):
-            build_method(get_method(experiment.method), experiment.resolved_config(), inputs, experiment.modality)
-    except ValueError as error:
+        return why_not(experiment, keys.dataset, keys.classes(experiment))
+    except ValueError as error:  # a text encoder that is not there, or does not know a class
         return str(error)
-    return None
 
 
 def _loaded(spec: str) -> Dataset:
@@ -142,13 +161,31 @@ def _loaded(spec: str) -> Dataset:
     return dataset
 
 
-def _line(row: Entry, folder: Path, seeds: Sequence[int], reason: str, failed: dict[Path, Exception]) -> Line:
-    if reason:
-        return Line(row, reason=reason)
-    folders = [folder / _slug(row.label) / f"seed-{seed}" for seed in seeds]
-    runs = tuple(load_run(path) for path in folders if (path / "run.json").exists())
-    problems = [str(failed[path]) for path in folders if path in failed]
-    return Line(row, runs, problems[0] if problems else "")
+def _line(row: Entry, asked: _Asked, failed: dict[Path, Exception]) -> Line:
+    """The Runs of a row; one that was refused, failed or is damaged is a reason in their place."""
+    if row.label in asked.reasons:
+        return Line(row, reason=asked.reasons[row.label])
+    runs, problems = [], []
+    for path in asked.folders.get(row.label, ()):
+        try:
+            if path in failed:
+                raise failed[path]
+            runs.append(load_run(path))
+        except Exception as error:  # shown in the table, and raised at the end
+            problems.append(str(error))
+    return Line(row, tuple(runs), problems[0] if problems else "")
+
+
+def folder_names(texts: Mapping[str, str]) -> dict[str, str]:
+    """A folder name for each key, from its text; where two would have one, a digest of the key follows in both.
+
+    Capitals do not tell names apart: some file systems do not.
+    """
+    slugs = {key: _slug(text) for key, text in texts.items()}
+    count = Counter(slug.casefold() for slug in slugs.values())
+    return {
+        key: slug if count[slug.casefold()] == 1 else f"{slug}-{content_digest(key)[:8]}" for key, slug in slugs.items()
+    }
 
 
 def _slug(text: str) -> str:

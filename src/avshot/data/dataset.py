@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -132,10 +133,15 @@ class Dataset:
         present = set(self._label_of[rows].tolist())
         return tuple(name for i, name in enumerate(self.names) if i in present)
 
-    def fingerprint(self) -> str:
-        """Sixteen hex digits that change with ids, labels, folds, class names, class lists or the feature spec."""
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        """All that results on this dataset depend on, by name, json-able; `fingerprint` is its digest.
+
+        Values of features are those that their source vouches for with `content() -> str`; None where it has none.
+        """
         ids = [clip.id for clip in self.clips]
-        content = {
+        content = None if self.features is None else getattr(self.features, "content", None)
+        return {
             "clips": sorted((clip.id, clip.label) for clip in self.clips),
             "names": self.names,
             "phrases": dict(sorted(self.phrases.items())),
@@ -143,7 +149,19 @@ class Dataset:
             "candidates": {fold: sorted(names) for fold, names in sorted(self.candidates.items())},
             "text": {encoder: _digest(vectors) for encoder, vectors in sorted(self.text.items())},
             "features": None if self.features is None else dict(self.features.spec),
+            "values": None if content is None else content(),
         }
+
+    def fingerprint(self, *, values: bool = True) -> str:
+        """Sixteen hex digits that change with ids, labels, folds, class names, class lists and features.
+
+        Args:
+            values: Whether the values of the features count, too, where their source vouches for them; without them it
+                is what avshot 0.1 noted in a Run.
+        """
+        content = {key: part for key, part in self.identity.items() if key != "values"}
+        if values and self.identity["values"] is not None:
+            content["values"] = self.identity["values"]
         return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
     def straddling(self) -> tuple[str, ...]:

@@ -37,6 +37,7 @@ class MappedAverages:
         status: Of each clip, where the source had one.
         dims: Width of the audio and of the visual features.
         folder: Holds one flat float32 file of `[clip, dim]` and one bool file of `[clip, 1]` per modality.
+        vouched: What the source says of its values (`content`); None where it says nothing.
     """
 
     averages = True  # see `Dataset.averaged`
@@ -46,6 +47,11 @@ class MappedAverages:
     status: Mapping[str, str]
     dims: tuple[int, int]
     folder: Path
+    vouched: str | None = None
+
+    def content(self) -> str | None:
+        """The same as of the features that were averaged: a Run made with them is a Run made with these."""
+        return self.vouched
 
     def gather(self, rows: ArrayLike) -> Features:
         """Averages of `rows` (integers `[clip]`), in that order: one time step, masked where a modality is missing."""
@@ -115,7 +121,9 @@ def _write(source: FeatureSource, folder: Path) -> MappedAverages:
     finally:
         for file in files.values():
             file.close()
-    return MappedAverages(source.ids, source.spec, getattr(source, "status", {}), dims, folder)
+    content = getattr(source, "content", None)
+    vouched = None if content is None else content()
+    return MappedAverages(source.ids, source.spec, getattr(source, "status", {}), dims, folder, vouched)
 
 
 def _runs(process: str) -> bool:

@@ -16,6 +16,7 @@ import sys
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
@@ -25,10 +26,14 @@ from types import ModuleType
 import numpy as np
 
 from avshot.data.world_classes import DEFAULT, Roster, words_of
+from avshot.data.world_clips import Job, note, whole
 from avshot.data.world_picture import render_picture
 from avshot.data.world_sound import render_sound
+from avshot.files.record import load_json
 
 __all__ = ["DEFAULT", "Look", "Roster", "clip_name", "demo_clip", "render_clip", "render_world", "words_of"]
+
+RENDERER = 1  # to be counted up when equal settings give other clips
 
 
 @dataclass(frozen=True)
@@ -100,11 +105,12 @@ def render_world(
 ) -> Path:
     """Render a world of `.mp4` files into `folder` and declare it as a dataset.
 
-    Files that exist are kept: each is written under another name and renamed when complete, so an interrupted run
-    continues where it stopped.
+    Clips that an earlier call rendered are kept when they still are what it wrote, so an interrupted run continues
+    where it stopped; a clip that was cut off, changed or put there by somebody else is rendered again.
 
     Args:
-        folder: Made if absent. Receives `clips/*.mp4`, `labels.csv`, `world.json` (the look) and `world.toml`.
+        folder: Made if absent. Receives `clips/*.mp4`, `labels.csv`, `world.json` (the look), `rendered.jsonl` (digests
+            of the clips) and `world.toml`.
         classes: Class names and their parts.
         clips_per_class: Clips of each class, numbered from 0; at least 5, so that every fold of a seen class has one.
         difficulty: 0 (clear) to 1 (hard).
@@ -130,11 +136,12 @@ def render_world(
     (root / "clips").mkdir(parents=True, exist_ok=True)
     _claim(root, look)
     jobs = [(name, number) for name in classes.names for number in range(clips_per_class)]
-    todo = [job for job in jobs if not (root / "clips" / clip_name(*job)).exists()]
+    kept = whole(root, {job: clip_name(*job) for job in jobs})
+    todo = [job for job in jobs if job not in kept]
     report = progress or (lambda done, total: None)
-    kept = len(jobs) - len(todo)
-    report(kept, len(jobs))
-    for done, _ in enumerate(_rendered(root, todo, look, size), start=kept + 1):
+    report(len(kept), len(jobs))
+    for done, job in enumerate(_rendered(root, todo, look, size), start=len(kept) + 1):
+        note(root, job, clip_name(*job))
         report(done, len(jobs))
     return _declare(root, classes, jobs, seed)
 
@@ -162,14 +169,14 @@ def _slug(label: str) -> str:
 
 def _claim(root: Path, look: Look) -> None:
     """Write the look into the folder, or check that it is the one there: clips of two looks must not mix."""
-    wanted = json.loads(json.dumps(asdict(look)))
-    note = root / "world.json"
-    if note.exists():
-        found = json.loads(note.read_text(encoding="utf-8"))
-        if found != wanted:
+    wanted = json.loads(json.dumps(asdict(look))) | {"renderer": RENDERER}
+    file = root / "world.json"
+    if file.exists():
+        found = load_json(file)
+        if not isinstance(found, dict) or {"renderer": 1} | found != wanted:  # the first one did not write its number
             raise ValueError(f"{root} holds a world of other settings ({found}); choose another folder or delete it.")
         return
-    _replace(note, json.dumps(wanted, indent=2) + "\n")
+    _replace(file, json.dumps(wanted, indent=2) + "\n")
 
 
 def _workers(wanted: int | None) -> int:
@@ -180,19 +187,25 @@ def _workers(wanted: int | None) -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _rendered(root: Path, jobs: Sequence[tuple[str, int]], look: Look, workers: int) -> Iterator[None]:
-    """Render the clips `jobs`, yielding once per finished clip. A single worker is this process."""
-    tasks = [(root / "clips" / clip_name(*job), *job, look) for job in jobs]
+def _rendered(root: Path, jobs: Sequence[Job], look: Look, workers: int) -> Iterator[Job]:
+    """Render the clips `jobs`, yielding each one when its file is complete. A single worker is this process."""
+    tasks = {job: (root / "clips" / clip_name(*job), *job, look) for job in jobs}
     if workers == 1 or len(tasks) < 8:  # starting a process takes as long as rendering a few clips
-        for task in tasks:
+        for job, task in tasks.items():
             _write(*task)
-            yield
+            yield job
         return
     with _plain_main(), ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         try:
-            for future in as_completed([pool.submit(_write, *task) for task in tasks]):
+            waiting = {pool.submit(_write, *task): job for job, task in tasks.items()}
+            for future in as_completed(waiting):
                 future.result()
-                yield
+                yield waiting[future]
+        except BrokenProcessPool:
+            raise ValueError(
+                "A process that renders clips was killed, perhaps for want of memory; run the same command again to go "
+                "on, with fewer workers."
+            ) from None
         finally:  # an interrupted run must not render the rest first
             pool.shutdown(cancel_futures=True)
 

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-_NAME = ".lock"  # stays in the folder, empty: removing it would let two commands hold two locks
+_NAME = ".lock"  # stays in the folder: removing it would let two commands hold two locks
+_CONTENT = "This file keeps two avshot commands from writing here at the same time. Let it lie.\n"
 
 
 @contextmanager
@@ -40,6 +41,7 @@ def sole_writer(folder: str | Path, *, wait: float = -1.0, waiting: Callable[[],
                 f"Another avshot command is writing to {folder}; wait until it has finished, or choose another folder."
             ) from None
     try:
+        (Path(folder) / _NAME).write_text(_CONTENT, encoding="utf-8")  # for who wonders what it is
         yield
     finally:
         lock.release()

@@ -93,8 +93,9 @@ def save_tensors(path: str | Path, tensors: Mapping[str, Tensor], *, about: Mapp
     from safetensors.torch import save
 
     plain = {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
-    meta = {"avshot": _dumps(path, dict(about or {}))}
-    content = save(plain, meta | {_SEAL: tensors_digest(plain, meta["avshot"])})
+    told = _dumps(path, dict(about or {}))
+    # One entry with both: safetensors writes several in an order that changes from one process to the next.
+    content = save(plain, {"avshot": f"{tensors_digest(plain, told)} {told}"})
     save_bytes(path, content)
     return hashlib.sha256(content).hexdigest()
 
@@ -115,12 +116,16 @@ def load_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         content = path.read_bytes()
         tensors = load(content)
         meta = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")]).get("__metadata__", {})
-        about = json.loads(meta.get("avshot", "{}"))
+        if meta and "avshot" not in meta:
+            raise ValueError("its header names no program")
+        seal, space, told = meta.get("avshot", "{}").partition(" ")
+        sealed = bool(space) and len(seal) == 64
+        about = dict(json.loads(told if sealed else meta.get("avshot", "{}")))
     except FileNotFoundError:
         raise ValueError(f"{path} is missing; make it again.") from None
     except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError, OSError) as error:
         raise ValueError(f"{path} cannot be read ({error}); it is damaged: make it again.") from None
-    if _SEAL in meta and meta[_SEAL] != tensors_digest(tensors, meta.get("avshot", "")):
+    if sealed and seal != tensors_digest(tensors, told):
         raise ValueError(f"{path} was changed after it was written (its digest differs): make it again.")
     return tensors, about
 

@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from avshot.files.lock import sole_writer
+from avshot.files.record import save_bytes, save_text
 from avshot.report import figures
 from avshot.report.published import published
-from avshot.report.summary import METRICS, Row, summarise, table
-from avshot.run import Run, save_text
+from avshot.report.summary import METRICS, Row, remarks, summarise, table
+from avshot.run import Run
 from avshot.tables import is_numeric, markdown
 
 if TYPE_CHECKING:
@@ -56,32 +58,56 @@ def write_page(runs: Sequence[Run], file: Path) -> None:
     Raises:
         ValueError: No Runs, or a path that ends in `.md`.
     """
-    if not runs or file.suffix == ".md":
-        raise ValueError(f"Got {len(runs)} Runs and the page {file}; expected at least one Run and a path like x.html.")
+    if not runs:
+        raise ValueError("Got 0 Runs for a report; expected at least one.")
+    check_page(file)
     rows = summarise(runs)
     folder = file.with_name(f"{file.stem}-figures")
-    folder.mkdir(parents=True, exist_ok=True)
-    for old in folder.glob(_PICTURE):  # of an earlier report
-        old.unlink()
+    with sole_writer(folder):
+        for partial in folder.parent.glob(f".{file.stem}.*.partial"):  # of a command that was killed while it wrote
+            partial.unlink(missing_ok=True)
+        _write_page(rows, file, folder)
+
+
+def check_page(file: Path) -> Path:
+    """`file`, when a page can be written there. Raises ValueError or OSError otherwise, before any figure is drawn."""
+    if file.suffix == ".md" or file.is_dir():
+        raise ValueError(f"The page is to be written to {file}; expected a path like x.html.")
+    try:
+        file.with_name(f"{file.stem}-figures").mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise ValueError(f"{file.parent} is no folder for a page: a file is in the way; pass another path.") from None
+    return file
+
+
+def _write_page(rows: list[Row], file: Path, folder: Path) -> None:
+    """All parts are made before the first file is written; pictures of an earlier report go last."""
     html, text = [], [f"# avshot report\n\n{_READ_ME}\n"]
+    pictures: dict[Path, bytes] = {}
     for name in dict.fromkeys(row.dataset for row in rows):
         members = [row for row in rows if row.dataset == name]
         html.append(f"<h2>{escape(name)}</h2>")
         text.append(f"## {_plain(name)}\n")
-        for warning in members[0].runs[0].info["data"]["warnings"]:
+        for warning in (*members[0].runs[0].info["data"]["warnings"], *remarks(members)):
             html.append(f'<p class="warn">{escape(warning)}</p>')
             text.append(f"> {_plain(warning)}\n")
         _add_tables(members, html, text)
         for title, figure in _figures(members):
-            path = folder / f"{len(list(folder.glob(_PICTURE))):03d}-{_slug(title)}.png"
-            html.append(_image(title, figure, path))
+            path = folder / f"{len(pictures):03d}-{_slug(title)}.png"
+            pictures[path] = _png(figure)
+            html.append(_image(title, pictures[path]))
             text.append(f"### {_plain(title)}\n\n![{_plain(title)}](<{folder.name}/{path.name}>)\n")
         html += [_class_table(row) for row in _detailed(members)]
-    head = f"<h1>avshot report</h1><p class='lead'>{date.today().isoformat()} · {_versions(runs)}</p><p>{_READ_ME}</p>"
+    about = f"{date.today().isoformat()} · {_versions([run for row in rows for run in row.runs])}"
+    head = f"<h1>avshot report</h1><p class='lead'>{about}</p><p>{_READ_ME}</p>"
     body = f"<title>avshot report</title><style>{_STYLE}</style>{head}{''.join(html)}{_settings(rows)}"
     meta = '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+    for path, content in pictures.items():
+        save_bytes(path, content)
     save_text(file, f'<!doctype html><html lang="en">{meta}{body}</html>\n')
     save_text(file.with_suffix(".md"), "\n".join(text))
+    for old in set(folder.glob(_PICTURE)) - set(pictures):  # of an earlier report
+        old.unlink(missing_ok=True)
 
 
 def _add_tables(rows: list[Row], html: list[str], text: list[str]) -> None:
@@ -157,15 +183,18 @@ def _class_table(row: Row) -> str:
     return f"<details><summary>Accuracy per class as a table: {escape(row.label)}</summary>{content}</details>"
 
 
-def _image(title: str, figure: Figure, path: Path) -> str:
+def _png(figure: Figure) -> bytes:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # names in scripts that the built-in font lacks
         FigureCanvasAgg(figure).print_png(buffer, metadata={"Software": None})
-    path.write_bytes(buffer.getvalue())
-    code = base64.b64encode(buffer.getvalue()).decode()
+    return buffer.getvalue()
+
+
+def _image(title: str, content: bytes) -> str:
+    code = base64.b64encode(content).decode()
     return f'<figure><h3>{escape(title)}</h3><img alt="{escape(title)}" src="data:image/png;base64,{code}"></figure>'
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from avshot.key import class_changes
+from avshot.metrics import why_absent
 from avshot.run import Run
 
 METRICS = ("S", "U", "HM", "ZSL", "AUSUC")
@@ -47,40 +48,70 @@ class Row:
 def summarise(runs: Sequence[Run]) -> list[Row]:
     """Group Runs that differ only in their seed; best mean HM first, the trivial guessers last within each dataset.
 
-    Runs on different data (other fingerprint) are never averaged, even under one name, nor are Runs with other
-    settings, even under one label. Of copies of one Run the first counts.
+    Runs on different data (other fingerprint, which covers the features) are never averaged, even under one name, nor
+    are Runs with other settings or other class embeddings, even under one label. Of copies of one Run the first counts.
     """
-    groups: dict[tuple[str, str], dict[str, dict[int, Run]]] = {}
+    groups: dict[tuple[str, str], list[list[Run]]] = {}
     for run in runs:
         data = run.info["data"]
-        of_data = groups.setdefault((data["name"], data["fingerprint"]), {})
-        of_data.setdefault(_settings(run), {}).setdefault(run.experiment.seed, run)
+        of_data = groups.setdefault((data["name"], data["fingerprint"]), [])
+        of_row = next((found for found in of_data if _alike(found[0], run)), None)
+        if of_row is None:
+            of_data.append([run])
+        elif run.experiment.seed not in {other.experiment.seed for other in of_row}:
+            of_row.append(run)
     named = Counter(name for name, _ in groups)
     rows = []
-    for (name, fingerprint), by_settings in sorted(groups.items()):
+    for (name, fingerprint), members in sorted(groups.items()):
         title = name if named[name] == 1 else f"{name} (data {fingerprint[:8]})"
-        members = [list(by_seed.values()) for by_seed in by_settings.values()]
-        labels = Counter(found[0].experiment.label() for found in members)
-        found_rows = [row_of(title, _label(found[0], labels), found) for found in members]
-        rows += sorted(found_rows, key=lambda r: -float(np.mean(r.values.get("HM", r.values.get("ZSL", [-1.0])))))
+        found_rows = [row_of(title, label, found) for label, found in zip(_labels(members), members, strict=True)]
+        rows += sorted(found_rows, key=_merit)
         rows += trivial(title, found_rows[0].runs[0])
     return rows
 
 
-def _settings(run: Run) -> str:
-    """Everything that was asked for but the seed and where things are."""
-    return json.dumps(run.experiment.model_dump(mode="json", exclude={"seed", "dataset", "device"}), sort_keys=True)
+def _merit(row: Row) -> float:
+    """To sort by: the best row first, by HM, or by what there is in its place."""
+    return next((-float(np.mean(row.values[m])) for m in ("HM", "ZSL", "S") if m in row.values), 1.0)
 
 
-def _label(run: Run, labels: Counter[str]) -> str:
-    """The experiment's label, with what tells it from others of that label."""
+def _alike(one: Run, other: Run) -> bool:
+    """Everything that was asked for is the same but the seed and where things are, and so are the class embeddings."""
+    left, right = (
+        run.experiment.model_dump(mode="json", exclude={"seed", "dataset", "device"}) for run in (one, other)
+    )
+    return left == right and not _class_changes(one, other)
+
+
+def _class_changes(one: Run, other: Run) -> list[str]:
+    """What differs between their class embeddings as the text encoders gave them; the digests mostly answer."""
+    left, right = ((run.info["key"] or {}).get("classes") for run in (one, other))
+    if left is not None and left == right:
+        return []
+    return class_changes(one.classes(raw=True), other.classes(raw=True))
+
+
+def _labels(groups: Sequence[Sequence[Run]]) -> list[str]:
+    """A label for each group of Runs: the experiment's, with what tells it from others of that label."""
+    short = [found[0].experiment.label() for found in groups]
+    count = Counter(short)
+    longer = [
+        label if count[label] == 1 else f"{label} ({_in_full(found[0])})"
+        for label, found in zip(short, groups, strict=True)
+    ]
+    count, place = Counter(longer), Counter[str]()
+    for i, label in enumerate(longer):
+        place[label] += 1
+        if count[label] > 1:  # the same words, embedded otherwise
+            longer[i] = f"{label} [{place[label]}: other class embeddings]"
+    return longer
+
+
+def _in_full(run: Run) -> str:
     experiment = run.experiment
-    label = experiment.label()
-    if labels[label] == 1:
-        return label
     about = [f"text={'+'.join(experiment.text)}", f"prompts={experiment.prompts}"]
     about += [] if experiment.descriptions is None else [f"descriptions={experiment.descriptions}"]
-    return f"{label} ({', '.join(about)})"
+    return ", ".join(about)
 
 
 def row_of(name: str, label: str, runs: Sequence[Run]) -> Row:
@@ -103,16 +134,20 @@ def chance(name: str, run: Run) -> Row:
     """Uniform guessing among the candidates of `run`: 1/C for S and U, 1/(unseen) for ZSL, and AUSUC of all mixtures.
 
     A guesser that says "seen" with probability p has S = p / seen, U = (1 - p) / unseen: a straight line, under which
-    lies 1 / (2 * seen * unseen).
+    lies 1 / (2 * seen * unseen). What the Run itself could not measure for want of clips is absent here, too.
     """
     test = run.scored("test")
-    values: dict[str, list[float]] = {}
-    if test is not None and 0 < int(test.seen.sum()) < len(test.seen):
-        n, seen = len(test.seen), int(test.seen.sum())
-        uniform, unseen = 1 / n, n - seen
-        values = {"S": [uniform], "U": [uniform], "HM": [uniform], "ZSL": [1 / unseen]}
-        values["AUSUC"] = [1 / (2 * seen * unseen)]
-    return Row(name, "chance", values, [], [], "-")
+    if test is None:
+        return Row(name, "chance", {}, [], [], "-")
+    n, seen = len(test.seen), int(test.seen.sum())
+    found = {
+        "S": 1 / n,
+        "U": 1 / n,
+        "HM": 1 / n,
+        "ZSL": 1 / max(n - seen, 1),
+        "AUSUC": 1 / max(2 * seen * (n - seen), 1),
+    }
+    return Row(name, "chance", _measured(found, run), [], [], "-")
 
 
 def trivial(name: str, run: Run) -> list[Row]:
@@ -121,13 +156,16 @@ def trivial(name: str, run: Run) -> list[Row]:
     The second says the commonest training class, or where only unseen ones are candidates, always the same of them. S
     is 1/seen, U and HM are 0, ZSL is 1/unseen, however uneven the classes are.
     """
-    guesser = chance(name, run)
-    test = run.scored("test")
+    guesser, test = chance(name, run), run.scored("test")
     values: dict[str, list[float]] = {}
-    if test is not None and guesser.values:
-        seen = int(test.seen.sum())
-        values = {"S": [1 / seen], "U": [0.0], "HM": [0.0], "ZSL": guesser.values["ZSL"]}
+    if test is not None:
+        seen, unseen = int(test.seen.sum()), int((~test.seen).sum())
+        values = _measured({"S": 1 / max(seen, 1), "U": 0.0, "HM": 0.0, "ZSL": 1 / max(unseen, 1)}, run)
     return [guesser, Row(name, "majority", values, [], [], "-")]
+
+
+def _measured(values: dict[str, float], run: Run) -> dict[str, list[float]]:
+    return {metric: [value] for metric, value in values.items() if run.metrics.get(metric) is not None}
 
 
 def table(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
@@ -149,3 +187,9 @@ def table(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
         for row in rows
     ]
     return head, cells
+
+
+def remarks(rows: Sequence[Row]) -> list[str]:
+    """What a reader of the rows of one dataset must know: why there is a "-" where a number is expected."""
+    first = next((row.runs[0] for row in rows if row.runs), None)
+    return [] if first is None else [f"Where there is a -, {reason}." for reason in why_absent(first.metrics)]

@@ -21,7 +21,7 @@ class Stage:
         name: "stage1" or "stage2".
         train: `[clip]` indices into the dataset's clips.
         judge: `[clip]` indices of the clips that are scored: seen and unseen together.
-        judged_on: Names of the folds in `judge`.
+        judged_on: Names of the folds in `judge` that have clips.
         seen: Classes that are trained.
         candidates: Classes to choose from when judging: the seen ones first, then the unseen ones.
     """
@@ -60,4 +60,5 @@ def _stage(dataset: Dataset, name: str, train: tuple[str, ...], judge: tuple[str
 
     seen = names(train)
     others = [c for c in names(judge) if c not in set(seen)]
-    return Stage(name, clips(train), clips(judge), judge, tuple(seen), tuple(seen + others))
+    judged_on = tuple(fold for fold in judge if len(dataset.folds.get(fold, ())))
+    return Stage(name, clips(train), clips(judge), judged_on, tuple(seen), tuple(seen + others))
