@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 from typing import Any
 
 from avshot.media.limits import BadFileError, Limits
@@ -94,9 +95,7 @@ def open_file(path: str, limits: Limits) -> Any:
     begun = time.monotonic()
     try:
         return av.open(f"file:{path}", **asked)
-    except (
-        UnicodeDecodeError
-    ):  # PyAV 18 decodes tags strictly unless told otherwise; 19 takes them all, and no argument
+    except UnicodeDecodeError:  # PyAV 18 decodes tags strictly unless told otherwise; 19 knows no such argument
         return av.open(f"file:{path}", metadata_errors="ignore", **asked)
     except av.error.FFmpegError as problem:
         if time.monotonic() - begun > limits.patience:
