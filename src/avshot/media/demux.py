@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from avshot.media.clock import AHEAD, BACK, Clock, Track, make_clock
+from avshot.media.clock import Clock, make_clock
 from avshot.media.limits import BadFileError, Limits, Watch
+from avshot.media.line import AHEAD, BACK, Track
 from avshot.media.picture import DisorderError
 from avshot.media.streams import Streams, may_restart
 
@@ -28,14 +29,12 @@ class Passed:
         ends: Seconds at which the packets of "video" and "audio" end, on the clock that was used.
         ended: The end of the file was reached.
         broken: What FFmpeg said when reading broke off, or "".
-        corrupt: Packets that the format itself marks as damaged.
-        last: Byte behind the last packet.
+        last: Byte behind the last packet, when the end was reached and the format tells.
     """
 
     ends: dict[str, float] = field(default_factory=lambda: {"video": -math.inf, "audio": -math.inf})
     ended: bool = False
     broken: str = ""
-    corrupt: int = 0
     last: int = 0
 
 
@@ -43,12 +42,16 @@ def packets(streams: Streams, passed: Passed) -> Iterator[Any]:
     """The packets of the chosen streams in the order of the file, without the empty ones that PyAV adds at the end."""
     from av.error import FFmpegError
 
+    last = None
     try:
         for packet in streams.container.demux(streams.chosen):
             if packet.pts is None and packet.size == 0:
                 continue
+            last = packet
             yield packet
         passed.ended = True
+        if last is not None and last.pos is not None:
+            passed.last = last.pos + last.size
     except FFmpegError as problem:
         passed.broken = getattr(problem, "strerror", None) or str(problem)
 

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from avshot.media.clock import AHEAD, Clock
+from avshot.media.clock import Clock
 from avshot.media.demux import TOO_LONG, Passed, deliver, look, no_made_up_stamps
 from avshot.media.doors import open_file
 from avshot.media.limits import BadFileError, Limits, Watch
+from avshot.media.line import AHEAD
 from avshot.media.picture import SLACK, DisorderError, Picture, PictureRequest
 from avshot.media.sound import Sound
 from avshot.media.streams import Streams, choose, may_restart, origin_of
@@ -121,7 +122,7 @@ def _once(
         request = replace(asked, start=asked.start + origin, end=asked.end + origin, expected=expected)
         times = None if clock is None else clock.times.get("video", [])
         picture = Picture(streams.video, request, times) if wants[0] and streams.video is not None else None
-        sound = _sound(streams, request, rate) if wants[1] else None
+        sound = _sound(streams, request, rate, clock) if wants[1] else None
         sought = far and _may_seek(container, way, picture) and _seek(container, request.start)
         if clock is not None:
             no_made_up_stamps(streams)
@@ -137,8 +138,10 @@ def _once(
         return Found(streams, request, passed, picture, sound, frames, shown, waveform, origin, short, notes)
 
 
-def _sound(streams: Streams, request: PictureRequest, rate: int) -> Sound | None:
-    return None if streams.audio is None else Sound(streams.audio, request.start, request.end, rate)
+def _sound(streams: Streams, request: PictureRequest, rate: int, clock: Clock | None) -> Sound | None:
+    if streams.audio is None:
+        return None
+    return Sound(streams.audio, request.start, request.end, rate, loose=clock is not None)
 
 
 def _check_plan(streams: Streams, asked: PictureRequest, limits: Limits, way: Way, far: bool) -> None:

@@ -91,7 +91,7 @@ class Picture:
         self.stream, self.request = stream, request
         self.first = math.inf  # stamp of the first packet that the decoder may start from: nothing earlier can be shown
         self.done = False
-        self.damaged = 0  # packets that the decoder refused
+        self.packets, self.damaged = 0, 0  # all that were decoded, and those that the decoder refused
         self.reordered = False  # the times of the pictures were not in the decoder's order
         self._base = float(stream.time_base)
         self._step = 1.0 / float(stream.average_rate) if stream.average_rate else 0.04
@@ -157,7 +157,7 @@ class Picture:
             self._decode(None, None)
             while self._awaiting and not self.done:
                 self._next(self._awaiting.popleft(), heapq.heappop(self._awaited))
-        if not self.done:
+        if not self.done and self._held is not None:
             self._show(end if end > self._held_time else self._held_time + self._step, last=True)
         return self.canvas.frames(len(self._times)), np.array(self._times)
 
@@ -177,6 +177,7 @@ class Picture:
             self._decoder.skip_frame, self._skipping = "NONREF" if spare else "DEFAULT", spare
         if self._restarts.known and packet is not None and self._times_of is None:
             self._restarts.given(packet)
+        self.packets += 1
         try:
             frames = self._decoder.decode(packet)
         except self._damage:  # a damaged packet: the decoder resumes with the next one it understands

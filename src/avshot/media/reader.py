@@ -27,9 +27,10 @@ class Media:
         waveform: float32 mono `[sample]` in [-1, 1] from the start of the span; 0 samples when there is no sound.
         rate: Hz of `waveform`.
         status: "ok"; "no_audio" or "no_visual" (of what was asked for); "silent" or "black" (it is there and given, but
-            nothing is heard or seen in it); "truncated" (the file ends before the length it states, or breaks off; what
-            was there is given); or "error: " and a sentence (nothing is given). The first that holds of error,
-            truncated, no_visual, no_audio, silent, black; the others are among the notes.
+            nothing is heard or seen in it); "truncated" (the file ends before the length it states, breaks off, goes on
+            with a second file, or more than a quarter of a stream is damaged; what was there is given); or "error: "
+            and a sentence (nothing is given). The first that holds of error, truncated, no_visual, no_audio, silent,
+            black; the others are among the notes.
         duration: Seconds of the span: from its start to the end of its picture or sound, whichever is later.
         notes: Sentences on what was left out, joined or assumed, for whoever uses the result.
         gaps: Seconds of the waveform, from and to, in which no sound was found and zeros were put: a late start, lost

@@ -12,6 +12,10 @@ import numpy as np
 # one lost frame is noticed, the rounding of stamps to milliseconds is not.
 GAP = 0.02
 
+_LOOSE = (
+    0.25  # overlap of stamps that had to be put right: of a sound whose rate changed they are counted at the old one
+)
+
 _TOGETHER = 64  # packets decoded before their samples are copied: each of the two is faster without turns
 _LONG = 1 << 20  # samples per channel that wait before they are resampled: what is held does not grow with the file
 _WIDE = 1 << 24  # and samples of all channels
@@ -26,15 +30,23 @@ class Sound:
 
     Channels are averaged (all of them, as librosa does), so the level does not depend on the codec's sample format;
     gaps between stamps and a late beginning become zeros.
+
+    Args:
+        stream: The sound stream.
+        start: Seconds (on the clock of the stamps) where the span begins.
+        end: Seconds where it ends.
+        rate: Hz of the waveform.
+        loose: Where the stamps had to be put right, samples follow each other when those say that they overlap.
     """
 
-    def __init__(self, stream: Any, start: float, end: float, rate: int) -> None:
+    def __init__(self, stream: Any, start: float, end: float, rate: int, loose: bool = False) -> None:
         from av.error import FFmpegError
 
         self.stream, self.start, self.end, self.rate = stream, start, end, rate
+        self._overlap = _LOOSE if loose else GAP
         self.done = False
         self.first = math.inf  # stamp of the first packet
-        self.damaged = 0  # packets that the decoder refused
+        self.packets, self.damaged = 0, 0  # all, and those that the decoder refused
         self.gaps: tuple[tuple[float, float], ...] = ()  # after `finish`: seconds of the waveform without any samples
         self._base = float(stream.time_base)
         self._decode, self._damage = stream.codec_context.decode, FFmpegError
@@ -48,6 +60,7 @@ class Sound:
             for packet, time in packets[first : first + _TOGETHER]:
                 if self.done:
                     return
+                self.packets += 1
                 if time is not None and time < self.first:
                     self.first = time
                 try:
@@ -90,7 +103,7 @@ class Sound:
             return
         key = (frame.format.name, frame.layout.name, rate)
         run = self._runs[-1] if self._runs else None
-        if run is None or run.key != key or abs(time - run.end) > GAP:
+        if run is None or run.key != key or not -self._overlap <= time - run.end <= GAP:
             run = _Run(time, key, frame, self.rate)
             self._runs.append(run)
         run.add(frame, count)

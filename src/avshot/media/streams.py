@@ -24,6 +24,11 @@ class Streams:
     notes: tuple[str, ...] = ()
 
     @property
+    def sequential(self) -> bool:
+        """Whether packets stand in the file in the order in which they are read, and nothing behind them."""
+        return bool({"flv", "live_flv"} & set(self.container.format.name.split(",")))
+
+    @property
     def chosen(self) -> list[Any]:
         """Those of the two that exist."""
         return [stream for stream in (self.video, self.audio) if stream is not None]

@@ -13,6 +13,7 @@ from avshot.media.presence import lit, sounding
 from avshot.media.whole import stated_size
 
 _WORTH_SAYING = 0.1  # seconds without sound, in all
+_PADDING = 4096  # bytes at the end of a file that need not hold anything
 
 
 def judge(path: str, found: Found, wants: tuple[bool, bool], rate: int) -> tuple[str, tuple[str, ...]]:
@@ -66,7 +67,7 @@ def _gaps(found: Found) -> tuple[tuple[float, float], ...]:
 
 
 def _missing(path: str, found: Found) -> tuple[bool, list[str]]:
-    """Whether the file lacks something of the span, and what."""
+    """Whether the file lacks something of the span, or much of it cannot be decoded; and what."""
     passed, end = found.passed, found.request.end
     if passed.broken:
         return True, [f"Reading broke off after {max(0.0, found.last - found.origin):.2f} s ({passed.broken})."]
@@ -77,7 +78,11 @@ def _missing(path: str, found: Found) -> tuple[bool, list[str]]:
             return True, [f"Another file is joined behind this one, from byte {stated} on; it was not read."]
         if stated is not None and stated > size + 16:
             return True, [f"The file states {stated} bytes and has {size}."]
-    return found.short, []
+        behind = size - passed.last if passed.last and found.streams.sequential else 0
+        if behind > max(_PADDING, size / 10):
+            return True, [f"Of the last {behind} bytes of the file nothing could be read."]
+    mostly = [sink for sink in (found.picture, found.sound) if sink is not None and sink.damaged > sink.packets / 4]
+    return found.short or bool(mostly), []
 
 
 def _of_picture(found: Found) -> list[str]:

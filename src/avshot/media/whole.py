@@ -67,9 +67,10 @@ def stated_size(path: str) -> tuple[int | None, bool]:
             return None, False
         if stated is None or stated in _UNKNOWN or stated + _SLACK >= size:
             return stated, False
-        file.seek(stated + stated % 2)
+        file.seek(stated)
         following = file.read(64)
-    return stated, any(following[at : at + len(mark)] == mark for at, mark in marks)
+    joined = walk is not _ebml and any(following[at : at + len(mark)] == mark for at, mark in marks)
+    return stated, joined  # FFmpeg goes on to a second Matroska segment
 
 
 def _riff(file: BinaryIO, head: bytes, size: int) -> int | None:
