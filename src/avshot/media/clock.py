@@ -40,7 +40,7 @@ def make_clock(tracks: Sequence[Track], restarting: bool, longest: float) -> Clo
             all streams is no pause but another clock.
         longest: A jump forward of more than this many seconds is another clock in every format.
     """
-    lines = [Line(track) for track in tracks if track.place]
+    lines = [Line(track, restarting) for track in tracks if track.place]
     strays = sum(line.smooth() for line in lines)
     parts = Parts(lines, restarting, longest)
     parts.find()

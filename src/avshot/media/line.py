@@ -9,6 +9,7 @@ import numpy as np
 
 BACK = 0.1  # seconds; a packet stamped this much before the one in front of it in its stream is out of line
 AHEAD = 10.0  # seconds; so is one stamped this much behind it, or behind the other stream
+_REORDERED = 17  # packets that a decoder may hold back, and one
 _RUN = 64  # most packets in a row that are taken for strays, whose stamps alone are wrong
 
 
@@ -34,7 +35,7 @@ class Track:
 class Line:
     """One stream's stamps, completed."""
 
-    def __init__(self, track: Track) -> None:
+    def __init__(self, track: Track, restarting: bool) -> None:
         self.track = track
         shown, decoded = np.array(track.shown), np.array(track.decoded)
         length = np.nan_to_num(np.array(track.length))
@@ -51,11 +52,21 @@ class Line:
         self.at = _filled(base, np.where(length > 0, length, self.step))  # where each packet stands in its stream
         delay = shown - self.at
         usual = float(np.nanmedian(delay)) if not np.isnan(delay).all() else 0.0
-        wrong = np.isnan(delay) | (np.abs(delay - usual) > AHEAD)
+        wrong = np.isnan(delay) | (delay < -AHEAD) | self._too_late(shown, restarting)
         self.wrong = int((wrong & ~np.isnan(delay)).sum())
         self.delay = np.where(wrong, usual, delay)
         if self.ordered or self.counted:
             self.delay = np.full(len(delay), 0.0 if np.isnan(delay[0]) or wrong[0] else delay[0])
+
+    def _too_late(self, shown: np.ndarray, restarting: bool) -> np.ndarray:
+        """Packets to be shown long after all those that a decoder could reorder with them are decoded.
+
+        At the end of the file there are none to tell, and only where clocks may restart stamps are doubted then.
+        """
+        padded = np.concatenate([self.at, np.full(_REORDERED, -np.inf)])
+        reached = np.lib.stride_tricks.sliding_window_view(padded, _REORDERED + 1).max(axis=1)
+        told = np.arange(len(shown)) + _REORDERED < len(shown)
+        return (shown > reached + AHEAD) & (told | restarting)
 
     def smooth(self) -> int:
         """Put packets whose stamps alone are out of line where their neighbours say; returns how many there were."""

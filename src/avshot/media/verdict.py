@@ -74,7 +74,7 @@ def _missing(path: str, found: Found) -> tuple[bool, list[str]]:
     if passed.ended and max(passed.ends.values()) < end:
         stated, joined = stated_size(path)
         size = os.path.getsize(path)
-        if joined:
+        if joined and stated is not None and passed.last <= stated:  # FFmpeg reads on in AVI
             return True, [f"Another file is joined behind this one, from byte {stated} on; it was not read."]
         if stated is not None and stated > size + 16:
             return True, [f"The file states {stated} bytes and has {size}."]
