@@ -14,78 +14,7 @@ from hypothesis import strategies as st
 
 from avshot.media import Limits, probe, read, write
 from avshot.media.picture import SLACK, Picture, wanted_before
-
-RATE = 16000
-
-
-def greys(count, height=32, width=48, step=4):
-    """Frame i is a plain grey of level 20 + step * i, so a decoded frame tells its number."""
-    levels = 20 + step * np.arange(count)
-    assert levels.max() <= 235
-    return np.broadcast_to(levels[:, None, None, None].astype(np.uint8), (count, height, width, 3))
-
-
-def numbers(media, step=4):
-    """Which of the `greys` each frame is."""
-    return np.rint((media.frames.mean(axis=(1, 2, 3)) - 20) / step).astype(int).tolist()
-
-
-def sine(seconds, rate=RATE, hertz=440.0, amplitude=0.5):
-    return (amplitude * np.sin(2 * np.pi * hertz * np.arange(round(seconds * rate)) / rate)).astype(np.float32)
-
-
-def amplitude_at(waveform, rate, hertz):
-    """Amplitude of one frequency, by the discrete Fourier sum over the middle of the waveform."""
-    middle = waveform[len(waveform) // 4 : 3 * len(waveform) // 4].astype(np.float64)
-    window = np.hanning(len(middle))
-    wave = np.exp(-2j * np.pi * hertz * np.arange(len(middle)) / rate)
-    return 2 * abs((middle * window * wave).sum()) / window.sum()
-
-
-def add_video(container, frames, stamps, *, codec="libx264", gop=12, tick=Fraction(1, 1000), pixels="yuv420p", rate=25):
-    """Add a stream whose frame i is stamped `stamps[i]` ticks; returns a function that encodes and muxes it all."""
-    stream = container.add_stream(codec, rate=rate)
-    stream.height, stream.width, stream.pix_fmt = *frames.shape[1:3], pixels
-    stream.codec_context.time_base = tick
-    stream.gop_size = gop
-    stream.codec_context.thread_count = 1
-
-    def packets():
-        for picture, stamp in zip(frames, stamps, strict=True):
-            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
-            frame.pts, frame.time_base = stamp, tick
-            yield from stream.encode(frame)
-        yield from stream.encode(None)
-
-    return stream, packets
-
-
-def add_audio(container, samples, rate, *, codec="aac", layout="mono", fmt="fltp", first=0):
-    """Add a sound stream from `[channel, sample]` in the sample format `fmt`; `first` = stamp of its first sample."""
-    stream = container.add_stream(codec, rate=rate, layout=layout)
-
-    def packets():
-        for at in range(0, samples.shape[1], 1024):
-            piece = np.ascontiguousarray(samples[:, at : at + 1024])
-            if not fmt.endswith("p"):
-                piece = piece.T.reshape(1, -1)
-            frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(piece), format=fmt, layout=layout)
-            frame.sample_rate, frame.pts, frame.time_base = rate, first + at, Fraction(1, rate)
-            yield from stream.encode(frame)
-        yield from stream.encode(None)
-
-    return stream, packets
-
-
-def mux(container, *streams):
-    for packet in sorted((p for s in streams for p in s[1]()), key=lambda p: p.dts * p.time_base):
-        container.mux(packet)
-
-
-def make_video(path, frames, stamps, **settings):
-    with av.open(str(path), "w") as container:
-        mux(container, add_video(container, frames, stamps, **settings))
-    return path
+from made_media import RATE, add_audio, add_video, amplitude_at, greys, make_video, mux, numbers, sine
 
 
 @pytest.fixture(scope="module")
@@ -292,9 +221,9 @@ def test_how_many_packets_wait_together_changes_nothing(moving_clip, long_clip, 
         (long_clip, {"fps": None}),
     ]
     before = [read(path, **request) for path, request in asked]
-    monkeypatch.setattr("avshot.media.reader._BATCH", packets)
-    monkeypatch.setattr("avshot.media.reader._BATCH_BYTES", size)
-    monkeypatch.setattr("avshot.media.picture._KEPT_BYTES", 1 if packets == 1 else 1 << 30)
+    monkeypatch.setattr("avshot.media.demux._BATCH", packets)
+    monkeypatch.setattr("avshot.media.demux._BATCH_BYTES", size)
+    monkeypatch.setattr("avshot.media.canvas._KEPT_BYTES", 1 if packets == 1 else 1 << 30)
     monkeypatch.setattr("avshot.media.sound._TOGETHER", packets)
     for one, (path, request) in zip(before, asked, strict=True):
         other = read(path, **request)
@@ -312,9 +241,9 @@ def test_a_picture_shorter_than_half_a_step_gives_its_last_frame(tmp_path):
 
 def test_a_still_image_is_one_frame(tmp_path):
     with av.open(str(tmp_path / "a.png"), "w", format="image2") as container:
-        mux(container, add_video(container, greys(1), [0], codec="png", pixels="rgb24"))
+        mux(container, add_video(container, greys(21)[20:], [0], codec="png", pixels="rgb24"))
     media = read(tmp_path / "a.png", fps=1)
-    assert (numbers(media), media.status) == ([0], "no_audio")
+    assert (numbers(media), media.status) == ([20], "no_audio")
 
 
 # ---------------------------------------------------------------- spans
@@ -359,7 +288,7 @@ def test_a_span_behind_the_end_is_an_error(clip):
 
 
 def test_size_and_short_side(tmp_path):
-    write(tmp_path / "a.mp4", greys(3, 96, 144), 25, None, RATE)
+    write(tmp_path / "a.mp4", greys(10, 96, 144), 25, None, RATE)
     assert read(tmp_path / "a.mp4").frames.shape[1:] == (96, 144, 3)
     assert read(tmp_path / "a.mp4", size=(20, 50)).frames.shape[1:] == (20, 50, 3)
     assert read(tmp_path / "a.mp4", short_side=32).frames.shape[1:] == (32, 48, 3)

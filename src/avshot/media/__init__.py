@@ -1,7 +1,8 @@
 """Video file -> frames at stated times and a mono waveform at a stated rate; and back."""
 
+from avshot.media.limits import Limits
 from avshot.media.reader import Media, read
-from avshot.media.streams import Limits, probe
+from avshot.media.streams import probe
 from avshot.media.writer import write
 
 __all__ = ["Limits", "Media", "probe", "read", "write"]

@@ -1,23 +1,30 @@
-"""Picture: the decoded frames shown at the wanted times, scaled to the asked size, in one pass over the packets."""
+"""Picture: the decoded frames shown at the wanted times, in one pass over the packets."""
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from avshot.media.streams import BadFileError
+from avshot.media.canvas import Canvas
+from avshot.media.limits import BadFileError
+from avshot.media.restart import Restarts
 
 # Containers round time stamps (Matroska to 1 ms). A frame counts as shown from this many seconds before its stamp, so
 # that a wanted time on the border of two frames always takes the later one instead of jittering between them.
 SLACK = 0.75e-3
 
-_KEPT_BYTES = 1 << 20  # pixels x 3 of kept frames that are scaled together, which is faster than one after each packet
 _REORDERED = 34  # packets among whose stamps the next one on the screen is looked for: H.264 reorders up to 16 pictures
+_AWAITED = 17  # frames whose times are put in order together, where only the order of the packets is known
+
+
+class DisorderError(Exception):
+    """The stamps of a file cannot be taken at face value: `clock` has to look at all of them first."""
 
 
 def wanted_before(time: float, fps: float) -> int:
@@ -45,6 +52,9 @@ class PictureRequest:
         size: Height and width of the result, or None.
         short_side: Length of the result's shorter side, or None.
         max_bytes: Largest result.
+        max_pixels: Largest decoded picture.
+        max_rate: Most decoded pictures for a second of the file.
+        expected: How many frames will come, 0 when that is not known.
     """
 
     start: float
@@ -53,44 +63,60 @@ class PictureRequest:
     size: tuple[int, int] | None
     short_side: int | None
     max_bytes: int
+    max_pixels: int
+    max_rate: float
+    expected: int = 0
 
 
 class Picture:
     """Decodes one video stream packet by packet and keeps the wanted frames.
 
-    Packets wait undecoded until one reaches the next wanted time; when a key frame arrives that still is not later than
-    it, what waited is dropped. Sparse sampling so decodes only groups of pictures that hold a wanted frame, without
-    seeking, while the sound of the same file is read in the same pass. H.264 pictures that nobody wants and no other
-    picture refers to are skipped, too (`_spare`). Neither changes a frame that is kept.
+    Packets wait undecoded until one reaches the next wanted time; when a packet arrives that still is not later than
+    it, and from which the decoder may start (`Restarts`), what waited is dropped. Sparse sampling so decodes only
+    groups of pictures that hold a wanted frame, without seeking, while the sound is read in the same pass.
+    H.264 pictures that nobody wants and no other picture refers to are skipped, too (`_spare`). Neither changes a frame
+    that is kept.
+
+    Args:
+        stream: The video stream.
+        request: What is wanted.
+        times: None where a frame's own stamp says when it is shown. Otherwise the seconds at which the packet is shown
+            whose number a frame carries instead of a stamp; then every packet is decoded, and the decoder's order wins
+            over that of the times.
     """
 
-    def __init__(self, stream: Any, request: PictureRequest) -> None:
+    def __init__(self, stream: Any, request: PictureRequest, times: Sequence[float] | None = None) -> None:
         from av.error import FFmpegError
-        from av.video.format import VideoFormat
-        from av.video.reformatter import Interpolation, VideoReformatter
 
         self.stream, self.request = stream, request
-        self.first = math.inf  # stamp of the first key frame: nothing before it can be shown
+        self.first = math.inf  # stamp of the first packet that the decoder may start from: nothing earlier can be shown
         self.done = False
+        self.packets, self.damaged = 0, 0  # all that were decoded, and those that the decoder refused
+        self.reordered = False  # the times of the pictures were not in the decoder's order
         self._base = float(stream.time_base)
         self._step = 1.0 / float(stream.average_rate) if stream.average_rate else 0.04
         self._queue: list[tuple[Any, float | None]] = []
         self._late = False  # the queue holds a packet at or behind the next wanted time
         self._known: deque[float] = deque(maxlen=_REORDERED)  # stamps of the last packets
         self._decoder, self._damage = stream.codec_context, FFmpegError
-        self._may_skip = request.fps is not None and self._decoder.name == "h264"
+        self._restarts = Restarts(self._decoder)
+        self._may_skip = request.fps is not None and self._decoder.name == "h264" and times is None
         self._skipping = False
+        self._times_of = times
+        self._awaiting: deque[Any] = deque()  # decoded frames whose time is not sure yet
+        self._awaited: list[float] = []  # their times, a heap
         self._held: Any = None  # the frame on the screen, and its stamp
         self._held_time = -math.inf
+        self._decoded, self._begun = 0, math.inf  # pictures so far, and the time of the first
         self._taken = 0  # wanted times answered or, before the first frame, passed by
         self._times: list[float] = []
-        self._kept: list[tuple[Any, int, int]] = []  # frames to scale, their place among the times, how often
-        self._buffer: np.ndarray | None = None
-        self._orient: Callable[[np.ndarray], np.ndarray] | None = None
-        self._shape = (0, 0)
-        self._scaler = VideoReformatter()
-        # Names would be looked up again for every frame.
-        self._how: dict[str, Any] = {"format": VideoFormat("rgb24"), "interpolation": Interpolation.AREA.value}
+        most = (request.max_bytes, request.max_pixels)
+        self.canvas = Canvas(request.size, request.short_side, *most, expected=request.expected)
+
+    @property
+    def may_start_late(self) -> bool:
+        """Whether decoding may begin in the middle of the stream."""
+        return self._restarts.known
 
     def feed(self, packets: Sequence[tuple[Any, float | None]]) -> None:
         """Take the next packets of the stream, with their stamps in seconds; decode what can no longer be skipped."""
@@ -99,29 +125,41 @@ class Picture:
                 self._take(packet, time)
 
     def _take(self, packet: Any, time: float | None) -> None:
+        if self._times_of is not None:
+            self._decode(packet, time)
+            return
         if time is not None:
             self._known.append(time)
         if self._late:  # one packet later than necessary, for `_spare` to know the stamp that comes next
             self._drain()
         early = time is not None and time - SLACK <= self._next_wanted()
-        if time is not None and packet.is_keyframe:
-            self.first = min(self.first, time)
-            if self._queue and early:
+        if time is not None and packet.is_keyframe and (self.first == math.inf or (early and self._queue)):
+            self._restart(packet, time, early)
+        self._queue.append((packet, time))
+        self._late = not early or not self._restarts.known
+
+    def _restart(self, packet: Any, time: float, early: bool) -> None:
+        """Drop what waits in front of a packet from which the decoder may start, unless it is needed after all."""
+        if not self._restarts.is_restart(packet):
+            return
+        self.first = min(self.first, time)
+        if self._queue and early:
+            if self._restarts.may_drop([waiting for waiting, _ in self._queue]):
                 self._queue.clear()
                 self._decoder.flush_buffers()
-        self._queue.append((packet, time))
-        self._late = not early
+            else:
+                self._drain()
 
     def finish(self, end: float) -> tuple[np.ndarray, np.ndarray]:
         """Flush the decoder; the last frame stays on the screen until `end` seconds. Returns frames and their times."""
         if not self.done:
             self._drain()
             self._decode(None, None)
+            while self._awaiting and not self.done:
+                self._next(self._awaiting.popleft(), heapq.heappop(self._awaited))
+        if not self.done and self._held is not None:
             self._show(end if end > self._held_time else self._held_time + self._step, last=True)
-        self._scale()
-        if self._buffer is None:
-            return np.zeros((0, *self._shape, 3), np.uint8), np.zeros(0)
-        return self._buffer[: len(self._times)], np.array(self._times)
+        return self.canvas.frames(len(self._times)), np.array(self._times)
 
     def _next_wanted(self) -> float:
         if self.request.fps is None:
@@ -137,19 +175,46 @@ class Picture:
         spare = self._may_skip and time is not None and self._spare(time)
         if spare != self._skipping:
             self._decoder.skip_frame, self._skipping = "NONREF" if spare else "DEFAULT", spare
+        if self._restarts.known and packet is not None and self._times_of is None:
+            self._restarts.given(packet)
+        self.packets += 1
         try:
             frames = self._decoder.decode(packet)
         except self._damage:  # a damaged packet: the decoder resumes with the next one it understands
+            self.damaged += 1
             return
         for frame in frames:
-            pts = frame.pts
-            time = self._held_time + self._step if pts is None else pts * self._base
-            if time == -math.inf:
-                time = 0.0
-            if time <= self._held_time or self.done:  # stamps that run backwards are damage
-                continue
-            self._show(time)
-            self._held, self._held_time = frame, time
+            if not self.done:
+                self._arrive(frame)
+
+    def _arrive(self, frame: Any) -> None:
+        """A frame leaves the decoder: find out when it is shown."""
+        pts = frame.pts
+        if self._times_of is None:
+            if pts is None or (time := pts * self._base) <= self._held_time:
+                raise DisorderError
+            self._next(frame, time)
+            return
+        known = pts is not None and 0 <= pts < len(self._times_of)
+        latest = max(self._awaited, default=self._held_time)
+        time = self._times_of[pts] if known else max(0.0, latest) + self._step
+        self.reordered |= known and time < latest
+        heapq.heappush(self._awaited, time)
+        self._awaiting.append(frame)
+        if len(self._awaiting) > _AWAITED:
+            self._next(self._awaiting.popleft(), heapq.heappop(self._awaited))
+
+    def _next(self, frame: Any, time: float) -> None:
+        if time <= self._held_time:  # one packet gave two frames
+            time = self._held_time + self._step / 2
+        self._decoded, self._begun = self._decoded + 1, min(self._begun, time)
+        if self._decoded > self.request.max_rate * (time - self._begun + 1.0):
+            raise BadFileError(
+                f"{self._decoded} pictures came in {time - self._begun:.3g} s of it, more than "
+                f"limits.rate = {self.request.max_rate:g} a second; it is damaged"
+            )
+        self._show(time)
+        self._held, self._held_time = frame, time
 
     def _spare(self, time: float) -> bool:
         """Whether the picture stamped `time` answers no wanted time, by the stamps of the packets so far.
@@ -178,71 +243,6 @@ class Picture:
             if last and not self._times and not times and self._held_time < end and until > start + SLACK:
                 times = [max(0.0, self._held_time - start)]  # a picture shorter than half a step still gives one frame
         if self._held is not None and times:
-            self._keep(self._held, times)
+            self.canvas.keep(self._held, len(self._times), len(times))
+            self._times += times
         self.done = until >= end + SLACK
-
-    def _keep(self, frame: Any, times: list[float]) -> None:
-        self._kept.append((frame, len(self._times), len(times)))
-        self._times += times
-        if len(self._kept) * 3 * frame.width * frame.height > _KEPT_BYTES:
-            self._scale()
-
-    def _scale(self) -> None:
-        """Scale the frames kept so far, and let go of them."""
-        kept, self._kept = self._kept, []
-        for frame, first, count in kept:
-            if self._orient is None:
-                self._set_shape(frame)
-            assert self._orient is not None
-            pixels = self._orient(self._pixels(frame))
-            self._grow(first + count, pixels.shape)
-            assert self._buffer is not None
-            self._buffer[first : first + count] = pixels
-
-    def _pixels(self, frame: Any) -> np.ndarray:
-        height, width = self._shape
-        plane: Any = self._scaler.reformat(frame, width, height, **self._how, threads=1).planes[0]
-        return np.ndarray((height, width, 3), np.uint8, plane, strides=(plane.line_size, 3, 1))
-
-    def _grow(self, count: int, shape: tuple[int, ...]) -> None:
-        size = math.prod(shape)
-        if count * size > self.request.max_bytes:
-            raise BadFileError(
-                f"{count} frames of {shape[1]}x{shape[0]} pixels exceed limits.bytes = {self.request.max_bytes}; "
-                "ask for fewer frames per second, a smaller size or a shorter span"
-            )
-        if self._buffer is None or count > len(self._buffer):
-            grown = np.empty((max(count, 64, 2 * (count - 1)), *shape), np.uint8)
-            if self._buffer is not None:
-                grown[: len(self._buffer)] = self._buffer
-            self._buffer = grown
-
-    def _set_shape(self, frame: Any) -> None:
-        """Fix the size before turning, and the turning, from the first kept frame."""
-        turned, self._orient = orientation(frame)
-        height, width = (frame.width, frame.height) if turned else (frame.height, frame.width)
-        if self.request.size is not None:
-            height, width = self.request.size
-        elif self.request.short_side is not None:
-            scale = self.request.short_side / min(height, width)
-            height, width = max(1, round(height * scale)), max(1, round(width * scale))
-        self._shape = (width, height) if turned else (height, width)
-
-
-def orientation(frame: Any) -> tuple[bool, Callable[[np.ndarray], np.ndarray]]:
-    """How a stored frame must be turned to stand upright, from its display matrix (rotation and mirroring).
-
-    Returns:
-        Whether height and width change places, and the function that turns `[height, width, 3]` pixels.
-    """
-    data = next((side for side in frame.side_data if side.type.name == "DISPLAYMATRIX"), None)
-    if data is None:
-        return False, lambda pixels: pixels
-    a, b, _, c, d = (float(v) for v in np.frombuffer(bytes(data), np.int32)[:5])  # x' = a x + c y, y' = b x + d y
-    turned = abs(b) + abs(c) > abs(a) + abs(d)
-    to_x, to_y = (c, b) if turned else (a, d)
-    columns = slice(None, None, -1 if to_x < 0 else 1)
-    rows = slice(None, None, -1 if to_y < 0 else 1)
-    if turned:
-        return True, lambda pixels: pixels.swapaxes(0, 1)[rows, columns]
-    return False, lambda pixels: pixels[rows, columns]

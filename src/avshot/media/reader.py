@@ -5,17 +5,16 @@ from __future__ import annotations
 import math
 import os
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
-from avshot.media.picture import SLACK, Picture, PictureRequest
-from avshot.media.sound import Sound
-from avshot.media.streams import BadFileError, Limits, Streams, choose, is_short, open_file, reason
+from avshot.media.doors import reason
+from avshot.media.limits import BadFileError, Limits
+from avshot.media.passage import go_through
+from avshot.media.picture import PictureRequest
+from avshot.media.verdict import judge
 
 DEFAULT_LIMITS = Limits()
-_BATCH, _BATCH_BYTES = 256, 1 << 20  # packets, and bytes in them, that are decoded together
-_TOO_LONG = "the span is longer than limits.seconds; read it in parts (start, end) or raise the limit"
 
 
 @dataclass(frozen=True)
@@ -27,11 +26,15 @@ class Media:
         frame_time: float64 `[frame]` seconds from the start of the requested span, strictly increasing.
         waveform: float32 mono `[sample]` in [-1, 1] from the start of the span; 0 samples when there is no sound.
         rate: Hz of `waveform`.
-        status: "ok", "no_audio" or "no_visual" (of what was asked for), "truncated" (the file ends before the length
-            it states, or breaks off; what was there is given) or "error: " and a sentence (nothing is given).
+        status: "ok"; "no_audio" or "no_visual" (of what was asked for); "silent" or "black" (it is there and given, but
+            nothing is heard or seen in it); "truncated" (the file ends before the length it states, breaks off, goes on
+            with a second file, or more than a quarter of a stream is damaged; what was there is given); or "error: "
+            and a sentence (nothing is given). The first that holds of error, truncated, no_visual, no_audio, silent,
+            black; the others are among the notes.
         duration: Seconds of the span: from its start to the end of its picture or sound, whichever is later.
-        notes: Sentences on what the status cannot say.
-        gaps: Spans `(from, to)` in seconds from the start of the span where no sound was decoded; zeros fill them.
+        notes: Sentences on what was left out, joined or assumed, for whoever uses the result.
+        gaps: Seconds of the waveform, from and to, in which no sound was found and zeros were put: a late start, lost
+            or damaged packets. Not the part behind the end of the sound.
     """
 
     frames: np.ndarray
@@ -66,6 +69,11 @@ def read(
     Time 0 is the earliest stamp of the chosen picture and sound (a negative one, an encoder's warm-up, counts as 0).
     Of several streams the default one is taken, then the one with most pixels or channels; cover pictures never.
 
+    Where the stamps cannot be taken at face value (joined transport streams, clocks that restart, wrap or jump, no
+    times of display) all packets are looked at first and put on one time line, picture and sound together, and `notes`
+    say so. Such a file is read from its beginning, whatever the span, so that a span is always the part of the whole;
+    so are codecs whose key pictures are not known to need nothing from before. Elsewhere a span far in is sought.
+
     Args:
         path: The file.
         fps: Frames per second, or None for every frame at its own time.
@@ -91,131 +99,20 @@ def read(
     if not (want_frames or want_audio):
         raise ValueError("Got want_frames=False and want_audio=False; ask for at least one of them.")
     empty = Media(np.zeros((0, 0, 0, 3), np.uint8), np.zeros(0), np.zeros(0, np.float32), rate, "ok", 0.0)
-    request = PictureRequest(begin, stop, fps, size, short_side, limits.bytes)
-    wants = (want_frames, want_audio)
+    request = PictureRequest(
+        begin, stop, fps, size, short_side, max_bytes=limits.bytes, max_pixels=limits.pixels, max_rate=limits.rate
+    )
+    wants, name = (want_frames, want_audio), os.fspath(path)
     try:
-        result = _read(os.fspath(path), request, wants, empty, limits)
-        if result is None:  # the seek landed behind the start of the span
-            result = _read(os.fspath(path), request, wants, empty, limits, seek=False)
+        found = go_through(name, request, wants, rate, limits)
+        status, notes = judge(name, found, wants, rate)
     except BadFileError as problem:
         return replace(empty, status=f"error: {problem}.")
     except (av.error.FFmpegError, IndexError, OSError) as problem:
         return replace(empty, status=f"error: {reason(problem)}.")
-    assert result is not None
-    return result
-
-
-def _read(
-    path: str, request: PictureRequest, wants: tuple[bool, bool], empty: Media, limits: Limits, seek: bool = True
-) -> Media | None:
-    with open_file(path) as container:
-        streams = choose(container, limits.pixels)
-        request = replace(request, start=request.start + streams.origin, end=request.end + streams.origin)
-        _check_length(streams, request, limits)
-        picture = Picture(streams.video, request) if wants[0] and streams.video is not None else None
-        sound = _sound(streams, request, empty.rate) if wants[1] else None
-        # Near the beginning decoding is cheaper than seeking.
-        sought = seek and request.start - streams.origin > 2.0 and _seek(container, request.start)
-        ends, broken = _demux(streams, (picture, sound), request.end, request.start + limits.seconds)
-        if sought and any(sink is not None and sink.first > request.start + SLACK for sink in (picture, sound)):
-            return None
-        frames, times = (empty.frames, empty.frame_time) if picture is None else picture.finish(ends["video"])
-        waveform = empty.waveform if sound is None else sound.finish(ends["audio"])
-        short = broken or is_short(streams, ends, request.end)
-    last = min(max(ends.values()), request.end)
-    if len(frames) == 0 and len(waveform) == 0 and request.start >= last > -math.inf:
-        at, stop = request.start - streams.origin, last - streams.origin
-        raise BadFileError(f"the span starts at {at:g} s but the file ends at {stop:g} s")
-    status = _status(wants, len(frames), len(waveform), short)
-    return Media(frames, times, waveform, empty.rate, status, max(0.0, last - request.start))
-
-
-def _sound(streams: Streams, request: PictureRequest, rate: int) -> Sound | None:
-    return None if streams.audio is None else Sound(streams.audio, request.start, request.end, rate)
-
-
-def _status(wants: tuple[bool, bool], frames: int, samples: int, short: bool) -> str:
-    if frames == 0 and samples == 0 and (short or wants == (True, True)):
-        raise BadFileError("nothing in the span could be decoded")
-    if short:
-        return "truncated"
-    if wants[0] and frames == 0:
-        return "no_visual"
-    return "no_audio" if wants[1] and samples == 0 else "ok"
-
-
-def _check_length(streams: Streams, request: PictureRequest, limits: Limits) -> None:
-    """Refuse, before decoding, a span that is stated to be longer than the limit."""
-    stated = streams.container.duration
-    end = request.end if stated is None else min(request.end, streams.origin + stated / 1e6)
-    if math.isfinite(end) and end - request.start > limits.seconds:
-        raise BadFileError(_TOO_LONG)
-
-
-def _seek(container: Any, start: float) -> bool:
-    from av.error import FFmpegError
-
-    try:  # half a second early: audio decoders need a packet or two to settle
-        container.seek(int((start - 0.5) * 1e6), backward=True)
-    except FFmpegError:  # not seekable: read from the beginning
-        return False
-    return True
-
-
-def _demux(
-    streams: Streams, sinks: tuple[Picture | None, Sound | None], end: float, limit: float
-) -> tuple[dict[str, float], bool]:
-    """Feed every packet up to `end`; returns where each stream's packets end, and whether reading broke off."""
-    from av.error import FFmpegError
-
-    ends = {"video": -math.inf, "audio": -math.inf}
-    clocks = {stream.index: (stream.type, *_clock(stream)) for stream in streams.chosen}
-    by_kind = {kind: sink for kind, sink in zip(("video", "audio"), sinks, strict=True) if sink is not None}
-    far, most = end + 5.0, limit + 1.0 if end > limit + 1.0 else math.inf
-    # Packets wait for some hundred to be decoded together. Each decoder then finds its code and tables in the
-    # processor's caches; turns after every packet cost a sixth more.
-    waiting: dict[str, list[tuple[Any, float | None]]] = {"video": [], "audio": []}
-    count = total = 0
-    broken = False
-    try:
-        for packet in streams.container.demux(streams.chosen):
-            pts, size, time = packet.pts, packet.size, None
-            if pts is None and size == 0:  # end of the file; `finish` flushes the decoders
-                continue
-            kind, tick, step = clocks[packet.stream_index]
-            if pts is not None:
-                length, time = packet.duration, pts * tick
-                until = time + (length * tick if length else step)
-                if until > ends[kind]:
-                    ends[kind] = until
-                if until > most:
-                    raise BadFileError(_TOO_LONG)
-                if until > far:  # the other stream has ended before the span does
-                    break
-            waiting[kind].append((packet, time))
-            count, total = count + 1, total + size
-            if count >= _BATCH or total >= _BATCH_BYTES:
-                _deliver(waiting, by_kind)
-                if all(sink.done for sink in by_kind.values()):
-                    break
-                count = total = 0
-    except FFmpegError:
-        broken = True
-    _deliver(waiting, by_kind)
-    return ends, broken
-
-
-def _deliver(waiting: dict[str, list[tuple[Any, float | None]]], sinks: dict[str, Any]) -> None:
-    for kind, packets in waiting.items():
-        if kind in sinks:
-            sinks[kind].feed(packets)
-        packets.clear()
-
-
-def _clock(stream: Any) -> tuple[float, float]:
-    """Seconds per tick of the stamps, and per packet without a stated duration."""
-    nominal = stream.average_rate if stream.type == "video" else None
-    return float(stream.time_base), 0.0 if nominal is None else 1.0 / float(nominal)
+    duration = max(0.0, found.last - found.request.start)
+    gaps = () if found.sound is None else found.sound.gaps
+    return Media(found.frames, found.times, found.waveform, rate, status, duration, notes, gaps)
 
 
 def _check(fps: float | None, size: tuple[int, int] | None, short_side: int | None, rate: int) -> None:

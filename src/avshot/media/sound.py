@@ -12,8 +12,17 @@ import numpy as np
 # one lost frame is noticed, the rounding of stamps to milliseconds is not.
 GAP = 0.02
 
+_LOOSE = (
+    0.25  # overlap of stamps that had to be put right: of a sound whose rate changed they are counted at the old one
+)
+
 _TOGETHER = 64  # packets decoded before their samples are copied: each of the two is faster without turns
 _LONG = 1 << 20  # samples per channel that wait before they are resampled: what is held does not grow with the file
+_WIDE = 1 << 24  # and samples of all channels
+# Rates (Hz) outside are no sound but damage. Telephones use 8000, DSD decodes to 352,800 and more.
+RATES = (100, 6_144_000)
+_FAINT = 0.05  # below this peak the average is compared with the single channels
+_LEAST_GAP = 1e-3  # seconds; shorter ones come from the rounding of stamps
 
 
 class Sound:
@@ -21,14 +30,24 @@ class Sound:
 
     Channels are averaged (all of them, as librosa does), so the level does not depend on the codec's sample format;
     gaps between stamps and a late beginning become zeros.
+
+    Args:
+        stream: The sound stream.
+        start: Seconds (on the clock of the stamps) where the span begins.
+        end: Seconds where it ends.
+        rate: Hz of the waveform.
+        loose: Where the stamps had to be put right, samples follow each other when those say that they overlap.
     """
 
-    def __init__(self, stream: Any, start: float, end: float, rate: int) -> None:
+    def __init__(self, stream: Any, start: float, end: float, rate: int, loose: bool = False) -> None:
         from av.error import FFmpegError
 
         self.stream, self.start, self.end, self.rate = stream, start, end, rate
+        self._overlap = _LOOSE if loose else GAP
         self.done = False
         self.first = math.inf  # stamp of the first packet
+        self.packets, self.damaged = 0, 0  # all, and those that the decoder refused
+        self.gaps: tuple[tuple[float, float], ...] = ()  # after `finish`: seconds of the waveform without any samples
         self._base = float(stream.time_base)
         self._decode, self._damage = stream.codec_context.decode, FFmpegError
         self._runs: list[_Run] = []
@@ -41,11 +60,13 @@ class Sound:
             for packet, time in packets[first : first + _TOGETHER]:
                 if self.done:
                     return
+                self.packets += 1
                 if time is not None and time < self.first:
                     self.first = time
                 try:
                     frames += self._decode(packet)
                 except self._damage:  # a damaged packet: its time becomes a gap
+                    self.damaged += packet is not None
                     continue
             for frame in frames:
                 if not self.done:
@@ -60,13 +81,18 @@ class Sound:
         total = max(0, round((min(last, self.end) - self.start) * self.rate))
         runs = [(run.time, run.waveform()) for run in self._runs]
         waveform = np.zeros(total, np.float32)
-        for time, samples in runs:
-            _place(waveform, samples, round((time - self.start) * self.rate))
+        covered = [_place(waveform, samples, round((time - self.start) * self.rate)) for time, samples in runs]
+        self.gaps = _uncovered(covered, total, self.rate)
         return waveform
+
+    @property
+    def cancels(self) -> bool:
+        """Whether the channels are heard but their average is not (after `finish`)."""
+        return _cancels(self._runs)
 
     def _add(self, frame: Any) -> None:
         count, pts, rate = frame.samples, frame.pts, frame.sample_rate
-        if not count:
+        if not count or not RATES[0] <= rate <= RATES[1]:
             return
         time = self._last if pts is None else pts * self._base
         self._last = last = time + count / rate
@@ -77,7 +103,7 @@ class Sound:
             return
         key = (frame.format.name, frame.layout.name, rate)
         run = self._runs[-1] if self._runs else None
-        if run is None or run.key != key or abs(time - run.end) > GAP:
+        if run is None or run.key != key or not -self._overlap <= time - run.end <= GAP:
             run = _Run(time, key, frame, self.rate)
             self._runs.append(run)
         run.add(frame, count)
@@ -95,6 +121,7 @@ class _Run:
         self._waiting = 0  # how many they are
         self._parts: list[np.ndarray] = []  # of the waveform
         self._resampler: Any = None
+        self.peaks = (0.0, 0.0)  # of the average, and of single channels while the average is faint
 
     @property
     def end(self) -> float:
@@ -106,7 +133,7 @@ class _Run:
         self._waiting += count
         if len(self._frames) >= _TOGETHER:
             self._copy()
-        if self._waiting >= _LONG:
+        if self._waiting >= _LONG or self._waiting * self._channels >= _WIDE:
             self._convert(last=False)
 
     def waveform(self) -> np.ndarray:
@@ -143,7 +170,11 @@ class _Run:
         elif samples.dtype.kind == "i":
             samples = samples.astype(np.float32) / float(2 ** (8 * samples.dtype.itemsize - 1))
         mono = samples.astype(np.float32, copy=False)
-        mono = mono[0] if len(mono) == 1 else mono.mean(axis=0)
+        mono = mono[0] if len(mono) == 1 else self._average(mono)
+        if mono.dtype.kind == "f" and not np.isfinite(
+            mono.sum()
+        ):  # one such sample would spoil all that it is mixed with
+            mono = np.nan_to_num(mono, posinf=1.0, neginf=-1.0)
         if self._rate != self.key[2]:
             if last and self._resampler is None:  # cheaper for a short run
                 mono = soxr.resample(mono, self.key[2], self._rate, quality="HQ")
@@ -153,9 +184,37 @@ class _Run:
                 mono = self._resampler.resample_chunk(mono, last=last)
         self._parts.append(mono)
 
+    def _average(self, samples: np.ndarray) -> np.ndarray:
+        mono = samples.mean(axis=0)
+        peak = _peak(mono)
+        single = _peak(samples) if peak < _FAINT else 0.0
+        self.peaks = (max(self.peaks[0], peak), max(self.peaks[1], single))
+        return mono
 
-def _place(waveform: np.ndarray, samples: np.ndarray, offset: int) -> None:
+
+def _peak(samples: np.ndarray) -> float:
+    return float(max(samples.max(), -samples.min())) if samples.size else 0.0
+
+
+def _cancels(runs: Sequence[_Run]) -> bool:
+    together, single = (max((run.peaks[i] for run in runs), default=0.0) for i in (0, 1))
+    return single > 1e-3 and together < single / 30
+
+
+def _place(waveform: np.ndarray, samples: np.ndarray, offset: int) -> tuple[int, int]:
+    """Write samples at an offset, as far as they fit; returns where they begin and end."""
     if offset < 0:
         samples, offset = samples[-offset:], 0
     samples = samples[: max(0, len(waveform) - offset)]
     waveform[offset : offset + len(samples)] = samples
+    return offset, offset + len(samples)
+
+
+def _uncovered(covered: Sequence[tuple[int, int]], total: int, rate: int) -> tuple[tuple[float, float], ...]:
+    """The seconds of a waveform of `total` samples in which nothing was placed."""
+    gaps, reached = [], 0
+    for begin, end in [*sorted(covered), (total, total)]:
+        if begin - reached > _LEAST_GAP * rate:
+            gaps.append((reached / rate, min(begin, total) / rate))
+        reached = max(reached, end)
+    return tuple(gaps)
