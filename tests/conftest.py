@@ -1,9 +1,23 @@
 """Fixtures that several test files share."""
 
+import importlib.util
 import os
+import sys
 from pathlib import Path
 
 import pytest
+
+
+class SkippedWithoutTorch:
+    """Where torch is not installed (`make newest`), whatever imports it is skipped: a test, or a whole file of them."""
+
+    def find_spec(self, name, path=None, target=None):
+        if name == "torch":
+            pytest.skip("torch is not installed here", allow_module_level=True)
+
+
+if importlib.util.find_spec("torch") is None:
+    sys.meta_path.append(SkippedWithoutTorch())
 
 
 @pytest.fixture
