@@ -245,6 +245,14 @@ def test_words_with_spaces_are_not_taken_for_their_first(tmp_path):
     assert np.allclose(encoder.encode(["at"]).numpy(), WANTED[:1], atol=1e-6)
 
 
+@pytest.mark.parametrize("first", [b"\n\n\n?", b" \n0?", b"1\n2?", b"\r\n\t?", b"\0\0\0\n"])
+def test_binary_numbers_that_look_like_white_space(tmp_path, first):
+    values = first + struct.pack("<2f", 2.5, np.pi)
+    encoder = encoder_of(tmp_path / "v.bin", b"2 3\ndog " + values + b"cat " + values[::-1])
+    wanted = np.frombuffer(values, "<f4").astype(float)
+    assert np.allclose(encoder.encode(["dog"])[0].numpy(), wanted / np.linalg.norm(wanted), atol=1e-6)
+
+
 def test_large_numbers_have_a_direction(tmp_path):
     encoder = encoder_of(tmp_path / "v.txt", "dog 3e38 3e38\ncat 1e-40 0\n")
     assert np.allclose(encoder.encode(["dog", "cat"]).numpy(), [[0.5**0.5, 0.5**0.5], [1, 0]], atol=1e-4)

@@ -353,3 +353,9 @@ def test_real_lists(real_data):
         wrong = (true != told).any(dim=1)
         rows = [right.names.index(name) for name in right.classes_of("test_unseen")]
         assert int(wrong[rows].sum()) == unseen_wrong
+
+
+@pytest.mark.parametrize("option", ["scale=inf", "scale=nan", "scale=1e9", "signal=inf", "noise=nan", "gap=inf"])
+def test_numbers_that_cannot_be_simulated(option):
+    with pytest.raises(ValueError, match=option.split("=")[0]):
+        load_dataset(f"simulated:ucf?{option}")

@@ -455,6 +455,13 @@ def test_damaged_npy_is_named(tmp_path):
         restricted_load(tmp_path / "cut.npy")
 
 
+def test_what_is_no_file_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", tmp_path, Path(os.devnull)):
+        with pytest.raises(ValueError, match="expected a file"):
+            restricted_load(path)
+
+
 @pytest.mark.parametrize(("file", "count"), [("ucf", 101), ("activity", 200), ("vggsound", 309)])
 def test_released_class_vectors(real_data, file, count):
     path = real_data / "text" / f"word_embeddings_{file}_normed.npy"

@@ -41,14 +41,15 @@ class TextTower(TextEncoder):
         return unit_rows(torch.cat(parts), texts, self.spec) if parts else torch.zeros(0, self.dim)
 
     def _forward(self, texts: list[str]) -> Tensor:
-        tokens = self._tokenizer(texts, padding=True, truncation=True, max_length=self._length, return_tensors="pt")
-        model = self._model
+        tokenizer, model, length = self._tokenizer, self._model, self._length
         try:
+            tokens = tokenizer(texts, padding=True, truncation=True, max_length=length, return_tensors="pt")
             return self._pooled(model, tokens)
-        except (IndexError, KeyError, RuntimeError, TypeError) as error:
+        except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
+            reason = next(iter(str(error).splitlines()), "") or type(error).__name__
             raise ValueError(
-                f"Text encoder {self.spec!r} cannot embed what its tokenizer makes ({str(error).splitlines()[0]}); the "
-                "tokenizer and the weights do not belong together."
+                f"Text encoder {self.spec!r} cannot embed what its tokenizer makes ({reason}); the tokenizer and the "
+                "weights do not belong together."
             ) from error
 
     def _pooled(self, model: Any, tokens: Any) -> Tensor:

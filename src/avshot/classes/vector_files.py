@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from avshot.data.byte_reader import check_regular
 from avshot.data.plain_arrays import shown
 
 _FASTTEXT_MODEL = (793712314).to_bytes(4, "little")  # first bytes of fastText's own .bin
@@ -30,7 +31,7 @@ _MAX_DIM = 100_000
 _WORD_BYTES, _NUMBER_BYTES = 1 << 16, 64  # of the longest line: its word, and each of its numbers
 _FREE_BYTES, _GROWTH = 64 << 20, 100  # unpacked; word vectors shrink to a third
 _COUNT = re.compile(rb"-?\d{1,18}")
-_NOT_TEXT = re.compile(rb"[^\t\r\x20-\x7e]")
+_NOT_TEXT = re.compile(rb"[^\t\r\n\x20-\x7e]")
 
 
 @dataclass(frozen=True)
@@ -96,12 +97,15 @@ def inspect_vectors(path: str) -> VectorFile:
 def _with_header(path: str, words: int, dim: int, rest: bytes) -> VectorFile:
     if words < 1 or not 1 <= dim <= _MAX_DIM:
         raise ValueError(f"{path} begins with {words} words of {dim} numbers, which cannot be; fetch it again.")
-    line = rest.partition(b"\n")[0].split(None, 1)
-    numbers = line[1] if len(line) > 1 else b""
-    binary = _NOT_TEXT.search(numbers[: 4 * dim]) is not None
-    parts = numbers.split()
-    if not binary and parts and not (len(parts) >= dim and _all_numbers(parts[-dim:])):
-        _check_line([line[0], *parts], dim, f"{path} line 2")
+    entry = rest.lstrip()
+    parts = entry.partition(b"\n")[0].split()
+    if len(parts) > dim and _all_numbers(parts[-dim:]):
+        return VectorFile(path, False, True, words, dim)
+    numbers = entry[len(parts[0]) :][: 1 + 4 * dim] if parts else b""  # a binary number may look like a line feed
+    binary = _NOT_TEXT.search(numbers) is not None
+    if not binary and parts:
+        number = 2 + rest[: len(rest) - len(entry)].count(b"\n")
+        _check_line(parts, dim, f"{path} line {number}")
     return VectorFile(path, binary, True, words, dim)
 
 
@@ -207,6 +211,7 @@ def _skip_mark(file: io.BufferedReader) -> None:
 @contextmanager
 def _opened(path: str) -> Iterator[io.BufferedReader[Any]]:
     """The file, unpacked where it is packed; what gzip finds wrong is said with the file's name."""
+    check_regular(path)
     with open(path, "rb") as plain:
         if not plain.peek(len(_GZIP)).startswith(_GZIP):
             yield plain

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from typing import BinaryIO
 
 from avshot.data.plain_arrays import Damaged
@@ -68,3 +69,14 @@ class ByteReader:
         if not data.endswith(b"\n"):
             raise Damaged("it ends in the middle of a line")
         return data[:-1]
+
+
+def check_regular(path: str | os.PathLike[str]) -> None:
+    """See that `path` is a file: a pipe or a device would be waited for, or never end.
+
+    Raises:
+        ValueError: It is a folder, a pipe or a device.
+        OSError: There is nothing, or it cannot be reached.
+    """
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise ValueError(f"{os.fspath(path)} is a folder, a pipe or a device; expected a file.")

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike
 
+from avshot.data.byte_reader import check_regular
 from avshot.data.plain_arrays import shown
 
 _NAMES_AT_ONCE = 64  # a text of a file may be referred to many times; so many copies are in memory at most
@@ -100,10 +101,12 @@ def _h5(path: Path, read: Callable[[Any], T]) -> T:
     import h5py
 
     try:
+        check_regular(path)
         with h5py.File(path, "r") as file:
             return read(file)
     except Exception as error:  # damaged files make h5py raise every class there is
-        first = str(error.args[0] if error.args else error).split("\n")[0]
+        said = error.strerror if isinstance(error, OSError) and error.strerror else None
+        first = said or str(error.args[0] if error.args else error).split("\n")[0]
         raise ValueError(
             f"{path} is not a released feature file with data and video_urls ({shown(first, 150)}); fetch it again."
         ) from None

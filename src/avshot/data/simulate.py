@@ -50,6 +50,7 @@ SIZES: Mapping[str, Size] = {
     "activitynet-cls": Size((9204, 1023, 4307, 1615, 4052), (99, 51, 48), (5, 115, 240)),
     "activitynet-main": Size((9204, 1023, 4307, 1615, 4199), (99, 51, 50), (5, 115, 240)),
 }
+_MAX_SCALE = 1000  # a hundred million clips
 DIMS = {"cls": (128, 4096), "main": (512, 512)}  # VGGish and C3D; SeLaVi
 
 
@@ -94,8 +95,8 @@ def simulate(
     full = name if "-" in name else f"{name}-cls"
     if full not in SIZES:
         raise ValueError(f"No benchmark {name!r} to simulate; expected one of {', '.join(SIZES)}.")
-    if not scale > 0:
-        raise ValueError(f"scale is {scale}; expected more than 0.")
+    if not 0 < scale <= _MAX_SCALE:
+        raise ValueError(f"scale is {scale}; expected more than 0, at most {_MAX_SCALE}.")
     story = _story(seed, knobs)
     benchmark, split = full.split("-")
     size, rng = SIZES[full], np.random.default_rng([seed, 0])

@@ -67,8 +67,8 @@ class Story:
 
     def __post_init__(self) -> None:
         for name, (low, high) in _BETWEEN.items():
-            if not low <= getattr(self, name) <= high:
-                limits = f"{low:g} or more" if high == math.inf else f"{low:g} to {high:g}"
+            if not low <= getattr(self, name) <= high or getattr(self, name) == math.inf:
+                limits = f"{low:g} or more, and finite" if high == math.inf else f"{low:g} to {high:g}"
                 raise ValueError(f"{name} is {getattr(self, name)}; expected {limits}.")
         if self.seed < 0:
             raise ValueError(f"seed is {self.seed}; expected 0 or more.")

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from avshot.data.byte_reader import ByteReader
+from avshot.data.byte_reader import ByteReader, check_regular
 from avshot.data.pickle_machine import run
 from avshot.data.plain_arrays import Damaged, Refused, Shape, array_of, checked_shape, plain_dtype
 
@@ -50,6 +50,7 @@ def restricted_load(source: str | os.PathLike[str] | BinaryIO) -> Any:
         OSError: There is no such file, or it cannot be read.
     """
     if isinstance(source, str | os.PathLike):
+        check_regular(source)
         with open(source, "rb") as file:
             return _load(file, os.fspath(source))
     return _load(source, str(getattr(source, "name", "the given file")))
