@@ -161,7 +161,7 @@ def test_predict_says_what_is_wrong_before_it_reads_a_video(work, first_run, run
     one_sentence(run("predict", first_run, video, "--classes", "rain; wind"), "separate parts by commas")
     code, _, error = run("predict", first_run, "https://example.org/a.mp4")
     assert code == 1
-    assert "https://example.org/a.mp4 is a URL; download the file" in error
+    assert "https://example.org/a.mp4 is not on this machine; download it first" in error
 
 
 @pytest.mark.parametrize("device", ["cuda", "gpu", "mps", "cuda:7", ""])

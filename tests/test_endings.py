@@ -1,5 +1,11 @@
 """Last words and exit codes."""
 
+import os
+import signal
+import subprocess
+import sys
+import time
+
 import pytest
 
 from avshot.endings import GO_ON, last_words
@@ -36,3 +42,26 @@ def test_one_line_for_every_error(error, words, code):
     assert told.startswith(words)
     assert "\n" not in told
     assert found == code
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+def test_an_interrupt_during_an_import_is_not_lost(tmp_path):
+    (tmp_path / "swallows.py").write_text(
+        "import time\nprint('importing', flush=True)\ntry:\n    time.sleep(0.5)\nexcept BaseException:\n    pass\n"
+    )
+    code = (
+        "import avshot.endings as endings, time\n"
+        "endings.watch_interrupts()\n"
+        "try:\n    import swallows\n    print('imported', flush=True)\n    time.sleep(60)\n"
+        "except KeyboardInterrupt:\n    endings.stop()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout.readline() == "importing\n"
+        time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        out, error = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert out in ("", "imported\n")
+    assert error == f"avshot: {GO_ON}\n"

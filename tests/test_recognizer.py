@@ -161,7 +161,7 @@ def test_names_follow_one_rule(videos, folder, monkeypatch):
         ({"labels": "x" * 9}, "as labels; pass a list"),
         ({"videos": str(videos[0][0])}, "as videos; pass a list"),
         ({"videos": [folder, *videos[0][1:]]}, "is a folder"),
-        ({"videos": ["http://a/b.mp4", *videos[0][1:]]}, "is a URL"),
+        ({"videos": ["http://a/b.mp4", *videos[0][1:]]}, "is not on this machine"),
         ({"videos": [b"abc", *videos[0][1:]]}, "the content of a file"),
         ({"videos": [Clip("a", "a.mp4"), *videos[0][1:]]}, "Got a Clip among the videos"),
     ):

@@ -12,6 +12,7 @@ from avshot.video import check_span, one_clip
 
 def test_a_path_or_a_clip():
     assert one_clip("a.mp4") == one_clip(Path("a.mp4")) == Clip("a.mp4", "a.mp4")
+    assert one_clip("file:///v/a%20b.mp4").path == "/v/a b.mp4"
     clip = Clip("a", "a.mp4", start=1.0)
     assert one_clip(clip) is clip
 
@@ -25,8 +26,8 @@ def test_a_path_or_a_clip():
         ((path for path in ["a.mp4"]), r"several videos \(generator\)"),
         (b"\x00\x01", r"the content of a file \(bytes\) as the video; pass the path"),
         (io.BytesIO(b""), r"the content of a file \(BytesIO\)"),
-        ("https://example.org/a.mp4", "is a URL; download the file"),
-        ("file:///a.mp4", "is a URL; download the file"),
+        ("https://example.org/a.mp4", "is not on this machine; download it first"),
+        ("file://server/a.mp4", "a file of the machine 'server'"),
         (None, "Got None as the video; pass the path of a video file"),
         ("", "Got '' as the video"),
         (3, "Got 3 as the video"),

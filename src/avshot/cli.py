@@ -11,10 +11,14 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
+from avshot.endings import STOPPED, last_words, open_streams, stop, watch_interrupts
 
-from avshot.arguments import parse_amount, parse_labels, parse_list, parse_seeds, parse_some
-from avshot.endings import GO_ON, STOPPED, last_words, open_streams
+try:
+    import typer
+
+    from avshot.arguments import parse_amount, parse_labels, parse_list, parse_seeds, parse_some
+except KeyboardInterrupt:
+    stop()
 
 app = typer.Typer(
     name="avshot",
@@ -288,6 +292,7 @@ def main(arguments: list[str] | None = None) -> Any:
     130 stopped by Ctrl-C. A sentence comes without a traceback unless `AVSHOT_TRACEBACK` is set.
     """
     open_streams()
+    watch_interrupts()
     try:
         try:
             return app(args=arguments)
@@ -296,9 +301,9 @@ def main(arguments: list[str] | None = None) -> Any:
     except BrokenPipeError:  # the reader of a pipe, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing is left to flush at exit
         sys.exit(1)
-    except SystemExit as stop:
-        if stop.code == STOPPED:
-            _say(f"avshot: {GO_ON}")
+    except SystemExit as ended:
+        if ended.code == STOPPED:
+            stop()
         raise
     except BaseException as error:
         if os.environ.get("AVSHOT_TRACEBACK"):

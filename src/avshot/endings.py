@@ -2,11 +2,60 @@
 
 from __future__ import annotations
 
+import _thread
 import os
+import signal
 import sys
+import threading
+import time
+from types import FrameType
+from typing import NoReturn
 
 STOPPED = 130  # exit code after Ctrl-C
 GO_ON = "stopped; run the same command again to go on where it was."
+_interrupts: list[int] = []
+
+
+def watch_interrupts() -> None:
+    """Let Ctrl-C end the program wherever it is.
+
+    The first one during an import waits for the end of the import: several libraries swallow it there, and others are
+    left half imported and fail with something else later.
+    """
+    if threading.current_thread() is threading.main_thread() and (
+        signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    ):
+        signal.signal(signal.SIGINT, _interrupted)
+
+
+def stop() -> NoReturn:
+    """Say that the work can go on, and leave."""
+    print(f"avshot: {GO_ON}", file=sys.stderr)
+    sys.exit(STOPPED)
+
+
+def _interrupted(number: int, frame: FrameType | None) -> None:
+    _interrupts.append(number)
+    if len(_interrupts) == 1 and _in_import(frame):
+        threading.Thread(target=_interrupt_after_import, daemon=True).start()
+    else:
+        signal.default_int_handler(number, frame)
+
+
+def _interrupt_after_import() -> None:
+    main = threading.main_thread().ident or 0
+    while _in_import(sys._current_frames().get(main)):
+        time.sleep(0.02)
+    if hasattr(signal, "pthread_kill"):
+        signal.pthread_kill(main, signal.SIGINT)
+    else:
+        _thread.interrupt_main()
+
+
+def _in_import(frame: FrameType | None) -> bool:
+    while frame is not None and frame.f_code.co_filename != "<frozen importlib._bootstrap>":
+        frame = frame.f_back
+    return frame is not None
 
 
 def open_streams() -> None:
@@ -25,7 +74,7 @@ def last_words(error: BaseException) -> tuple[str, int]:
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, KeyboardInterrupt):
         cause = cause.__cause__ or cause.__context__
-    if cause is not None:  # libraries that are interrupted while they are imported raise something else
+    if cause is not None or _interrupts:
         return GO_ON, STOPPED
     if isinstance(error, ValueError | OSError) and not isinstance(error, UnicodeError):
         return str(error), 2

@@ -70,7 +70,7 @@ def spoken(name: str) -> str:
     text = re.sub(r"\s*([,;])(?!(?<=\d.)\d)\s*", r"\1 ", text)
     text = re.sub(r"\s*\(\s*", " (", re.sub(r"\s*\)\s*", ") ", text))
     text = re.sub(r"\s*/\s*", "/", text)
-    return " ".join(text.split()).strip(" .,:;!?¡¿")
+    return _in_words(" ".join(text.split()).strip(" .,:;!?¡¿"), name)
 
 
 def tidy(name: object) -> str:
@@ -86,9 +86,7 @@ def tidy(name: object) -> str:
     except UnicodeEncodeError:
         raise ValueError(f"Class name {name!r} is not UTF-8 text; write it again in UTF-8.") from None
     text = " ".join(unicodedata.normalize("NFC", name).split())
-    if not any(character.isalnum() for character in text):
-        raise ValueError(f"Class name {name!r} holds no letter or digit; give each class a name in words.")
-    return text
+    return _in_words(text, name)
 
 
 def tidy_all(names: Iterable[object]) -> tuple[str, ...]:
@@ -127,6 +125,12 @@ def refuse_alike(names: Iterable[str], place: str = "") -> None:
             f"{place}Class names that differ only in case, space or punctuation: "
             f"{', '.join(clashes[:_LONG_LIST])}{more}; name each class once and spell each one way."
         )
+
+
+def _in_words(text: str, name: str) -> str:
+    if not any(character.isalnum() for character in text):
+        raise ValueError(f"Class name {name!r} holds no letter or digit; give each class a name in words.")
+    return text
 
 
 def _plain(name: str) -> str:

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import math
 import os
-import re
 from collections.abc import Iterable
 
+from avshot.files.url import local_path
 from avshot.types import Clip
 
 
 def one_clip(video: object) -> Clip:
-    """The clip that somebody means. Raises ValueError for anything but a `Clip` or the path of one file."""
+    """The clip that somebody means.
+
+    Raises:
+        ValueError: Anything but a `Clip`, the path of one file, or its `file://` URL.
+    """
     if isinstance(video, Clip):
         return video
     path = os.fspath(video) if isinstance(video, str | os.PathLike) else None
     if isinstance(path, str) and path:
-        if re.match(r"[a-zA-Z][\w+.-]+://", path):
-            raise ValueError(f"{path} is a URL; download the file and pass its path.")
+        path = local_path(path)
         if os.path.isdir(path):
             raise ValueError(f"{path} is a folder; pass the path of one video, and call predict for each.")
         return Clip(id=path, path=path)

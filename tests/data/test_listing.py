@@ -133,6 +133,18 @@ def test_back_slashes_part_folders_where_the_file_is_there(tmp_path):
     ]
 
 
+def test_urls_of_this_machine_are_paths_and_others_are_not_fetched(tmp_path):
+    videos(tmp_path, {"clips": 2})
+    (tmp_path / "t.csv").write_text(f"path,label\nfile://{tmp_path}/clips/00.mp4,dog\nclips/01.mp4,cat\n")
+    assert [clip.path for clip in list_clips(tmp_path / "t.csv").clips] == [
+        str(tmp_path / "clips" / "00.mp4"),
+        str(tmp_path / "clips" / "01.mp4"),
+    ]
+    (tmp_path / "t.csv").write_text("path,label\nhttps://example.org/a.mp4,dog\nclips/01.mp4,cat\n")
+    with pytest.raises(ValueError, match=r"https://example.org/a.mp4 \(a URL is not fetched.* the first on line 2"):
+        list_clips(tmp_path / "t.csv")
+
+
 def test_a_name_that_may_be_two_files(tmp_path):
     for name in ("a.mp4", "a.wav", "b.MOV"):
         (tmp_path / name).touch()

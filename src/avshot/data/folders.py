@@ -86,8 +86,8 @@ def media_files(folder: str | Path) -> MediaFiles:
 
 def printable(path: str | Path, base: Path | None = None) -> str:
     r"""A path, relative to `base`, that can be printed: bytes that are not UTF-8 as `\xe9`, a line end as `\n`."""
-    path = Path(path)
-    shown = path.relative_to(base) if base is not None and path != base and path.is_relative_to(base) else path
+    inside = base is not None and Path(path) != base and Path(path).is_relative_to(base)
+    shown = Path(path).relative_to(base) if base is not None and inside else path
     text = os.fsencode(shown).decode("utf-8", errors="backslashreplace")
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 

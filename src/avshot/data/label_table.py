@@ -12,6 +12,7 @@ from string import Formatter
 from avshot.data.folders import MEDIA_SUFFIXES, printable
 from avshot.data.sources import first_few
 from avshot.files.text import Row, Table, read_table
+from avshot.files.url import local_path
 from avshot.names import tidy
 from avshot.types import Clip
 
@@ -55,7 +56,7 @@ def read_label_table(
     spelt = {wanted: _column(table, wanted) for wanted in (columns.start, columns.end, columns.group)}
     path_column = _path_column(table, columns)
     parts = _label_parts(table, columns.label)
-    named = [(row, _cell(row, path_column)) for row in table.rows]
+    named = [(row, _file_name(_cell(row, path_column))) for row in table.rows]
     files = _Files(path.parent if media is None else Path(media))
     if media is None:
         files = _media_folder(path, [name for _, name in named])
@@ -200,6 +201,14 @@ def _cell(row: Row, column: str) -> str:
     if not row[column]:
         raise ValueError(f"{row.place} has nothing in column {column!r}; fill it in.")
     return row[column]
+
+
+def _file_name(cell: str) -> str:
+    """The path that a cell names; URLs of other machines stay as they are, and are missing."""
+    try:
+        return local_path(cell)
+    except ValueError:
+        return cell
 
 
 def _lacking(table: Table, columns: str) -> str:

@@ -113,6 +113,7 @@ def _folder_notes(found: MediaFiles, below: Sequence[Path]) -> Iterator[str]:
         yield f"{len(loose)} files lie outside any label folder and are left out: {first_few(loose)}."
     tops = {path.relative_to(folder).parts[0] for path in below}
     subs = [path for path in sorted(folder.iterdir()) if path.is_dir() and not path.name.startswith(".")]
+    subs = [path for path in subs if path not in found.again]
     empty = [path.name for path in subs if path.name not in tops and not any((path / own).is_file() for own in OWN)]
     if empty:
         yield f"{len(empty)} label folders hold no video and are left out: {first_few(empty)}."
