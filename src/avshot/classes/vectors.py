@@ -40,7 +40,8 @@ _FUNCTION_WORDS = frozenset(
     )
 )
 _KNOWN_SHARE = 0.75  # of a text's content words that must have a vector
-_WORD = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)*")  # an apostrophe, straight or curly, joins
+# An apostrophe, straight or curly, and an ampersand join; what tells C# and C++ from C belongs to the word.
+_WORD = re.compile(r"[^\W_]+(?:['\u2019&][^\W_]+)*[#+*]*")
 
 
 class VectorDictionary(TextEncoder):
@@ -75,7 +76,7 @@ class WordVectors(TextEncoder):
     """A file of word vectors. A text is the mean of its words' unit vectors, scaled to length 1.
 
     Rules: an entry for the whole text, its words joined by `_` (word2vec has such phrases), wins. Each word is looked
-    up as written, then in small letters, then capitalised. A word without a vector is left out if it is a function
+    up as written, then in small letters, then capitalised, then in capitals. A word without a vector is left out if it is a function
     word ("of", "the") or a number, or if three quarters of the text's other words have vectors; otherwise the text has
     no vector, and the error says which words are missing. (The released benchmark vectors are made
     differently: fastText's subword model on the whole phrase. They are in the `.npy` dictionaries.)

@@ -21,6 +21,7 @@ from avshot.data.official_files import as_numbers
 from avshot.data.official_tables import Tables
 from avshot.data.plain_arrays import shown
 from avshot.data.sources import first_few
+from avshot.names import join_key
 
 _STEMS = {"UCF": ("ucf",), "ActivityNet": ("activity", "activitynet"), "VGGSound": ("vggsound",)}
 
@@ -127,12 +128,12 @@ def join_by_name(vectors: Mapping[str, np.ndarray], tables: Tables, source: str 
     Raises:
         ValueError: A class has no vector; the message names classes and `source`, the file the vectors are from.
     """
-    loose = {_key(name): name for name in vectors}
+    loose = {join_key(name): name for name in vectors}
     rows, lacking = [], []
     for name in tables.names:
         spelled = tables.phrases.get(name, name)
         key = next((k for k in (spelled, name) if k in vectors), None) or loose.get(
-            _key(spelled), loose.get(_key(name))
+            join_key(spelled), loose.get(join_key(name))
         )
         if key is None:
             lacking.append(name)
@@ -159,6 +160,3 @@ def join_by_position(vectors: Mapping[str, np.ndarray], tables: Tables, source: 
         )
     return torch.from_numpy(np.stack([vectors[key] for key in sorted(vectors)]))
 
-
-def _key(name: str) -> str:
-    return "".join(name.lower().split())
