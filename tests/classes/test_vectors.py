@@ -277,8 +277,8 @@ def test_released_dictionaries(real_data, file, count):
 def test_a_sign_that_tells_two_words_apart_belongs_to_the_word(tmp_path):
     path = tmp_path / "w.txt"
     path.write_text("c 1 0 0\nc# 0 1 0\nc++ 0 0 1\nr&b 1 1 0\n")
-    found = load_vectors(str(path)).encode(["C", "c#", "C++", "R&B"])
+    found = create_text_encoder(f"vectors:{path}").encode(["C", "c#", "C++", "R&B"])
     wanted = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [0.5**0.5, 0.5**0.5, 0]])
     np.testing.assert_allclose(found.numpy(), wanted, atol=1e-6)
     with pytest.raises(ValueError, match="F#"):
-        load_vectors(str(path)).encode(["F#"])
+        create_text_encoder(f"vectors:{path}").encode(["F#"])
