@@ -198,9 +198,7 @@ def bench(
 ) -> None:
     """Methods x datasets x seeds from one file, as one table; runs again where it was stopped."""
     from avshot.bench.command import run_bench
-    from avshot.device import check_device
 
-    check_device(device)
     run_bench(
         file,
         out,

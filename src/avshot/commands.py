@@ -132,11 +132,13 @@ def train_grid(
     alone speaks and reports.
     """
     from avshot.data.dataset import load_described
+    from avshot.device import check_device
     from avshot.grid import raise_first, train_all
     from avshot.placing import place_runs
     from avshot.processes import follows, warning
     from avshot.run import describe, find_runs, parse_experiment
 
+    check_device(base.get("device", "cpu"))
     asked: dict[Path, Any] = {}  # one of each: "devise,devise" asks for the same Run twice
     for values in itertools.product(*axes.values()):
         experiment = parse_experiment(base | dict(zip(axes, values, strict=True)))

@@ -159,4 +159,3 @@ def join_by_position(vectors: Mapping[str, np.ndarray], tables: Tables, source: 
             "joining by position (legacy) needs as many. Join by name instead."
         )
     return torch.from_numpy(np.stack([vectors[key] for key in sorted(vectors)]))
-

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from avshot.files.lock import sole_writer
+from avshot.files.output import output_file
 from avshot.files.record import save_bytes, save_text
 from avshot.report import figures
 from avshot.report.published import published
@@ -71,12 +72,11 @@ def write_page(runs: Sequence[Run], file: Path) -> None:
 
 def check_page(file: Path) -> Path:
     """`file`, when a page can be written there. Raises ValueError or OSError otherwise, before any figure is drawn."""
-    if file.suffix == ".md" or file.is_dir():
-        raise ValueError(f"The page is to be written to {file}; expected a path like x.html.")
+    output_file(file, (".html", ".htm"), "report")
     try:
-        file.with_name(f"{file.stem}-figures").mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError):
-        raise ValueError(f"{file.parent} is no folder for a page: a file is in the way; pass another path.") from None
+        file.with_name(f"{file.stem}-figures").mkdir(exist_ok=True)
+    except FileExistsError:
+        raise ValueError(f"A file is in the way of the figures of {file}; pass another path.") from None
     return file
 
 
