@@ -5,9 +5,9 @@ from dataclasses import asdict, replace
 
 import pytest
 import torch
-from safetensors import safe_open
 from safetensors.torch import save_file
 
+from avshot.files.record import load_tensors
 from avshot.method import Recipe, list_methods
 from avshot.players import Players
 from avshot.processes import warning
@@ -89,9 +89,7 @@ def test_a_checkpoint_from_before_there_was_a_choice_is_one_in_fp32(tmp_path):
     train(whole, source, RECIPE, seed=7)
     _, part = setup()
     train(part, source, RECIPE, seed=7, epochs=2, checkpoint=tmp_path / "c")
-    with safe_open(tmp_path / "c", framework="pt") as file:
-        about = json.loads(file.metadata()["avshot"])
-        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    tensors, about = load_tensors(tmp_path / "c")
     del about["recipe"]["precision"]
     save_file(tensors, tmp_path / "c", metadata={"avshot": json.dumps(about)})
     _, old = setup(seed=99)

@@ -123,8 +123,10 @@ def extract_source(
 
 def train_grid(
     base: dict[str, Any], axes: dict[str, list[Any]], out: Path, *, jobs: int = 1, processes: int = 1
-) -> None:
+) -> dict[Path, Any]:
     """`avshot train`: every combination of `axes` on top of `base`, then the table and the report.
+
+    Returns `{Run folder: experiment}`.
 
     What can be known beforehand is found out before any training: an unknown field, a device that is not there, a
     method that the data do not fit, a folder that cannot be written to. A training that fails does not stop the others;
@@ -152,13 +154,14 @@ def train_grid(
     placed = asked if follows() else place_runs(out, list(asked.values()), dataset)
     failed = train_all(placed, dataset, jobs, processes)
     if follows():
-        return
+        return placed
     runs = [
         run for run in find_runs(out, skipped=_note) if run.path not in failed
     ]  # not the old numbers of a new split
     if runs:
         write_report(out, None, runs=runs)
     raise_first(failed, len(placed))
+    return placed
 
 
 def run_folder(out: Path, experiment: Any) -> Path:

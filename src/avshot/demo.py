@@ -30,10 +30,10 @@ def run_demo(out: Path, *, seeds: Sequence[int], clips: int, difficulty: float) 
     toml = prepare_world(out / "world", clips=clips, difficulty=difficulty)
     axes: dict[str, list[Any]] = {"method": list(METHODS), "modality": ["both"], "seed": list(seeds)}
     # Small models: several trainings on one thread each finish sooner than one after the other on all cores.
-    train_grid({"dataset": str(toml)}, axes, out / "runs", jobs=_cores())
+    made = train_grid({"dataset": str(toml)}, axes, out / "runs", jobs=_cores())
     unseen = load_dataset(str(toml)).classes_of("test_unseen")
     clips_of = {name: demo_clip(out / "new", name, difficulty=difficulty) for name in unseen}
-    best = out / "runs" / "ez_avgzl" / f"seed-{seeds[0]}"
+    best = next(run for run, asked in made.items() if (asked.method, asked.seed) == ("ez_avgzl", seeds[0]))
     shown = _new_clips(best, clips_of)
     print(f'One of them, "{shown}", in full:')
     predict_videos(best, [clips_of[shown]], None, top=5, as_json=False, device="cpu")

@@ -2,15 +2,17 @@
 
 import csv
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from avshot.bench import table, trainings
 from avshot.bench.command import run_bench
 from avshot.bench.plan import load_plan
 from avshot.bench.table import as_csv, as_latex, as_markdown, results
-from avshot.bench.trainings import train_plan
-from avshot.run import find_runs
+from avshot.bench.trainings import folder_names, train_plan
+from avshot.run import Run, Scored, find_runs
 
 DATA = "simulated:ucf-main?scale=0.02"
 PLAN = f"""
@@ -132,3 +134,78 @@ def test_legacy_rows_read_the_data_as_the_released_programs_do(tmp_path):
     vectors, moved = (next(iter(classes.text.values())) for classes in (right, shifted))
     assert not (vectors == moved).all()  # names and vectors are joined otherwise
     assert (out := (tmp_path / "out" / "bench.md").read_text()).index("| plain ") < out.index("| plain (legacy)")
+
+
+def test_rows_and_datasets_that_would_share_a_folder_do_not():
+    labels = ["a b", "a-b", "A b", "x" * 90, "y" + "x" * 89, "c"]
+    names = folder_names({label: label for label in labels})
+    assert len({name.casefold() for name in names.values()}) == 6
+    assert names["c"] == "c"
+    assert folder_names({"a b": "a b"}) == {"a b": "a-b"}
+
+
+def test_a_row_on_other_data_is_not_averaged_with_the_new_ones(tmp_path, monkeypatch):
+    """The data change between two calls: rows of the old data are refused by name, and stand in no table."""
+    file = tmp_path / "plan.toml"
+    file.write_text(PLAN.replace("seeds = [0, 1]", "seeds = [0]"))
+    run_bench(file, tmp_path / "out")
+    real = trainings.load_described
+
+    def changed(spec):
+        dataset = real(spec)
+        return replace(dataset, folds={**dataset.folds, "test_unseen": dataset.folds["test_unseen"][::2]})
+
+    monkeypatch.setattr(trainings, "load_described", changed)
+    with pytest.raises(ValueError, match=r"2 of 2 trainings failed.*fold test_unseen"):
+        run_bench(file, tmp_path / "out")
+    rows = [r for r in csv.DictReader(io.StringIO((tmp_path / "out" / "bench.csv").read_text())) if r["row"] == "plain"]
+    assert [row["mean"] for row in rows] == ["", ""]
+    file.write_text(PLAN)  # seed 1 is new: it alone stands in the table
+    with pytest.raises(ValueError, match="2 of 4 trainings failed"):
+        run_bench(file, tmp_path / "out")
+    rows = [r for r in csv.DictReader(io.StringIO((tmp_path / "out" / "bench.csv").read_text())) if r["row"] == "plain"]
+    assert {row["seeds"] for row in rows} == {"1"}
+    assert all("fold test_unseen" in row["note"] for row in rows)
+
+
+def test_p_pairs_clips_by_id_and_refuses_other_clips_labels_and_classes(bench):
+    _, out = bench
+    one, two = (find_runs(out / "simulated-ucf-main-scale=0.02" / row)[0] for row in ("plain", "wide-margin"))
+    test = two.scored("test")
+
+    class Reordered(Run):
+        def scored(self, part):
+            return given
+
+    other = Reordered(two.path, two.experiment, two.info, two.metrics)
+    turned = list(range(len(test.ids)))[::-1]
+    given = Scored(test.scores[turned], test.labels[turned], test.seen, test.names, tuple(test.ids[i] for i in turned))
+    assert table._p_value([(one, other)]) == table._p_value([(one, two)])
+    given = replace(test, ids=("nobody", *test.ids[1:]))
+    with pytest.raises(ValueError, match="same clips"):
+        table._p_value([(one, other)])
+    given = replace(test, labels=test.labels.roll(1))
+    with pytest.raises(ValueError, match="other labels"):
+        table._p_value([(one, other)])
+    given = replace(test, names=test.names[::-1])
+    with pytest.raises(ValueError, match="same classes"):
+        table._p_value([(one, other)])
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("seeds = [0, 1]", "seeds = [0, true]", "seeds.2"), ("seeds = [0, 1]", "seeds = [-1]", "seeds.1"),
+        ("references = []", "references = 5", "references"), ("references = []", 'references = ["nobody"]', "nobody"),
+        ('metrics = ["S", "HM"]', 'metrics = "HM"', "metrics"), ("S = 50.0", "S = nan", "published"),
+        ("config = {margin = 1.0}", "config = 3", "config"), ("epochs = 2", "epochs = 0", "epochs is 0"),
+        ("epochs = 2", "lr = nan", "lr is nan"), ('title = "Two & more"', "title = []", "title"),
+    ],
+)  # fmt: skip
+def test_a_bench_file_with_another_kind_of_value_is_a_sentence(tmp_path, old, new, words):
+    file = tmp_path / "plan.toml"
+    assert old in PLAN
+    file.write_text(PLAN.replace(old, new))
+    with pytest.raises(ValueError, match=rf"plan\.toml.*{words}") as caught:
+        load_plan(file)
+    assert "\n" not in str(caught.value)

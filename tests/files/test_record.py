@@ -2,6 +2,8 @@
 
 import json
 import math
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -107,3 +109,15 @@ def test_json_never_holds_nan(tmp_path):
         with pytest.raises(ValueError, match="NaN"):
             content_digest({"HM": value})
     assert json.loads((tmp_path / "m.json").read_text()) == {"HM": 0.5}
+
+
+def test_equal_tensors_give_equal_files_in_every_process(tmp_path):
+    code = (
+        "import sys, torch; from avshot.files.record import save_tensors; "
+        "print(save_tensors(sys.argv[1], {'a': torch.ones(2)}, about={'x': 1, 'y': [2]}))"
+    )
+    made = [
+        subprocess.run([sys.executable, "-c", code, tmp_path / "x"], capture_output=True, text=True, check=True).stdout
+        for _ in range(4)
+    ]
+    assert len(set(made)) == 1

@@ -76,9 +76,9 @@ class WordVectors(TextEncoder):
     """A file of word vectors. A text is the mean of its words' unit vectors, scaled to length 1.
 
     Rules: an entry for the whole text, its words joined by `_` (word2vec has such phrases), wins. Each word is looked
-    up as written, then in small letters, then capitalised, then in capitals. A word without a vector is left out if it is a function
-    word ("of", "the") or a number, or if three quarters of the text's other words have vectors; otherwise the text has
-    no vector, and the error says which words are missing. (The released benchmark vectors are made
+    up as written, then in small letters, then capitalised, then in capitals. A word without a vector is left out if it
+    is a function word ("of", "the") or a number, or if three quarters of the text's other words have vectors; otherwise
+    the text has no vector, and the error says which words are missing. (The released benchmark vectors are made
     differently: fastText's subword model on the whole phrase. They are in the `.npy` dictionaries.)
 
     The file is read through once for each call of `encode` that brings new words; only wanted words are kept.
