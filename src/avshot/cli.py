@@ -95,7 +95,7 @@ def dataset(
 @app.command()
 def extract(
     source: Annotated[str, typer.Argument(help="Dataset .toml, a folder of videos, or one video.")],
-    store: Annotated[str | None, typer.Option(help="Feature store; default: SOURCE.features, beside it.")] = None,
+    store: Annotated[str | None, typer.Option(help="Feature store; default: beside the source.")] = None,
     audio: Annotated[str, typer.Option(help='Audio extractor: logmel, clap:CHECKPOINT, or "" for none.')] = "logmel",
     visual: Annotated[str, typer.Option(help='Visual extractor: pixels, clip:CHECKPOINT, or "" for none.')] = "pixels",
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; default: one per core.")] = None,
@@ -103,9 +103,7 @@ def extract(
     retry: Annotated[bool, typer.Option("--retry", help="Also what failed, or cannot be checked, again.")] = False,
     shared: Annotated[bool, typer.Option("--shared", help="Other machines add other clips meanwhile.")] = False,
     time_limit: Annotated[float | None, typer.Option(help="Seconds for one clip; default: 300.")] = None,
-    memory_limit: Annotated[
-        float | None, typer.Option(help="GiB for one clip; default: half of all, 8 at most.")
-    ] = None,
+    memory_limit: Annotated[float | None, typer.Option(help="GiB for one clip; default: 8, at most half.")] = None,
 ) -> None:
     """Turn videos into stored features. Runs again where it was stopped; one bad file never stops the rest.
 
@@ -114,10 +112,9 @@ def extract(
     """
     from avshot.commands import extract_source
 
-    options = dict(retry=retry, shared=shared, time_limit=time_limit, memory_limit=memory_limit)
-    runner, audio_, visual_ = "ray" if ray else "local", audio or None, visual or None
-    failed = extract_source(source, store, audio=audio_, visual=visual_, workers=workers, runner=runner, **options)
-    if failed:
+    limits: dict[str, Any] = {"time_limit": time_limit, "memory_limit": memory_limit}
+    choice: dict[str, Any] = {"audio": audio or None, "visual": visual or None, "runner": "ray" if ray else "local"}
+    if extract_source(source, store, **choice, workers=workers, retry=retry, shared=shared, **limits):
         raise typer.Exit(1)
 
 
