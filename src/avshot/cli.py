@@ -99,7 +99,7 @@ def dataset(
 @app.command()
 def extract(
     source: Annotated[str, typer.Argument(help="Dataset .toml, a folder of videos, or one video.")],
-    store: Annotated[str | None, typer.Option(help="Feature store; default: SOURCE.features, beside it.")] = None,
+    store: Annotated[str | None, typer.Option(help="Feature store; default: beside the source.")] = None,
     audio: Annotated[str, typer.Option(help='Audio extractor: logmel, clap:CHECKPOINT, or "" for none.')] = "logmel",
     visual: Annotated[str, typer.Option(help='Visual extractor: pixels, clip:CHECKPOINT, or "" for none.')] = "pixels",
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; default: one per core.")] = None,
@@ -107,9 +107,7 @@ def extract(
     retry: Annotated[bool, typer.Option("--retry", help="Also what failed, or cannot be checked, again.")] = False,
     shared: Annotated[bool, typer.Option("--shared", help="Other machines add other clips meanwhile.")] = False,
     time_limit: Annotated[float | None, typer.Option(help="Seconds for one clip; default: 300.")] = None,
-    memory_limit: Annotated[
-        float | None, typer.Option(help="GiB for one clip; default: half of all, 8 at most.")
-    ] = None,
+    memory_limit: Annotated[float | None, typer.Option(help="GiB for one clip; default: 8, at most half.")] = None,
 ) -> None:
     """Turn videos into stored features. Runs again where it was stopped; one bad file never stops the rest.
 

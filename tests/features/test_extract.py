@@ -3,9 +3,11 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -81,6 +83,16 @@ class Deadly(Loudness):
 
     def __call__(self, media):
         os._exit(3)
+
+
+@dataclass(frozen=True)
+class Hungry(Loudness):
+    """Takes a gigabyte for clips of more than a second."""
+
+    def __call__(self, media):
+        if len(media.waveform) > 1.1 * RATE:
+            torch.zeros(1 << 28)
+        return super().__call__(media)
 
 
 def video(path, colour=(128, 128, 128), *, sound=True, picture=True, seconds=0.6):
@@ -350,3 +362,168 @@ def test_flushes_by_count_and_by_time(tmp_path, clips, monkeypatch):
             permanent.append(recorder.record(clip)[2])
     #  by count at the third; by time 2 s after a flush early on; 10 s after one late (400 / 20 = 20 > 10)
     assert permanent == [False, False, True, False, True, True, False, False, True]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not bound the memory of a process")
+def test_a_clip_that_takes_too_much_memory_fails_alone(tmp_path, clips):
+    large = Clip("large", video(tmp_path / "large.mp4", seconds=1.4))
+    config = ExtractConfig(memory_limit=300 << 20)
+    options = {"audio": Hungry(), "visual": Colour(), "workers": 2}
+    found = extract([*clips[:2], large, *clips[2:4]], str(tmp_path / "s"), config=config, **options)
+    assert found.done == 4
+    assert [id for id, *_ in found.failed] == ["large"]
+    assert found.failed[0][2] == "error: it takes more than 0.293 GiB of memory; raise the memory limit"
+    more = ExtractConfig(memory_limit=2 << 30)
+    assert extract([large], str(tmp_path / "s"), retry_failed=True, config=more, **options).done == 1
+
+
+def test_an_extractor_that_workers_cannot_import_is_said_in_a_sentence(tmp_path, clips, monkeypatch, capfd):
+    module = ModuleType("only_here")
+    made = type("Local", (Loudness,), {"__module__": "only_here"})
+    module.Local = made
+    monkeypatch.setitem(sys.modules, "only_here", module)
+    with pytest.raises(RuntimeError, match="No module named 'only_here'"):
+        extract(clips[:1], str(tmp_path / "s"), audio=made(), visual=None, workers=2)
+    with pytest.raises(RuntimeError, match="cannot travel to worker processes.*define it at the top of a module"):
+        extract(clips[:1], str(tmp_path / "s"), audio=type("Nowhere", (Loudness,), {})(), visual=None, workers=2)
+    assert "Traceback" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("where", ["file", "in a file", "nowhere"])
+def test_a_store_that_cannot_be_made_is_refused_before_any_work(tmp_path, clips, where):
+    (tmp_path / "file").write_text("not a folder")
+    store = {"file": tmp_path / "file", "in a file": tmp_path / "file" / "s", "nowhere": "/proc/avshot/s"}[where]
+    with pytest.raises(ValueError, match=r"Store .* cannot be"):
+        extract(clips[:1], str(store), audio=Deadly(), visual=None, workers=1)
+
+
+@pytest.mark.parametrize("store", ["nonsense://x/s", "ab://c"])
+def test_a_store_of_an_unknown_kind_is_refused(clips, store):
+    with pytest.raises(ValueError, match=f"Store {store} cannot be reached"):
+        extract(clips[:1], store, audio=Loudness(), visual=None, workers=1)
+
+
+def test_weights_that_are_not_there_are_named_before_any_work(tmp_path, clips):
+    for spec in ("clip:/not/there", f"clip:{tmp_path}"):
+        with pytest.raises(ValueError, match=f"Weights '{spec[5:]}' of extractor 'clip' cannot be loaded"):
+            extract(clips[:1], str(tmp_path / "s"), audio=None, visual=spec, workers=1)
+    assert not (tmp_path / "s").exists()
+
+
+FULL = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (6000, 6000))  # a disk that is full after 6000 bytes
+from avshot.cli import main
+main(["extract", sys.argv[1], "--store", sys.argv[2], "--workers", sys.argv[3]])
+"""
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_full_disk_is_one_sentence(tmp_path, clips, workers):
+    folder = str(Path(clips[0].path).parent)
+    command = [sys.executable, "-c", FULL, folder, str(tmp_path / "s"), workers]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "cannot be written (File too large); what was complete is kept" in done.stderr
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("extracting: ")]
+    assert len(lines) == 1, done.stderr
+    assert list((tmp_path / "s").rglob("*.tmp")) == []
+    assert FeatureStore(str(tmp_path / "s")).damaged(deep=True) == {}
+
+
+@pytest.mark.parametrize("after", [0.2, 0.6, 1.2])
+def test_ctrl_c_is_one_line_also_while_workers_start(tmp_path, clips, after):
+    command = [sys.executable, "-m", "avshot", "extract", str(Path(clips[0].path).parent), "--workers", "2"]
+    process = subprocess.Popen(
+        [*command, "--store", str(tmp_path / "s")], stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    first = process.stderr.readline()
+    assert first.startswith("extracting: 0/9"), first
+    time.sleep(after)
+    os.killpg(process.pid, signal.SIGINT)
+    rest = process.communicate()[1].splitlines()
+    if process.returncode != 0:  # on a fast machine it had finished
+        assert process.returncode == 130
+        assert rest[-1].startswith("avshot: stopped; run the same command again")
+    assert not [line for line in rest if "Traceback" in line or "Interrupt" in line]
+
+
+def test_the_second_of_two_extractions_waits_and_finds_the_clips_there(tmp_path, clips):
+    slow, order = Loudness(wait=0.2), []
+
+    def run(name):
+        waited = lambda: order.append(f"{name} waits")  # noqa: E731
+        found = extract(clips, str(tmp_path / "s"), audio=slow, visual=None, workers=1, waiting=waited)
+        order.append((found.done, found.kept))
+
+    threads = [threading.Thread(target=run, args=(name,)) for name in "ab"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert order[0] in ("a waits", "b waits")
+    assert order[1:] == [(9, 0), (0, 9)]
+    assert sorted(rows_written(tmp_path / "s")) == sorted(clip.id for clip in clips)
+
+
+def test_several_machines_may_fill_one_store_with_disjoint_parts(tmp_path, clips):
+    options = {"audio": Loudness(wait=0.1), "visual": None, "workers": 1}
+    parts = [clips[:4], clips[4:]]
+    threads = [
+        threading.Thread(target=extract, args=(part, str(tmp_path / "s")), kwargs={**options, "alone": False})
+        for part in parts
+    ]
+    started = time.monotonic()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert time.monotonic() - started < 60
+    extract(clips, str(tmp_path / "r"), **options)
+    assert_same_store(tmp_path / "s", tmp_path / "r")
+    assert FeatureStore(str(tmp_path / "s")).content() == FeatureStore(str(tmp_path / "r")).content()
+
+
+def test_damaged_lines_are_taken_out_and_their_clips_described_again(tmp_path, clips):
+    options = {"audio": Loudness(), "visual": Colour(), "workers": 1}
+    extract(clips, str(tmp_path / "s"), **options)
+    extract(clips, str(tmp_path / "r"), **options)
+    (path,) = (tmp_path / "s" / "manifest").iterdir()
+    lines = path.read_text().splitlines()
+    lines[2] = lines[2].replace('"ok"', '"OK"')
+    path.write_text("\n".join(lines) + "\n")
+    with pytest.raises(ValueError, match="line 3 is damaged"):
+        extract(clips, str(tmp_path / "s"), alone=False, **options)
+    found = extract(clips, str(tmp_path / "s"), **options)
+    assert (found.done, found.kept) == (1, 8)
+    assert "1 damaged lines of" in found.notes[0]
+    assert_same_store(tmp_path / "s", tmp_path / "r")
+
+
+def test_features_of_avshot_0_1_are_kept_with_a_word_and_described_again_on_request(tmp_path, clips, bad):
+    from test_store import as_version_1
+
+    options = {"audio": Loudness(), "visual": Colour(), "workers": 1}
+    asked = [*clips[:3], bad[0]]
+    extract(asked, str(tmp_path / "s"), **options)
+    extract(asked, str(tmp_path / "r"), **options)
+    as_version_1(tmp_path / "s")
+    found = extract(asked, str(tmp_path / "s"), **options)
+    assert (found.done, found.kept, found.unknown) == (0, 3, ("c0", "c1", "c2"))
+    assert [(id, why) for id, _, why in found.again] == [("empty", "it failed before")]
+    found = extract(asked, str(tmp_path / "s"), retry_failed=True, **options)
+    assert (found.done, found.unknown) == (3, ())
+    assert extract(asked, str(tmp_path / "s"), **options).unknown == ()
+    assert_same_store(tmp_path / "s", tmp_path / "r")
+
+
+def test_lines_count_by_their_order_whatever_the_clock_says(tmp_path, clips, monkeypatch):
+    options = {"audio": Loudness(), "visual": None, "workers": 1}
+    path = tmp_path / "a.mp4"
+    future = time.time() + 1e6
+    with monkeypatch.context() as patch:
+        patch.setattr(time, "time", lambda: future)
+        extract([Clip("x", video(path, (200, 0, 0)))], str(tmp_path / "s"), **options)
+    video(path, (30, 0, 0), seconds=0.9)
+    assert extract([Clip("x", str(path))], str(tmp_path / "s"), **options).done == 1
+    assert extract([Clip("x", str(path))], str(tmp_path / "s"), **options).kept == 1

@@ -2,6 +2,7 @@ import json
 import multiprocessing
 import os
 import pickle
+import struct
 import subprocess
 import sys
 import tracemalloc
@@ -59,6 +60,15 @@ def naive(added, ids, dims=(5, 7)):
 def assert_equal(got, expected):
     for name in ("audio", "visual", "audio_mask", "visual_mask", "audio_time", "visual_time"):
         torch.testing.assert_close(getattr(got, name), getattr(expected, name), rtol=0, atol=0, msg=name)
+
+
+def complaint(work, *arguments):
+    """The sentence that `work` fails with, "" if it does not."""
+    try:
+        work(*arguments)
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def shard_files(root):
@@ -407,3 +417,215 @@ def test_a_writer_holds_no_more_than_a_shard(tmp_path):
     assert peak < 2 << 20
     assert len(FeatureStore(str(tmp_path))) == 100
     assert len(shard_files(tmp_path)) == 10
+
+
+def as_version_1(root):
+    """Turn a store into what avshot 0.1 wrote: no digests of lines, headers and clips, no spans and files."""
+    about = json.loads((root / "store.json").read_text())
+    del about["digest"]
+    (root / "store.json").write_text(json.dumps({**about, "version": 1}))
+    for path in (root / "manifest").iterdir():
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        kept = ("id", "status", "source", "audio", "visual", "shard", "time")
+        path.write_text("".join(json.dumps({key: row[key] for key in kept}) + "\n" for row in rows))
+    for path in shard_files(root):
+        data = path.read_bytes()
+        (length,) = struct.unpack("<Q", data[:8])
+        header = json.loads(data[8 : 8 + length])
+        del header["__metadata__"]["header"]
+        header["__metadata__"]["format"] = "avshot-features-1"
+        text = json.dumps(header).encode()
+        text += b" " * (-len(text) % 8)
+        path.write_bytes(struct.pack("<Q", len(text)) + text + data[8 + length :])
+
+
+def test_stores_of_avshot_0_1_still_read_and_are_filled_further(tmp_path):
+    added = fill(str(tmp_path), list("abcd"))
+    as_version_1(tmp_path)
+    with (tmp_path / "manifest" / "0.jsonl").open("a") as file:
+        file.write('{"id": "half a li\n')  # as a killed writer of 0.1 left it, once another had gone on
+    added |= fill(str(tmp_path), list("ef"), worker="new", seed=5)
+    store = FeatureStore(str(tmp_path))
+    assert store.version == 1
+    assert_equal(store.gather(range(6)), naive(added, list("abcdef")))
+    before = store.content(list("abcd"))
+    assert before == store.content(list("abcd"))
+    first = shard_files(tmp_path)[0]
+    data = bytearray(first.read_bytes())
+    data[-1] ^= 1
+    first.write_bytes(data)
+    with pytest.raises(ValueError, match="its checksum is wrong"):
+        FeatureStore(str(tmp_path)).gather([0])
+
+
+@pytest.mark.parametrize("where", ["local", "memory"])
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_no_changed_byte_of_a_shard_goes_unnoticed(tmp_path, where, dtype):
+    """Every byte, header included: reading gives what was written, or a sentence."""
+    root = str(tmp_path) if where == "local" else f"memory://{uuid.uuid4()}/s"
+    added = fill(root, ["a", "b"], flush_every=9, dtype=dtype)
+    place = Place(root)
+    (name,) = place.names("shards")
+    data = place.read(name)
+    (length,) = struct.unpack("<Q", data[:8])
+    begin = json.loads(data[8 : 8 + length])["audio_time"]["data_offsets"][0] + 8 + length
+    noticed = 0
+    good = naive(added, ["a", "b"]) if dtype == "float32" else FeatureStore(root).gather([0, 1])
+    for at in [*range(0, begin, 7), *range(begin, len(data), 3)]:
+        changed = bytearray(data)
+        changed[at] ^= 1 << at % 8
+        place.publish(name, [bytes(changed)])
+        found = complaint(lambda: assert_equal(FeatureStore(root).gather([0, 1]), good))
+        if found:
+            assert "run the same extraction again" in found, at
+            noticed += 1
+        else:
+            assert at < begin, f"byte {at} of the features"  # offsets and spaces of the header, which gather leaves
+    assert noticed > (len(data) - begin) // 3
+    place.publish(name, [data])
+    assert FeatureStore(root).damaged(deep=True) == {}
+
+
+def test_a_changed_value_is_named_by_clip_and_the_others_still_read(tmp_path):
+    added = fill(str(tmp_path), ["a", "b"], flush_every=9)
+    (path,) = shard_files(tmp_path)
+    data = bytearray(path.read_bytes())
+    wanted = added["b"][0][0].tobytes()  # the audio values of b, wherever they lie
+    data[data.index(wanted) + 3] ^= 0x40
+    path.write_bytes(data)
+    store = FeatureStore(str(tmp_path))
+    assert_equal(store.gather([0]), naive(added, ["a"]))
+    for _ in range(2):
+        with pytest.raises(ValueError, match=r"the audio features of clip 'b' were changed"):
+            store.gather([0, 1])
+    assert list(FeatureStore(str(tmp_path)).broken(["a", "b", "unknown"])) == ["b"]
+
+
+ODD = [None, -1, 10**12, 10**400, 1e308, float("nan"), "x", "", [], {}, True, [[]], "../../etc/passwd", 3.7]
+
+
+def assert_reads(root, added, key):
+    store = FeatureStore(str(root))
+    if store.ids == ["a", "b", "c"] and key not in ("audio", "visual"):
+        assert_equal(store.gather(range(3)), naive(added, store.ids))
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_any_edit_of_store_json_and_manifest_is_a_sentence_or_has_no_effect(tmp_path, version):
+    added = fill(str(tmp_path), ["a", "b", "c"])
+    if version == 1:
+        as_version_1(tmp_path)
+    fields = 0
+    for path in (tmp_path / "store.json", tmp_path / "manifest" / "0.jsonl"):
+        text = path.read_text()
+        head, rest = (text, "") if path.suffix == ".json" else text.split("\n", 1)
+        for key in json.loads(head):
+            for odd in ODD:
+                content = json.loads(head)
+                if odd == "x":
+                    del content[key]
+                else:
+                    content[key] = odd
+                path.write_text(f"{json.dumps(content)}\n{rest}")
+                if content == json.loads(head):
+                    continue
+                fields += 1
+                found = complaint(assert_reads, tmp_path, added, key)
+                assert str(tmp_path) in found if found else version == 1, (key, odd)
+        path.write_text(text)
+    assert fields > 150
+
+
+@pytest.mark.parametrize("text", ["[" * 100000, '{"a": ' * 100000, "[1]", "null", '"x"', "1" * 5000, "\udc80", ""])
+def test_no_store_json_makes_a_traceback(tmp_path, text):
+    (tmp_path / "store.json").write_bytes(text.encode("utf-8", "surrogateescape"))
+    for work in (lambda: FeatureStore(str(tmp_path)), lambda: StoreWriter(str(tmp_path), spec=SPEC)):
+        with pytest.raises(ValueError, match=r"store\.json cannot be read"):
+            work()
+
+
+def test_a_store_json_that_is_no_file_is_refused(tmp_path):
+    (tmp_path / "store.json").mkdir()
+    with pytest.raises(ValueError, match=r"store\.json is there and is no file"):
+        StoreWriter(str(tmp_path), spec=SPEC)
+
+
+@pytest.mark.parametrize("at", ["middle", "end", "seal"])
+def test_a_line_cut_off_at_the_end_is_passed_over_and_one_in_the_middle_is_not(tmp_path, at):
+    added = fill(str(tmp_path), list("abc"))
+    path = tmp_path / "manifest" / "0.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    if at == "middle":
+        path.write_bytes(lines[0] + lines[1][:50] + b"\n" + lines[2])
+        with pytest.raises(ValueError, match=r"0\.jsonl line 2 is damaged.*run the same extraction again"):
+            FeatureStore(str(tmp_path))
+        return
+    path.write_bytes(b"".join(lines)[: -60 if at == "end" else -7])
+    assert FeatureStore(str(tmp_path)).ids == ["a", "b"]
+    added |= fill(str(tmp_path), ["d"])  # another writer of the same name goes on after it
+    assert FeatureStore(str(tmp_path)).ids == ["a", "b", "d"]
+
+
+def test_content_depends_on_values_alone(tmp_path):
+    def content(name, order, *, change=None, **options):
+        rng = np.random.default_rng(0)
+        clips = {id: (*sequence(rng, 3, 5), *sequence(rng, 2, 7)) for id in "abcd"}
+        if change is not None:
+            change(clips)
+        for worker, part in enumerate(order):
+            with StoreWriter(str(tmp_path / name), spec=SPEC, worker=str(worker), **options) as writer:
+                for id in part:
+                    audio, audio_time, visual, visual_time = clips[id]
+                    writer.add(id, audio=audio, audio_time=audio_time, visual=visual, visual_time=visual_time)
+        return FeatureStore(str(tmp_path / name)).content()
+
+    def nudge(part):
+        def change(clips):
+            clips["c"][part].reshape(-1)[1] += np.float32(1e-6)
+
+        return change
+
+    found = content("one", ["abcd"])
+    assert content("other", ["db", "ca"], shard_bytes=1) == found
+    others = [content(f"nudged{part}", ["abcd"], change=nudge(part)) for part in range(4)]
+    others.append(content("fewer", ["abc"]))
+    others.append(
+        content("shorter", ["abcd"], change=lambda c: c.update(a=(c["a"][0][:2], c["a"][1][:2], *c["a"][2:])))
+    )
+    others.append(content("swapped", ["abcd"], change=lambda c: c.update(a=c["b"], b=c["a"])))
+    assert len({found, *others}) == len(others) + 1
+    store = FeatureStore(str(tmp_path / "one"))
+    assert store.content("ab") == FeatureStore(str(tmp_path / "fewer")).content("ab") != found
+    left = store.without({"a": "of another span"})
+    assert (left.ids, left.status["a"], left.content("b")) == (
+        ["b", "c", "d"],
+        "error: of another span",
+        store.content("b"),
+    )
+    assert_equal(left.gather([0]), store.gather([1]))
+
+
+def test_what_float16_keeps_does_not_depend_on_the_neighbours(tmp_path):
+    rng = np.random.default_rng(0)
+    value, time = rng.normal(size=(4, 8)).astype(np.float32), np.arange(4)
+    for name, other in (("mild", 1.0), ("wide", 1e6)):
+        with StoreWriter(str(tmp_path / name), spec=SPEC, dtype="float16") as writer:
+            writer.add("a", audio=value, audio_time=time)
+            writer.add("b", audio=value * other, audio_time=time)
+    mild, wide = (FeatureStore(str(tmp_path / name)) for name in ("mild", "wide"))
+    torch.testing.assert_close(mild.gather([0]).audio, wide.gather([0]).audio, rtol=0, atol=0)
+    assert mild.content("a") == wide.content("a")
+
+
+def test_the_next_holder_tidies_what_killed_writers_left_and_nothing_else(tmp_path):
+    root = str(tmp_path)
+    subprocess.run([sys.executable, "-c", KILLED, root, "0"], check=False)
+    for name in ("shards/x.safetensors.1234.tmp", "manifest/m.jsonl.12.tmp", "store.json.ab.tmp"):
+        (tmp_path / name).write_bytes(b"half")
+    (tmp_path / "shards" / "fresh.safetensors").touch()  # a name that a writer has just reserved
+    place = Place(root)
+    with place.publish_new(iter(["shards/busy.safetensors"]), [b"not yet in any manifest"]):
+        removed = place.tidy({"shards/w-00000.safetensors"}, lambda: {"shards/w-00000.safetensors"})
+    assert removed == 4
+    found = sorted(path.name for path in tmp_path.rglob("*") if path.is_file())
+    assert found == ["busy.safetensors", "fresh.safetensors", "store.json", "w-00000.safetensors", "w.jsonl"]

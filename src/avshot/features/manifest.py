@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ VERSION = 2
 _SEAL, _SEAL_LENGTH = b', "digest": "', 16  # closes a line: the digest of all that stands before it
 _DIGEST = re.compile(r"[0-9a-f]{32}")
 _SHARD = re.compile(r"[\w.-]+")
-_LARGEST_STEP, _LARGEST_WIDTH = 1 << 48, 1 << 31
+_LARGEST_STEP, _LARGEST_WIDTH, _LATEST = 1 << 48, 1 << 31, 1e15
 Steps = tuple[int, int, int]  # first step, number of steps and width within the shard
 
 
@@ -96,7 +95,7 @@ def read_about(place: Place) -> dict[str, Any] | None:
     if not place.exists("store.json"):
         return None
     try:
-        about = json.loads(place.read("store.json"), parse_constant=_no_constant)
+        about = _JSON.decode(place.read("store.json").decode())
         problem = _problem(about)
     except (ValueError, RecursionError, OSError) as error:
         problem = str(error)
@@ -235,7 +234,7 @@ def _parse(line: bytes, version: int) -> Row:
         line = body + b"}"
     elif version > 1:
         raise ValueError("it was changed after it was written")
-    content = json.loads(line, parse_constant=_no_constant)
+    content = _JSON.decode(line.decode())
     if not isinstance(content, dict):
         raise ValueError("it is no clip")
     lacking = {"id", "status", "source", "shard", "audio", "visual", "time"} - content.keys()
@@ -260,7 +259,7 @@ def _checked(content: Mapping[str, Any]) -> Row:
         if not (_DIGEST.fullmatch(audio_digest) and _DIGEST.fullmatch(visual_digest)):
             raise ValueError("digests are none")
         digests = (audio_digest, visual_digest)
-    if type(time) not in (int, float) or not math.isfinite(time):
+    if type(time) not in (int, float) or not 0 <= time < _LATEST:
         raise ValueError(f"time is {str(time)[:60]!r}")
     origin = from_json(content.get("span"), content.get("file"))
     return Row(id, status, source, shard, audio, visual, digests, origin, float(time))
@@ -281,3 +280,6 @@ def _seal(text: bytes) -> bytes:
 
 def _no_constant(text: str) -> Any:
     raise ValueError(f"{text} is no number")
+
+
+_JSON = json.JSONDecoder(parse_constant=_no_constant)

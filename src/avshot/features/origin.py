@@ -7,7 +7,6 @@ import os
 import stat
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from avshot.files.record import file_digest
@@ -111,7 +110,7 @@ def compare(stored: Origin, source: str, clip: Clip, *, certain: bool) -> tuple[
         return APPEARED, None
     if before.size != now.size:
         return CHANGED, None
-    name = PurePath(source).name == PurePath(clip.path).name
+    name = os.path.basename(source) == os.path.basename(clip.path)
     if name and before.mtime_ns == now.mtime_ns and (not certain or before.ctime_ns == now.ctime_ns):
         return "", None
     digest = _digest(_local(clip.path), now)

@@ -189,6 +189,8 @@ def _header_digest(header: Mapping[str, Any]) -> str:
 
 def compact(value: np.ndarray, dtype: str) -> np.ndarray:
     """Values `[time, dim]` as a store of `dtype` keeps them: float16 where that is it and none exceeds its range."""
+    if value.dtype == _TYPES["F16"]:  # as it was read
+        return np.ascontiguousarray(value)
     half = dtype == "float16" and float(np.abs(value).max(initial=0.0)) <= HALF_MAX
     return np.ascontiguousarray(value, _TYPES["F16" if half else "F32"])
 
