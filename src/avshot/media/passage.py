@@ -26,6 +26,11 @@ _INDEXED = {"mov", "matroska", "webm", "avi", "flac", "wav", "w64", "aiff", "au"
 _STAMPED = {"mpegts", "mpeg", "ogg", "flv", "live_flv", "asf", "asf_o", "nut", "rm", "wtv", "ivf", "nsv"}
 
 
+# Codecs of which FFmpeg cannot tell, without decoding, in which order pictures are shown: times of display that it
+# makes up from the order of decoding are wrong.
+_REORDERING = {"h264", "hevc", "vvc"}
+
+
 @dataclass(frozen=True)
 class Way:
     """How to go through a file.
@@ -124,7 +129,7 @@ def _once(
         picture = Picture(streams.video, request, times) if wants[0] and streams.video is not None else None
         sound = _sound(streams, request, rate, clock) if wants[1] else None
         sought = far and _may_seek(container, way, picture) and _seek(container, request.start)
-        if clock is not None:
+        if clock is not None or (streams.video is not None and streams.video.codec_context.name in _REORDERING):
             no_made_up_stamps(streams)
         span = (request.start, request.end)
         passed = deliver(streams, (picture, sound), clock, span, limits, watch)
