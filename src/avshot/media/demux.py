@@ -161,8 +161,12 @@ def deliver(
     return passed
 
 
-def look(streams: Streams, end: float, limits: Limits, watch: Watch) -> Clock:
-    """Look at the stamps of all packets, up to `end` seconds behind the beginning, without decoding any."""
+def look(streams: Streams, start: float, end: float, limits: Limits, watch: Watch) -> Clock:
+    """Look at the stamps of all packets, up to the end of a span in seconds from the beginning, without decoding any.
+
+    Raises:
+        BadFileError: The span is longer than the limits allow, or took too long.
+    """
     restarting = may_restart(streams.container)
     no_made_up_stamps(streams)
     tracks = {stream.index: Track(stream.type, _clock(stream)[1]) for stream in streams.chosen}
@@ -176,6 +180,8 @@ def look(streams: Streams, end: float, limits: Limits, watch: Watch) -> Clock:
             watch.check(0.0 if track.shown[-1] != track.shown[-1] else track.shown[-1] - track.shown[0])
         if place >= enough:
             clock = make_clock(list(tracks.values()), restarting, limits.seconds)
+            if clock.end - _first(clock) > start + limits.seconds + AHEAD and end - start > limits.seconds:
+                raise BadFileError(TOO_LONG)
             reached = min(max(times) for times in clock.times.values())
             if reached > _first(clock) + end + AHEAD and _all_seen(tracks.values()):
                 break

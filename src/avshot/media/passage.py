@@ -97,18 +97,18 @@ def go_through(path: str, request: PictureRequest, wants: tuple[bool, bool], rat
         except DisorderError:
             if way.clock is not None:
                 raise BadFileError("its time stamps cannot be put in any order") from None
-            clock = _look(path, request.end, limits, watch)
+            clock = _look(path, request, limits, watch)
             way = Way(False, clock, _length(clock))
         except _LookFirst:
-            clock = _look(path, request.end, limits, watch)
+            clock = _look(path, request, limits, watch)
             way = Way(clock.plain, None if clock.plain else clock, _length(clock))
         except _LandedLate:
             way = replace(way, seek=False)
 
 
-def _look(path: str, end: float, limits: Limits, watch: Watch) -> Clock:
-    with open_file(path, limits) as container:
-        return look(choose(container, limits), end, limits, watch)
+def _look(path: str, request: PictureRequest, limits: Limits, watch: Watch) -> Clock:
+    with open_file(path, limits, watch) as container:
+        return look(choose(container, limits), request.start, request.end, limits, watch)
 
 
 def _length(clock: Clock) -> float:
@@ -118,7 +118,7 @@ def _length(clock: Clock) -> float:
 def _once(
     path: str, asked: PictureRequest, wants: tuple[bool, bool], rate: int, limits: Limits, way: Way, watch: Watch
 ) -> Found:
-    with open_file(path, limits) as container:
+    with open_file(path, limits, watch) as container:
         streams, clock = choose(container, limits), way.clock
         far = way.seek and asked.start > _NEAR
         _check_plan(streams, asked, limits, way, far)
