@@ -61,7 +61,7 @@ class Stamps:
 
     def __init__(self, streams: Streams) -> None:
         self.ticks = {stream.index: _tick(stream) for stream in streams.chosen}
-        self._kinds = {stream.index: stream.type for stream in streams.chosen}
+        self._picture = None if streams.video is None else streams.video.index
         # In ticks: the last stamps (of decoding and of display), and how far the next may lie before and behind.
         self._last: dict[int, list[Any]] = {
             index: [None, None, int(BACK / tick) + 1, int(AHEAD / tick) + 1] for index, tick in self.ticks.items()
@@ -78,7 +78,7 @@ class Stamps:
             if before is not None and not -back < dts - before < ahead:
                 raise DisorderError
             last[0] = dts
-        if shown is not None and not -ahead < pts - shown < ahead:
+        if shown is not None and (not -ahead < pts - shown < ahead or (pts == shown and index == self._picture)):
             raise DisorderError
         last[1] = pts
         return float(pts * self.ticks[index])
