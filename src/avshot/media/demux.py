@@ -61,7 +61,7 @@ class Stamps:
 
     def __init__(self, streams: Streams) -> None:
         self.ticks = {stream.index: _tick(stream) for stream in streams.chosen}
-        self._kinds = {stream.index: stream.type for stream in streams.chosen}
+        self._picture = None if streams.video is None else streams.video.index
         # In ticks: the last stamps (of decoding and of display), and how far the next may lie before and behind.
         self._last: dict[int, list[Any]] = {
             index: [None, None, int(BACK / tick) + 1, int(AHEAD / tick) + 1] for index, tick in self.ticks.items()
@@ -78,7 +78,7 @@ class Stamps:
             if before is not None and not -back < dts - before < ahead:
                 raise DisorderError
             last[0] = dts
-        if shown is not None and not -ahead < pts - shown < ahead:
+        if shown is not None and (not -ahead < pts - shown < ahead or (pts == shown and index == self._picture)):
             raise DisorderError
         last[1] = pts
         return float(pts * self.ticks[index])
@@ -161,8 +161,12 @@ def deliver(
     return passed
 
 
-def look(streams: Streams, end: float, limits: Limits, watch: Watch) -> Clock:
-    """Look at the stamps of all packets, up to `end` seconds behind the beginning, without decoding any."""
+def look(streams: Streams, start: float, end: float, limits: Limits, watch: Watch) -> Clock:
+    """Look at the stamps of all packets, up to the end of a span in seconds from the beginning, without decoding any.
+
+    Raises:
+        BadFileError: The span is longer than the limits allow, or took too long.
+    """
     restarting = may_restart(streams.container)
     no_made_up_stamps(streams)
     tracks = {stream.index: Track(stream.type, _clock(stream)[1]) for stream in streams.chosen}
@@ -176,6 +180,8 @@ def look(streams: Streams, end: float, limits: Limits, watch: Watch) -> Clock:
             watch.check(0.0 if track.shown[-1] != track.shown[-1] else track.shown[-1] - track.shown[0])
         if place >= enough:
             clock = make_clock(list(tracks.values()), restarting, limits.seconds)
+            if clock.end - _first(clock) > start + limits.seconds + AHEAD and end - start > limits.seconds:
+                raise BadFileError(TOO_LONG)
             reached = min(max(times) for times in clock.times.values())
             if reached > _first(clock) + end + AHEAD and _all_seen(tracks.values()):
                 break

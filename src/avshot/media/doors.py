@@ -7,7 +7,7 @@ import stat
 import time
 from typing import Any
 
-from avshot.media.limits import BadFileError, Limits
+from avshot.media.limits import BadFileError, Limits, Watch
 
 # Demuxers that read one file of video or sound and nothing else. Not here: playlists and other formats that open
 # further files or the network or never end (hls, dash, concat, imf, sdp, rtp, image sequences), those that run or
@@ -66,8 +66,8 @@ _IN_XML = (
 )
 
 
-def open_file(path: str, limits: Limits) -> Any:
-    """Open a local regular file with FFmpeg.
+def open_file(path: str, limits: Limits, watch: Watch) -> Any:
+    """Open a local regular file with FFmpeg, within the time that the watch leaves.
 
     PyAV is silent unless its logging was switched on. Setting a level, even PANIC, would install a log callback that
     takes the interpreter's lock in FFmpeg's own threads, and closing a threaded decoder then hangs.
@@ -91,16 +91,17 @@ def open_file(path: str, limits: Limits) -> Any:
         "skip_loop_filter": "all",
         "max_pixels": str(limits.pixels),
     }
-    asked: dict[str, Any] = {"options": options, "timeout": (limits.patience, limits.patience / 2)}
-    begun = time.monotonic()
+    begun, left = time.monotonic(), watch.left
+    asked: dict[str, Any] = {"options": options, "timeout": (left, limits.patience / 2)}
     try:
         return av.open(f"file:{path}", **asked)
     except UnicodeDecodeError:  # PyAV 18 decodes tags strictly unless told otherwise; 19 knows no such argument
         return av.open(f"file:{path}", metadata_errors="ignore", **asked)
     except av.error.FFmpegError as problem:
-        if time.monotonic() - begun > limits.patience:
+        if time.monotonic() - begun >= left:
             raise BadFileError(
-                f"reading its header took more than limits.patience = {limits.patience:g} s; is it padded or damaged?"
+                f"reading its header took longer than half of limits.patience = {limits.patience:g} s: it is padded or "
+                "damaged, or the disk is very slow"
             ) from problem
         refusal = _refusal(path, isinstance(problem, av.error.ArgumentError))
         if refusal is None:

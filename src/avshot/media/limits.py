@@ -18,8 +18,8 @@ class Limits:
         seconds: Longest span; longer files are read in parts (`start`, `end`).
         bytes: Largest array of frames.
         pixels: Largest picture, stated or decoded; guards against absurd sizes.
-        patience: Seconds (of the wall clock) that reading may take whatever the length, and half of it without getting
-            a single packet: enough for an ordinary file on a slow disk, too little for terabytes of padding.
+        patience: Seconds (of the wall clock) that reading may take whatever the length, and half of it for the header
+            or without a single packet: enough for an ordinary file on a slow disk, too little for gigabytes of padding.
         pace: Seconds that reading may take besides for every second of the file that has been decoded. 20 is far more
             than 8K pictures need on one core.
         rate: Most pictures decoded for a second of the file; no camera takes more, flipped bits do.
@@ -39,11 +39,17 @@ class Watch:
     def __init__(self, limits: Limits) -> None:
         self._limits, self._begun = limits, time.monotonic()
 
+    @property
+    def left(self) -> float:
+        """Seconds that opening the file may still take: half of the patience, and no more than is left of it."""
+        spent = time.monotonic() - self._begun
+        return max(0.5, min(self._limits.patience / 2, self._limits.patience - spent))
+
     def check(self, seconds: float) -> None:
         """Raise BadFileError when `seconds` of the file took longer than they may."""
         spent, limits = time.monotonic() - self._begun, self._limits
         if spent > limits.patience + limits.pace * max(0.0, seconds):
             raise BadFileError(
                 f"reading took {spent:.0f} s and had come to {max(0.0, seconds):.1f} s of it, more than "
-                "limits.patience and limits.pace allow; is it padded or damaged? Read a shorter span or raise them"
+                "limits.patience and limits.pace allow: it is padded or damaged, or the machine is very slow"
             )

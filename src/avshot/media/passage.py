@@ -26,6 +26,11 @@ _INDEXED = {"mov", "matroska", "webm", "avi", "flac", "wav", "w64", "aiff", "au"
 _STAMPED = {"mpegts", "mpeg", "ogg", "flv", "live_flv", "asf", "asf_o", "nut", "rm", "wtv", "ivf", "nsv"}
 
 
+# Codecs of which FFmpeg cannot tell, without decoding, in which order pictures are shown: times of display that it
+# makes up from the order of decoding are wrong.
+_REORDERING = {"h264", "hevc", "vvc"}
+
+
 @dataclass(frozen=True)
 class Way:
     """How to go through a file.
@@ -92,18 +97,18 @@ def go_through(path: str, request: PictureRequest, wants: tuple[bool, bool], rat
         except DisorderError:
             if way.clock is not None:
                 raise BadFileError("its time stamps cannot be put in any order") from None
-            clock = _look(path, request.end, limits, watch)
+            clock = _look(path, request, limits, watch)
             way = Way(False, clock, _length(clock))
         except _LookFirst:
-            clock = _look(path, request.end, limits, watch)
+            clock = _look(path, request, limits, watch)
             way = Way(clock.plain, None if clock.plain else clock, _length(clock))
         except _LandedLate:
             way = replace(way, seek=False)
 
 
-def _look(path: str, end: float, limits: Limits, watch: Watch) -> Clock:
-    with open_file(path, limits) as container:
-        return look(choose(container, limits), end, limits, watch)
+def _look(path: str, request: PictureRequest, limits: Limits, watch: Watch) -> Clock:
+    with open_file(path, limits, watch) as container:
+        return look(choose(container, limits), request.start, request.end, limits, watch)
 
 
 def _length(clock: Clock) -> float:
@@ -113,7 +118,7 @@ def _length(clock: Clock) -> float:
 def _once(
     path: str, asked: PictureRequest, wants: tuple[bool, bool], rate: int, limits: Limits, way: Way, watch: Watch
 ) -> Found:
-    with open_file(path, limits) as container:
+    with open_file(path, limits, watch) as container:
         streams, clock = choose(container, limits), way.clock
         far = way.seek and asked.start > _NEAR
         _check_plan(streams, asked, limits, way, far)
@@ -124,7 +129,7 @@ def _once(
         picture = Picture(streams.video, request, times) if wants[0] and streams.video is not None else None
         sound = _sound(streams, request, rate, clock) if wants[1] else None
         sought = far and _may_seek(container, way, picture) and _seek(container, request.start)
-        if clock is not None:
+        if clock is not None or (streams.video is not None and streams.video.codec_context.name in _REORDERING):
             no_made_up_stamps(streams)
         span = (request.start, request.end)
         passed = deliver(streams, (picture, sound), clock, span, limits, watch)

@@ -98,7 +98,8 @@ class Picture:
         self._queue: list[tuple[Any, float | None]] = []
         self._late = False  # the queue holds a packet at or behind the next wanted time
         self._known: deque[float] = deque(maxlen=_REORDERED)  # stamps of the last packets
-        self._decoder, self._damage = stream.codec_context, FFmpegError
+        self._decoder = stream.codec_context
+        self._damage = (FFmpegError, ValueError)  # PyAV 19 says the latter once a decoder could not be opened
         self._restarts = Restarts(self._decoder)
         self._may_skip = request.fps is not None and self._decoder.name == "h264" and times is None
         self._skipping = False

@@ -49,7 +49,8 @@ class Sound:
         self.packets, self.damaged = 0, 0  # all, and those that the decoder refused
         self.gaps: tuple[tuple[float, float], ...] = ()  # after `finish`: seconds of the waveform without any samples
         self._base = float(stream.time_base)
-        self._decode, self._damage = stream.codec_context.decode, FFmpegError
+        self._decode = stream.codec_context.decode
+        self._damage = (FFmpegError, ValueError)  # PyAV 19 says the latter once a decoder could not be opened
         self._runs: list[_Run] = []
         self._last = 0.0
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from avshot.media.doors import may_decode, open_file, reason
-from avshot.media.limits import BadFileError, Limits
+from avshot.media.limits import BadFileError, Limits, Watch
 from avshot.media.sound import RATES
 
 _WARM_UP = -1.0  # seconds; stamps down to here are an encoder's warm-up, of which nothing is shown
@@ -110,9 +110,10 @@ def probe(path: str | os.PathLike[str]) -> dict[str, Any]:
     """
     import av
 
+    limits = Limits()
     try:
-        with open_file(os.fspath(path), Limits()) as container:
-            streams = choose(container, Limits())
+        with open_file(os.fspath(path), limits, Watch(limits)) as container:
+            streams = choose(container, limits)
             return {**_describe(container), **_describe_video(streams.video), **_describe_audio(streams.audio)} | {
                 "status": "no_visual" if streams.video is None else "no_audio" if streams.audio is None else "ok"
             }

@@ -91,7 +91,7 @@ def _of_picture(found: Found) -> list[str]:
         return []
     if picture.damaged:
         notes.append(f"{picture.damaged} packets of the picture are damaged and were left out.")
-    if picture.reordered:
+    if picture.reordered and not found.notes:
         notes.append("The times of the pictures run backwards in places; the decoder's order was taken.")
     sizes = picture.canvas.stored
     if len(sizes) > 1:

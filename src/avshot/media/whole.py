@@ -15,6 +15,7 @@ from avshot.media.streams import Streams
 _DECLARING = {"mov", "matroska", "webm", "avi", "flac", "flv", "asf", "w64", "caf"}
 _MISSING = 0.25  # seconds that may lack at the end before a file counts as truncated (last packets are often inexact)
 _UNKNOWN = {0, 0x7FFFFFFF, 0xFFFFFFFF, 0x7FFFFFFFFFFFFFFF, 0xFFFFFFFFFFFFFFFF}  # sizes that writers of pipes leave
+_FILE_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")  # the name of an object in ASF
 _SLACK = 16  # bytes that may lack at the end: padding
 
 
@@ -105,6 +106,28 @@ def _w64(file: BinaryIO, head: bytes, size: int) -> int | None:
     return None if length in _UNKNOWN else int(length)
 
 
+def _caf(file: BinaryIO, head: bytes, size: int) -> int | None:
+    at = 8
+    while at < size:
+        file.seek(at)
+        _, length = struct.unpack(">4sq", file.read(12))
+        if length < 0:  # goes on to the end
+            return None
+        at += 12 + length
+    return at
+
+
+def _asf(file: BinaryIO, head: bytes, size: int) -> int | None:
+    """ASF, WMV, WMA: the size stands in the object of file properties."""
+    file.seek(0)
+    header = file.read(1 << 16)
+    at = header.find(_FILE_PROPERTIES)
+    if at < 0:
+        return None
+    (length,) = struct.unpack_from("<Q", header, at + 40)
+    return None if length in _UNKNOWN else int(length)
+
+
 def _boxes(file: BinaryIO, head: bytes, size: int) -> int | None:
     """MP4, MOV, 3GP: boxes behind each other; a second `ftyp` begins another file."""
     at, seen = 0, set()
@@ -154,6 +177,8 @@ _WALKS = (
     (((0, b"RIFF"), (0, b"RF64")), _riff),
     (((0, b"FORM"),), _form),
     (((0, b".snd"),), _au),
+    (((0, b"caff"),), _caf),
+    (((0, b"\x30\x26\xb2\x75\x8e\x66\xcf\x11"),), _asf),
     (((0, b"riff\x2e\x91\xcf\x11"),), _w64),
     (((4, b"ftyp"), (4, b"moov"), (4, b"mdat")), _boxes),
     (((0, b"\x1a\x45\xdf\xa3"),), _ebml),
