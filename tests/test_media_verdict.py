@@ -18,9 +18,9 @@ BLACK = np.zeros((50, 32, 48, 3), np.uint8)
         (greys(50), sine(2.0), "ok"),
         (greys(50), np.zeros(2 * RATE, np.float32), "silent"),
         (BLACK, sine(2.0), "black"),
-        (BLACK, np.zeros(2 * RATE, np.float32), "error: it is silent and its picture is black."),
-        (BLACK, None, "error: it has no sound and its picture is black."),
-        (None, np.zeros(2 * RATE, np.float32), "error: it is silent and it has no picture."),
+        (BLACK, np.zeros(2 * RATE, np.float32), "error: the sound is silent and the picture is black."),
+        (BLACK, None, "error: there is no sound and the picture is black."),
+        (None, np.zeros(2 * RATE, np.float32), "error: the sound is silent and there is no picture."),
     ],
 )
 def test_what_is_there_but_holds_nothing(tmp_path, frames, sound, status):

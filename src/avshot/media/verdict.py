@@ -57,8 +57,8 @@ def judge(path: str, found: Found, wants: tuple[bool, bool], rate: int) -> tuple
 def _check_left(wants: tuple[bool, bool], present: tuple[bool, bool], evidence: tuple[bool, bool]) -> None:
     if wants != (True, True) or any(evidence):
         return
-    picture = "its picture is black" if present[0] else "it has no picture"
-    sound = "it is silent" if present[1] else "it has no sound"
+    picture = "the picture is black" if present[0] else "there is no picture"
+    sound = "the sound is silent" if present[1] else "there is no sound"
     raise BadFileError(f"{sound} and {picture}")
 
 
