@@ -15,9 +15,10 @@ import numpy as np
 # them, noise-shaped dither by up to eight on either side, AAC, MP3, Opus and AC-3 at rest by four, mu-law by sixteen; a
 # constant offset does not move at all. Room noise does: at -70 dB it spans sixty steps.
 SILENCE = 6e-4
-# Seconds over which samples are compared. Silence shorter than that at an end is left where it is: a spectrum of 25 ms
-# that is centred on the first sample sees as much of nothing in any clip.
+# Seconds over which samples are compared. Noise that is silent for less than that at an end is left where it is: a
+# spectrum of 25 ms that is centred on the first sample sees as much of nothing in any clip.
 BLOCK = 0.0125
+PADDING = 16  # zeros in a row that no sound begins with
 LEAP = 8  # blocks in which a codec or resampler arrives at a constant offset, and over which that must then stay
 _BLOCKS = 4096  # compared at once: most sounds are met at once, and then the rest need not be looked at
 
@@ -33,8 +34,8 @@ _FRAMES = 8  # compared at once
 def sounding(waveform: np.ndarray, rate: int, gaps: Sequence[tuple[float, float]] = ()) -> np.ndarray:
     """Spans of a waveform that are evidence, in seconds: `[span, 2]` float64, in time order, apart from each other.
 
-    They reach from the first to the last sound, to the sample, without `gaps`. Silence between two sounds is a pause
-    and stays.
+    They reach from the first to the last sound without `gaps`, and to the very sample where zeros end: with padding a
+    sound is cut where it is without. Silence between two sounds is a pause and stays.
 
     Args:
         waveform: float `[sample]` in [-1, 1]. A NaN is taken for sound, so that whoever checks for it gets to see it.
@@ -97,15 +98,26 @@ def _silent_before(samples: np.ndarray, block: int) -> int:
 
     A leap from nothing to a constant offset, or from one offset to another, is no sound.
     """
-    at, level = 0, 0.0
+    at, level = _zeros_before(samples, block), 0.0
+    seen = max(at - 1, 0)  # with one of the zeros: all that sounds may be a single step away from them
     while at < len(samples):
-        onset = at + _still_before(samples[at:], block)
+        onset = max(at, seen + _still_before(samples[seen:], block))
         if onset > at:
             level = float(samples[onset - 1])
         plateau = _leap(samples[onset:], level, block)
         if plateau is None:
             return onset
-        at, level = onset + plateau, float(samples[onset + plateau])
+        at = seen = onset + plateau
+        level = float(samples[at])
+    return len(samples)
+
+
+def _zeros_before(samples: np.ndarray, block: int) -> int:
+    """How many zeros there are at the start; 0 when they are too few to be padding."""
+    for near in (samples[:block], samples):
+        if near.any():
+            count = int((near != 0).argmax())
+            return count if count >= PADDING else 0
     return len(samples)
 
 
