@@ -130,6 +130,23 @@ def test_a_part_without_sound_or_picture_keeps_its_place(tmp_path):
     assert beeps(media) == pytest.approx([media.frame_time[PICTURES] + 1.0], abs=0.07)
 
 
+@pytest.mark.parametrize("prefix", [b"", bytes(4)])
+def test_streams_of_a_later_part_that_are_not_read_are_told(tmp_path, prefix):
+    """A part whose streams have other numbers; also with the four bytes that camcorders put before each packet."""
+    first, second = part(tmp_path / "a.ts"), bytearray(part(tmp_path / "b.ts"))
+    for at in range(0, len(second), 188):
+        number = (second[at + 1] & 0x1F) << 8 | second[at + 2]
+        if 0x100 <= number < 0x110:
+            second[at + 1 : at + 3] = bytes([(second[at + 1] & 0xE0) | 0x02, second[at + 2]])
+    whole = first + bytes(second)
+    path = tmp_path / "j.ts"
+    path.write_bytes(b"".join(prefix + whole[at : at + 188] for at in range(0, len(whole), 188)))
+    media = read(path, fps=None)
+    assert media.status == "truncated"
+    assert any("512, 513" in note for note in media.notes)
+    assert read(path, end=1.5).status == "ok"
+
+
 def test_size_rate_and_channels_may_change_at_a_join(tmp_path):
     parts = part(tmp_path / "a.ts", beep=0.5), part(tmp_path / "b.ts", beep=1.0, size=(64, 96), rate=2 * RATE)
     media = read(joined(tmp_path / "j.ts", *parts), fps=None)

@@ -50,10 +50,12 @@ def packets(streams: Streams, passed: Passed) -> Iterator[Any]:
             last = packet
             yield packet
         passed.ended = True
-        if last is not None and last.pos is not None:
-            passed.last = last.pos + last.size
+    except IndexError:  # PyAV stumbles so at the end of a file in which more streams appeared on the way
+        passed.ended = True
     except FFmpegError as problem:
         passed.broken = getattr(problem, "strerror", None) or str(problem)
+    if passed.ended and last is not None and last.pos is not None:
+        passed.last = last.pos + last.size
 
 
 class Stamps:

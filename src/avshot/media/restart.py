@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-_HEAD = 1 << 14  # bytes of a packet that are looked at: parameter sets and headers come before the picture
+_HEAD = 1 << 12  # bytes of a packet that are looked at: parameter sets and headers come before the picture
 _STATE = ("new_extradata", "param_change")  # side data that changes the decoder for all that follows
 
 # What the beginning of a packet says: whether a picture follows that needs nothing from before, and the parameter sets
@@ -27,6 +27,7 @@ class Restarts:
         extradata = bytes(context.extradata or b"")
         self._reader = _reader(context.name, extradata)
         self.known = self._reader is not None
+        self._keeps_sets = context.name in ("h264", "hevc", "mpeg4")  # beyond the next restart
         head = None if self._reader is None or _is_record(context.name, extradata) else self._reader(extradata)
         self._had: tuple[bytes, ...] = () if head is None else head[1]
 
@@ -45,6 +46,8 @@ class Restarts:
 
     def given(self, packet: Any) -> None:
         """Note the parameter sets of a packet that goes to the decoder."""
+        if not self._keeps_sets:
+            return
         head = self._head(packet)
         if head is None:
             self._had = (b"unknown",)

@@ -22,6 +22,7 @@ class Streams:
     audio: Any
     origin: float
     notes: tuple[str, ...] = ()
+    numbers: tuple[int, ...] = ()  # of all streams of a transport stream, otherwise empty
 
     @property
     def sequential(self) -> bool:
@@ -61,7 +62,9 @@ def choose(container: Any, limits: Limits) -> Streams:
         video.codec_context.options = {"max_pixels": str(limits.pixels)}  # what is decoded may be larger than is stated
     left = [stream for stream in container.streams.video if video is None and stream not in covers]
     left += [stream for stream in container.streams.audio if audio is None]
-    return Streams(container, video, audio, _origin(container, video, audio), tuple(map(_left_out, left[:2])))
+    numbers = tuple(stream.id for stream in container.streams) if container.format.name == "mpegts" else ()
+    notes = tuple(map(_left_out, left[:2]))
+    return Streams(container, video, audio, _origin(container, video, audio), notes, numbers)
 
 
 def _left_out(stream: Any) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from avshot.media.limits import BadFileError
 from avshot.media.passage import Found
 from avshot.media.presence import lit, sounding
-from avshot.media.whole import stated_size
+from avshot.media.whole import late_streams, stated_size
 
 _WORTH_SAYING = 0.1  # seconds without sound, in all
 _PADDING = 4096  # bytes at the end of a file that need not hold anything
@@ -78,6 +78,10 @@ def _missing(path: str, found: Found) -> tuple[bool, list[str]]:
             return True, [f"Another file is joined behind this one, from byte {stated} on; it was not read."]
         if stated is not None and stated > size + 16:
             return True, [f"The file states {stated} bytes and has {size}."]
+        late = late_streams(path, found.streams.numbers) if found.streams.numbers else []
+        if late:
+            numbers = ", ".join(map(str, late[:5]))
+            return True, [f"Streams that begin in the middle of the file (number {numbers}) were not read."]
         behind = size - passed.last if passed.last and found.streams.sequential else 0
         if behind > max(_PADDING, size / 10):
             return True, [f"Of the last {behind} bytes of the file nothing could be read."]

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 import os
 import struct
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, BinaryIO
+
+import numpy as np
 
 from avshot.media.streams import Streams
 
@@ -16,6 +18,7 @@ _DECLARING = {"mov", "matroska", "webm", "avi", "flac", "flv", "asf", "w64", "ca
 _MISSING = 0.25  # seconds that may lack at the end before a file counts as truncated (last packets are often inexact)
 _UNKNOWN = {0, 0x7FFFFFFF, 0xFFFFFFFF, 0x7FFFFFFFFFFFFFFF, 0xFFFFFFFFFFFFFFFF}  # sizes that writers of pipes leave
 _FILE_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")  # the name of an object in ASF
+_PACKETS = 1 << 18  # of a transport stream that are looked at together: 50 MB
 _SLACK = 16  # bytes that may lack at the end: padding
 
 
@@ -72,6 +75,32 @@ def stated_size(path: str) -> tuple[int | None, bool]:
         following = file.read(64)
     joined = walk is not _ebml and any(following[at : at + len(mark)] == mark for at, mark in marks)
     return stated, joined  # FFmpeg goes on to a second Matroska segment
+
+
+def late_streams(path: str, known: Collection[int]) -> list[int]:
+    """Numbers of streams of video and sound in a transport stream that are not among those found at its beginning.
+
+    PyAV gives no packets of streams that appear later, as they do where a recording with other numbers is joined.
+    """
+    found: set[int] = set()
+    with open(path, "rb") as file:
+        head = file.read(3 * 192)
+        layouts = [
+            (at, size) for size in (188, 192) for at in range(size) if head[at : at + 2 * size + 1 : size] == b"GGG"
+        ]
+        if not layouts:
+            return []
+        at, size = layouts[0]
+        file.seek(at)
+        while len(block := np.frombuffer(file.read(size * _PACKETS), np.uint8)) >= size:
+            packets = block[: len(block) // size * size].reshape(-1, size)[:, :188]
+            begins = packets[(packets[:, 0] == 0x47) & (packets[:, 1] & 0x40 > 0)]
+            start = 4 + np.where(begins[:, 3] & 0x20, 1 + begins[:, 4].astype(int), 0)
+            begins, start = begins[start < 184], start[start < 184]
+            mark = np.take_along_axis(begins, start[:, None] + np.arange(4), axis=1)
+            media = (mark[:, :3] == (0, 0, 1)).all(axis=1) & (mark[:, 3] >= 0xC0) & (mark[:, 3] <= 0xEF)
+            found |= set(np.unique((begins[media, 1].astype(int) & 0x1F) << 8 | begins[media, 2]).tolist())
+    return sorted(found - set(known))
 
 
 def _riff(file: BinaryIO, head: bytes, size: int) -> int | None:
