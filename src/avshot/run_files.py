@@ -13,7 +13,7 @@ from avshot.candidates import descriptions_of
 from avshot.data.dataset import Dataset
 from avshot.experiment import Experiment, describe
 from avshot.familiar import what_is_usual
-from avshot.files.record import file_digest, save_json, save_sealed, save_tensors, save_text
+from avshot.files.record import file_digest, save_json, save_tensors, save_text
 from avshot.judge import SCORING_BATCH, embed_clips
 from avshot.key import Key
 from avshot.method import Method
@@ -21,6 +21,7 @@ from avshot.metrics import gzsl_metrics
 from avshot.model_card import model_card
 from avshot.processes import here
 from avshot.run import FORMAT, versions
+from avshot.run_record import write_record
 from avshot.tasks.gzsl import Stage, stages
 from avshot.train import ClipSource
 from avshot.types import Classes
@@ -102,7 +103,7 @@ def write_run(
         "files": digests,
     }
     save_text(folder / "README.md", model_card(experiment, info, metrics, seen=classes.seen.tolist()))
-    save_sealed(folder / "run.json", info)
+    write_record(folder / "run.json", info)
 
 
 def _check_weights(experiment: Experiment, model: Method) -> None:
