@@ -155,9 +155,8 @@ def train_grid(
     failed = train_all(placed, dataset, jobs, processes)
     if follows():
         return placed
-    runs = [
-        run for run in find_runs(out, skipped=_note) if run.path not in failed
-    ]  # not the old numbers of a new split
+    found = find_runs(out, skipped=_note)
+    runs = [run for run in found if run.path not in failed]  # what was refused is not shown as if it were new
     if runs:
         write_report(out, None, runs=runs)
     raise_first(failed, len(placed))

@@ -1,19 +1,22 @@
 """What `run.json`, `metrics.json` and `history.json` of a Run may hold, and reading them back unchanged.
 
-`run.json` is sealed (`avshot.files.record`) and holds the digests of the other files. Format 1, of avshot 0.1, has no
-digests: its Runs are read as far as their files fit together.
+`run.json` holds its own digest and those of the other files. Format 1, of avshot 0.1, has no digests: its Runs are read
+as far as their files fit together.
 """
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from avshot.files.record import file_digest, load_json, load_sealed
+from avshot.files.record import content_digest, file_digest, load_json, save_json
 
 FORMAT = 2
+_DIGEST = "digest"
 
 _Finite = Annotated[float, Field(allow_inf_nan=False)]
 _Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
@@ -129,9 +132,21 @@ def read_record(path: Path) -> dict[str, Any]:
     found = content.get("format") if isinstance(content, dict) else None
     if isinstance(found, int) and found > FORMAT:
         raise ValueError(f"{path} has format {found}; this avshot reads up to {FORMAT}. Upgrade it.")
-    if found != 1 or "sha256" in content:
-        content = load_sealed(path)
+    if found != 1 or _DIGEST in content:
+        noted = content.pop(_DIGEST, None) if isinstance(content, dict) else None
+        if noted is None or noted != _digest(content):
+            raise ValueError(f"{path} was changed or damaged after the training (its digest differs); train again.")
     return checked(path, content, _Record)
+
+
+def write_record(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a `run.json` with its digest, which leaves out `seconds`: equal trainings have equal digests."""
+    plain = json.loads(json.dumps(content))
+    save_json(path, plain | {_DIGEST: _digest(plain)})
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    return content_digest({key: value for key, value in content.items() if key != "seconds"})
 
 
 def checked(path: Path, content: Any, schema: type[BaseModel]) -> dict[str, Any]:

@@ -137,7 +137,7 @@ class Dataset:
     def identity(self) -> dict[str, Any]:
         """All that results on this dataset depend on, by name, json-able; `fingerprint` is its digest.
 
-        Values of features are those that their source vouches for with `content() -> str`; None where it has none.
+        `values` is what the source of the features says of them with `content() -> str`; None where it says nothing.
         """
         ids = [clip.id for clip in self.clips]
         content = None if self.features is None else getattr(self.features, "content", None)
@@ -153,16 +153,9 @@ class Dataset:
         }
 
     def fingerprint(self, *, values: bool = True) -> str:
-        """Sixteen hex digits that change with ids, labels, folds, class names, class lists and features.
-
-        Args:
-            values: Whether the values of the features count, too, where their source vouches for them; without them it
-                is what avshot 0.1 noted in a Run.
-        """
-        content = {key: part for key, part in self.identity.items() if key != "values"}
-        if values and self.identity["values"] is not None:
-            content["values"] = self.identity["values"]
-        return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:16]
+        """Sixteen hex digits of `identity`; without the `values` of the features they are those of avshot 0.1."""
+        counts = {key: part for key, part in self.identity.items() if key != "values" or (values and part is not None)}
+        return hashlib.sha256(json.dumps(counts, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
     def straddling(self) -> tuple[str, ...]:
         """Groups (`Clip.group`) with clips both among train and validation and among the test folds, sorted."""
