@@ -11,27 +11,17 @@ from torch import Tensor
 from avshot.candidates import descriptions_of
 from avshot.data.dataset import Dataset
 from avshot.experiment import Experiment, describe
-<<<<<<< HEAD
 from avshot.familiar import usual_of
-from avshot.files.record import file_digest, save_json, save_sealed, save_tensors, save_text
-from avshot.judge import embed_clips
-=======
-from avshot.familiar import what_is_usual
 from avshot.files.record import file_digest, save_json, save_tensors, save_text
-from avshot.judge import SCORING_BATCH, embed_clips
->>>>>>> runs
+from avshot.judge import embed_clips
 from avshot.key import Key
 from avshot.method import Method
 from avshot.metrics import gzsl_metrics
 from avshot.model_card import model_card
 from avshot.processes import here
 from avshot.run import FORMAT, versions
-<<<<<<< HEAD
-from avshot.tasks.gzsl import stages
-=======
 from avshot.run_record import write_record
-from avshot.tasks.gzsl import Stage, stages
->>>>>>> runs
+from avshot.tasks.gzsl import stages
 from avshot.train import ClipSource
 from avshot.types import Classes
 
@@ -108,26 +98,4 @@ def write_run(
         "files": digests,
     }
     save_text(folder / "README.md", model_card(experiment, info, metrics, seen=classes.seen.tolist()))
-<<<<<<< HEAD
-    save_sealed(folder / "run.json", info)
-=======
     write_record(folder / "run.json", info)
-
-
-def _check_weights(experiment: Experiment, model: Method) -> None:
-    for name, value in model.state_dict().items():
-        if value.is_floating_point() and not bool(value.isfinite().all()):
-            raise ValueError(
-                f"Training {experiment.label()} went astray: its weights {name} are no finite numbers. Lower the "
-                "learning rate (--set recipe.lr=...) or clip gradients (--set recipe.clip_norm=1)."
-            )
-
-
-def _familiar(dataset: Dataset, stage: Stage, modality: str) -> dict[str, Tensor]:
-    """What training clips usually look and sound like, so that prediction can say when a clip is unlike them."""
-    rows = []
-    for i in range(0, len(stage.train), SCORING_BATCH):
-        part = dataset.gather(stage.train[i : i + SCORING_BATCH]).only(modality)
-        rows.append((*part.pooled(), part.has_audio, part.has_visual))  # not the sequences: they stay on disk
-    return what_is_usual(*(torch.cat(column) for column in zip(*rows, strict=True)))
->>>>>>> runs
