@@ -110,7 +110,8 @@ class Recognizer:
         refuse_alike(sorted({str(clip.label) for clip in clips} | set(further)))
         store = str(self.folder / f"features-{_digest([_spec(self.audio), _spec(self.visual)])}")
         workers = 1 if len(clips) < FEW_VIDEOS else None
-        found = extract(clips, store, audio=self.audio, visual=self.visual, workers=workers, progress=tell)
+        options: dict[str, Any] = {"audio": self.audio, "visual": self.visual, "workers": workers, "progress": tell}
+        found = extract(clips, store, retry_failed=True, **options)
         usable = _usable(clips, found.failed)
         dataset = _dataset(usable, further, FeatureStore(store), self.experiment.seed)
         key = _digest([dataset.fingerprint(), self.experiment.model_dump(mode="json")])

@@ -154,6 +154,29 @@ def test_features_come_from_the_store_beside_the_file(tmp_path):
     assert any("avshot extract" in note for note in absent.warnings())
 
 
+def test_features_whose_file_and_span_are_not_known_are_used_with_a_word(tmp_path):
+    import json
+
+    from avshot.features.store import StoreWriter
+
+    made = declare(videos(tmp_path / "v", {"ant": 4, "bee": 4, "cow": 4, "dog": 4}), tmp_path / "zoo.toml").dataset
+    with StoreWriter(str(tmp_path / "zoo.features"), spec={"audio": "test"}) as writer:
+        for clip in made.clips:
+            writer.add(clip.id, audio=np.ones((2, 3)), audio_time=np.arange(2.0))
+    found = load_manifest(tmp_path / "zoo.toml")
+    assert (found.missing, found.notes) == ((), ()), "made by another program, which answers for them"
+    about = json.loads((tmp_path / "zoo.features" / "store.json").read_text())
+    del about["digest"]
+    (tmp_path / "zoo.features" / "store.json").write_text(json.dumps({**about, "version": 1}))
+    (lines,) = (tmp_path / "zoo.features" / "manifest").iterdir()
+    rows = [json.loads(line) for line in lines.read_text().splitlines()]
+    old = [{key: row[key] for key in row if key not in ("digests", "digest", "span", "file")} for row in rows]
+    lines.write_text("".join(json.dumps(row) + "\n" for row in old))
+    found = load_manifest(tmp_path / "zoo.toml")
+    assert found.missing == ()
+    assert "features of 16 clips were stored by avshot 0.1" in found.notes[0]
+
+
 def test_damaged_manifests_are_explained(tmp_path):
     path = tmp_path / "zoo.toml"
     path.write_text("name = ")

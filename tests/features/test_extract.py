@@ -527,3 +527,35 @@ def test_lines_count_by_their_order_whatever_the_clock_says(tmp_path, clips, mon
     video(path, (30, 0, 0), seconds=0.9)
     assert extract([Clip("x", str(path))], str(tmp_path / "s"), **options).done == 1
     assert extract([Clip("x", str(path))], str(tmp_path / "s"), **options).kept == 1
+
+
+def is_alive(group):
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+ORPHANED = """
+import sys
+sys.path.insert(0, {tests!r})
+from test_extract import Clip, Colour, ExtractConfig, Loudness, extract
+clips = [Clip("green", {video!r})]
+config = ExtractConfig(time_limit=5.0)
+extract(clips, sys.argv[1], audio=Loudness(), visual=Colour(dangerous=True), workers=2, config=config)
+"""
+
+
+def test_a_worker_whose_parent_was_killed_does_not_stay(tmp_path):
+    """Not even where the clip in hand never ends."""
+    path = video(tmp_path / "green.mp4", (0, 255, 0))
+    script = ORPHANED.format(tests=str(Path(__file__).parent), video=path)
+    process = subprocess.Popen([sys.executable, "-c", script, str(tmp_path / "s")], start_new_session=True)
+    time.sleep(4.0)  # whatever the worker is at: it starts, or has the clip in hand
+    process.kill()
+    process.wait()
+    until = time.monotonic() + 60
+    while is_alive(process.pid):
+        assert time.monotonic() < until
+        time.sleep(0.1)

@@ -156,7 +156,8 @@ class Job:
 
         Without it a missing checkpoint would mark every clip of a data set as failed.
         """
-        import av  # noqa: F401 - loaded now, so that the first clip's time limit does not pay for it
+        import av  # noqa: F401 - loaded now, so that the limits of the first clip do not pay for it
+        import soxr  # noqa: F401
 
         wanted = self.request()
         fps, rate = wanted.get("fps") or 25.0, wanted.get("rate", 16000)

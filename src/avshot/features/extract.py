@@ -128,8 +128,13 @@ def _only_writer(place: Place, alone: bool, waiting: Callable[[], None] | None) 
         try:
             if alone and place.local:
                 held.enter_context(sole_writer(place.path(""), waiting=waiting))
-        except (OSError, NotImplementedError) as error:
-            reason = getattr(error, "strerror", None) or error
+        except NotImplementedError:
+            raise ValueError(
+                f"Store {place.root} is on a file system without locks; write to it with alone=False (--shared), when "
+                "nobody else adds the same clips."
+            ) from None
+        except OSError as error:
+            reason = error.strerror or error
             raise ValueError(f"Store {place.root} cannot be written ({reason}); choose another folder.") from None
         yield
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import pickle
 import secrets
 import signal
 import sys
@@ -18,11 +17,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing import connection, resource_tracker
-from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-# Heavy imports wait until they are used: in a worker that is where their failure can be told in a sentence.
+from avshot.features.worker import packed, work
+
 if TYPE_CHECKING:
     from avshot.features.describe import Job
     from avshot.types import Clip
@@ -60,7 +59,7 @@ class Pool:
         self._workers: list[_Worker] = []
         self._run, self._started, self._deaths = secrets.token_hex(4), 0, 0
         self._writer = job.writer(f"{self._run}-parent")
-        self._packed = _packed(job)
+        self._packed = packed(job)
 
     def run(self) -> list[Outcome]:
         """Work until every clip has an outcome and all are permanent.
@@ -86,7 +85,7 @@ class Pool:
         ours, theirs = spawn.Pipe()
         name = f"{self._run}-{self._started}"
         self._started += 1
-        process = spawn.Process(target=_work, args=(name, theirs), daemon=True)
+        process = spawn.Process(target=work, args=(name, theirs), daemon=True)
         try:
             with _child_environment(self._job), _without_interrupt():
                 process.start()
@@ -198,67 +197,6 @@ class Pool:
             if worker.process.is_alive():
                 worker.process.kill()
                 worker.process.join()
-
-
-def _work(name: str, pipe: connection.Connection) -> None:
-    """Body of a worker process. It prints nothing: what goes wrong is told to the parent, or shown by its exit code."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which then closes the pipe
-    try:
-        _serve(name, pipe)
-    except MemoryError:
-        sys.exit(1)  # while loading; the parent knows what the death of a worker means then
-    except (EOFError, BrokenPipeError, ConnectionResetError):
-        sys.exit(1)  # the parent is gone; the recorder has made permanent what it had
-    except Exception as error:
-        told = str(error) if isinstance(error, OSError) and not error.errno else f"{type(error).__name__}: {error}"
-        with suppress(OSError):  # the parent may have left because another worker told it the same
-            pipe.send(("failed", told))
-        sys.exit(1)
-
-
-def _serve(name: str, pipe: connection.Connection) -> None:
-    job: Job = pickle.loads(pipe.recv_bytes())
-    import torch
-
-    from avshot.features.describe import Recorder
-
-    torch.set_num_threads(1)
-    job.warm_up()
-    _bound_memory(job.config.memory)
-    with Recorder(job, name) as recorder:
-        pipe.send(("ready",))
-        while (item := pipe.recv()) is not None:
-            index, clip = item
-            outcome = recorder.record(clip)
-            if outcome[0] == job.config.out_of_memory:
-                recorder.flush()
-                pipe.send(("exhausted", index))
-                break
-            pipe.send(("done", index, *outcome))
-    pipe.send(("closed",))
-
-
-def _bound_memory(limit: int) -> None:
-    """Let this process take `limit` bytes more than it has (Linux only); the allocation beyond that fails."""
-    try:
-        import resource
-
-        stated = Path("/proc/self/status").read_text().split("VmData:")[1].split()[0]
-        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    except (ImportError, OSError, IndexError):
-        return
-    soft = int(stated) * 1024 + limit
-    resource.setrlimit(resource.RLIMIT_DATA, (soft if hard == resource.RLIM_INFINITY else min(soft, hard), hard))
-
-
-def _packed(job: Job) -> bytes:
-    try:
-        return pickle.dumps(job)
-    except (pickle.PicklingError, AttributeError, TypeError) as error:
-        raise RuntimeError(
-            f"Extraction stopped: an extractor cannot travel to worker processes ({error}); define it at the top of a "
-            "module, or use workers=1."
-        ) from error
 
 
 @contextmanager

@@ -105,7 +105,7 @@ class _Task:
         clips = ray.get(self._clips)[start : start + self._size]
         try:
             outcomes = Pool(self._job, clips, workers=1, settled=lambda _: None).run()
-        except RuntimeError as error:  # as data: Ray would bury it in its own
+        except (RuntimeError, OSError, ValueError) as error:  # as data: Ray would bury it in its own
             return {"index": [-1], "status": [str(error)], "kept": [False]}
         return {
             "index": list(range(start, start + len(clips))),
