@@ -132,7 +132,11 @@ def test_urls_of_files_are_taken_and_others_refused(tmp_path, videos, capsys):
 def test_help_names_every_extractor_and_limits_are_checked(tmp_path, videos, capsys):
     told = str(inspect.signature(command).parameters)
     assert all(name in told for name in EXTRACTORS)
-    with pytest.raises(SystemExit) as stop:
-        main(["extract", str(videos[2]), "--store", str(tmp_path / "s"), "--memory-limit", "0"])
-    assert stop.value.code == 2
-    assert "expected more than 0" in capsys.readouterr().err
+    for wrong in (["--memory-limit", "0"], ["--memory-limit", "nan"], ["--time-limit", "-1"], ["--time-limit", "nan"]):
+        with pytest.raises(SystemExit) as stop:
+            main(["extract", str(videos[2]), "--store", str(tmp_path / "s"), *wrong])
+        assert stop.value.code == 2
+        assert "expected more than 0" in capsys.readouterr().err
+    for boundless in (float("inf"), 1e300):
+        store, extractors = str(tmp_path / str(boundless)), {"audio": "logmel", "visual": None}
+        assert extract_source(videos[2], store, **extractors, workers=2, memory_limit=boundless) == 0

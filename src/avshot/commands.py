@@ -85,31 +85,20 @@ def extract_source(
     """`avshot extract`: returns how many clips failed, after a table of what failed and why."""
     from avshot.data.dataset import load_dataset
     from avshot.data.manifest import features_path, load_manifest
-    from avshot.extraction import beside, files, given, say_outcome
-    from avshot.features.extract import ExtractConfig, extract
+    from avshot.extraction import beside, files, given, limits, say_outcome
+    from avshot.features.extract import extract
 
-    path = given(str(source))
-    limits: dict[str, Any] = {} if time_limit is None else {"time_limit": time_limit}
-    config = ExtractConfig(memory_limit=None if memory_limit is None else int(memory_limit * (1 << 30)), **limits)
+    path, config = given(str(source)), limits(time_limit, memory_limit)
     declared = path.suffix == ".toml"
     clips = load_manifest(path, features=False).clips if declared else files(path)
     usual = features_path(path) if declared else beside(path)
     store = store or usual
+    options: dict[str, Any] = {"audio": audio, "visual": visual, "workers": workers, "runner": runner}
+    options |= {"retry_failed": retry, "alone": not shared, "config": config}
+    told = f"note: another extraction writes to {store}; waiting until it has finished"
     try:
         with show_progress("extracting") as bar:
-            found = extract(
-                clips,
-                store,
-                audio=audio,
-                visual=visual,
-                workers=workers,
-                progress=bar,
-                runner=runner,
-                retry_failed=retry,
-                alone=not shared,
-                waiting=lambda: _say(f"note: another extraction writes to {store}; waiting until it has finished"),
-                config=config,
-            )
+            found = extract(clips, store, progress=bar, waiting=lambda: _say(told), **options)
     except RuntimeError as error:  # an extractor that does not work at all, or a store that cannot be written
         raise ValueError(str(error)) from error
     say_outcome(store, found)

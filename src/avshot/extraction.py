@@ -9,7 +9,7 @@ from pathlib import Path
 
 from avshot.data.folders import MEDIA_SUFFIXES, media_files
 from avshot.data.sources import first_few
-from avshot.features.extract import Extraction
+from avshot.features.extract import ExtractConfig, Extraction
 from avshot.files.url import local_path
 from avshot.tables import print_table
 from avshot.types import Clip
@@ -35,6 +35,13 @@ def say_outcome(store: str, found: Extraction) -> None:
     if found.failed or found.partial:
         rows = [[id, status, path] for id, path, status in (*found.failed, *found.partial)]
         print_table("not as usual", ["clip", "why", "file"], rows)
+
+
+def limits(seconds: float | None, gigabytes: float | None) -> ExtractConfig:
+    """The settings of an extraction with bounds for one clip; None = the usual ones. ValueError unless above 0."""
+    usual = ExtractConfig()
+    memory = usual.memory_limit if gigabytes is None else gigabytes * (1 << 30)
+    return ExtractConfig(time_limit=usual.time_limit if seconds is None else seconds, memory_limit=memory)
 
 
 def given(source: str) -> Path:

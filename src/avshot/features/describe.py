@@ -33,20 +33,20 @@ class ExtractConfig:
 
     dtype: str = "float32"  # on disk; "float16" halves the store
     time_limit: float = 300.0  # seconds a worker process may spend on one clip before it is stopped and the clip failed
-    memory_limit: int | None = None  # bytes a worker process may take for one clip; None = `usual_memory` (Linux only)
+    memory_limit: float | None = None  # bytes a worker process may take for one clip (Linux); None = `usual_memory`
     flush_clips: int = 1000  # clips a worker holds at most before they are made permanent
     flush_seconds: float = 60.0  # and for how long; less early in a run, see `Recorder`
     shard_bytes: int = 256 << 20  # memory a worker fills at most, and the size of the largest shards
 
     def __post_init__(self) -> None:
-        if not self.time_limit > 0 or (self.memory_limit is not None and self.memory_limit <= 0):
+        if not self.time_limit > 0 or not (self.memory_limit is None or self.memory_limit > 0):
             raise ValueError(
                 f"Got a limit of {self.time_limit} seconds and {self.memory_limit} bytes for one clip; expected more "
                 "than 0 of both."
             )
 
     @property
-    def memory(self) -> int:
+    def memory(self) -> float:
         """Bytes a worker process may take for one clip."""
         return usual_memory() if self.memory_limit is None else self.memory_limit
 

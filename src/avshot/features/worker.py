@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from avshot.features.describe import Job
 
+_BOUNDLESS = 2.0**60  # bytes
+
 
 def work(name: str, pipe: connection.Connection) -> None:
     """Body of a worker process. It prints nothing: what goes wrong is told to the parent, or shown by its exit code."""
@@ -56,7 +58,7 @@ def _serve(name: str, pipe: connection.Connection) -> None:
     pipe.send(("closed",))
 
 
-def _bound_memory(limit: int) -> None:
+def _bound_memory(limit: float) -> None:
     """Let this process take `limit` bytes more than it has (Linux only); the allocation beyond that fails."""
     try:
         import resource
@@ -65,8 +67,9 @@ def _bound_memory(limit: int) -> None:
         _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     except (ImportError, OSError, IndexError):
         return
-    soft = int(stated) * 1024 + limit
-    resource.setrlimit(resource.RLIMIT_DATA, (soft if hard == resource.RLIM_INFINITY else min(soft, hard), hard))
+    if limit < _BOUNDLESS:
+        soft = int(stated) * 1024 + int(limit)
+        resource.setrlimit(resource.RLIMIT_DATA, (soft if hard == resource.RLIM_INFINITY else min(soft, hard), hard))
 
 
 def packed(job: Job) -> bytes:
