@@ -137,7 +137,8 @@ class Dataset:
     def identity(self) -> dict[str, Any]:
         """All that results on this dataset depend on, by name, json-able; `fingerprint` is its digest.
 
-        `values` is what the source of the features says of them with `content() -> str`; None where it says nothing.
+        `values` is what the source of the features says of those of the clips (`content` of a `FeatureSource`); None
+        where it says nothing.
         """
         ids = [clip.id for clip in self.clips]
         content = None if self.features is None else getattr(self.features, "content", None)
@@ -149,7 +150,7 @@ class Dataset:
             "candidates": {fold: sorted(names) for fold, names in sorted(self.candidates.items())},
             "text": {encoder: _digest(vectors) for encoder, vectors in sorted(self.text.items())},
             "features": None if self.features is None else dict(self.features.spec),
-            "values": None if content is None else content(),
+            "values": None if content is None else content(ids),
         }
 
     def fingerprint(self, *, values: bool = True) -> str:

@@ -10,7 +10,7 @@ import os
 import shutil
 import socket
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -49,7 +49,7 @@ class MappedAverages:
     folder: Path
     vouched: str | None = None
 
-    def content(self) -> str | None:
+    def content(self, ids: Iterable[str] | None = None) -> str | None:
         """The same as of the features that were averaged: a Run made with them is a Run made with these."""
         return self.vouched
 
@@ -94,7 +94,7 @@ def shared_averages(dataset: Dataset, beside: Path) -> Iterator[Dataset | None]:
         for left in beside.glob(f"{name}-*"):
             if not _runs(left.name.rsplit("-", 1)[1]):
                 shutil.rmtree(left, ignore_errors=True)
-        shared: Dataset | None = dataset.with_features(_write(dataset.features, folder))
+        shared: Dataset | None = dataset.with_features(_write(dataset.features, folder, dataset.identity["values"]))
     except OSError as error:
         shutil.rmtree(folder, ignore_errors=True)
         shared = None
@@ -107,7 +107,7 @@ def shared_averages(dataset: Dataset, beside: Path) -> Iterator[Dataset | None]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _write(source: FeatureSource, folder: Path) -> MappedAverages:
+def _write(source: FeatureSource, folder: Path, vouched: str | None) -> MappedAverages:
     """A part at a time: the writer never holds them all. Plain writes, because a full disk kills who maps the file."""
     folder.mkdir(exist_ok=True)
     names = [name for modality in MODALITIES for name in (modality, f"{modality}_mask")]
@@ -121,8 +121,6 @@ def _write(source: FeatureSource, folder: Path) -> MappedAverages:
     finally:
         for file in files.values():
             file.close()
-    content = getattr(source, "content", None)
-    vouched = None if content is None else content()
     return MappedAverages(source.ids, source.spec, getattr(source, "status", {}), dims, folder, vouched)
 
 

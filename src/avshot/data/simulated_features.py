@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
@@ -110,8 +110,8 @@ class SimulatedFeatures:
             "tables": digest_of(None, tables)[:16],
         }
 
-    def content(self) -> str:
-        """Digest of ids and spec, which determine every number; nothing is drawn for it."""
+    def content(self, ids: Iterable[str] | None = None) -> str:
+        """Digest of all ids and spec, which determine every number; nothing is drawn for it."""
         return digest_of([list(self.ids), dict(self.spec)], ())
 
     def gather(self, rows: ArrayLike) -> Features:

@@ -24,8 +24,8 @@ class FeatureSource(Protocol):
     """Anything that holds features of clips: `avshot.features.store.FeatureStore`, `MemoryFeatures`, ...
 
     A source may have `waits`, "disk" or "network": what gathering waits for (see `avshot.data.ahead.pays`); and
-    `content() -> str`, a digest of ids, status, values, masks and times of all rows, by which results know what they
-    were computed from. It may take a pass over the data at the first call.
+    `content(ids=None) -> str`, a digest of ids, status, values, masks and times of the clips `ids` (or of more, where
+    the others cannot change), by which results know what they were computed from. It may take a pass over the data.
 
     Attributes:
         ids: Clip id of each row, unique.
@@ -80,12 +80,16 @@ class MemoryFeatures:
         """Width of the audio and of the visual features."""
         return self.features.dims
 
-    def content(self) -> str:
+    def content(self, ids: Iterable[str] | None = None) -> str:
         """Digest of ids and tensors, computed at each call (tensors may be written to): 0.6 s for a gigabyte.
 
         The order of the rows does not count: clips are joined by their ids.
+
+        Args:
+            ids: Clips that count, where they are here; None = all.
         """
-        order = sorted(range(len(self.ids)), key=self.ids.__getitem__)
+        wanted = set(self.ids if ids is None else ids)
+        order = sorted((i for i, id in enumerate(self.ids) if id in wanted), key=self.ids.__getitem__)
         parts = (self.gather(order[i : i + _CHUNK]) for i in range(0, len(order), _CHUNK))
         return digest_of([self.ids[i] for i in order], (tensor for part in parts for tensor in _tensors(part)))
 
@@ -168,10 +172,10 @@ class AveragedFeatures:
         """Width of the audio and of the visual features."""
         return self._source.dims
 
-    def content(self) -> str:
-        """That of the source; of the averages themselves where it has none."""
+    def content(self, ids: Iterable[str] | None = None) -> str:
+        """That of the source; of all averages where it has none."""
         own = getattr(self._source, "content", None)
-        return own() if own is not None else digest_of([list(self.ids), dict(self.status)], _tensors(self._kept))
+        return own(ids) if own is not None else digest_of([list(self.ids), dict(self.status)], _tensors(self._kept))
 
     def gather(self, rows: ArrayLike) -> Features:
         """Averages of `rows` (integers `[clip]`), in that order: one time step, masked where a modality is missing."""

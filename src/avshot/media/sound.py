@@ -12,16 +12,17 @@ import numpy as np
 # one lost frame is noticed, the rounding of stamps to milliseconds is not.
 GAP = 0.02
 
-_LOOSE = (
-    0.25  # overlap of stamps that had to be put right: of a sound whose rate changed they are counted at the old one
-)
+# Overlap of stamps that had to be put right: of a sound whose rate changed they are counted at the old one.
+_LOOSE = 0.25
 
 _TOGETHER = 64  # packets decoded before their samples are copied: each of the two is faster without turns
 _LONG = 1 << 20  # samples per channel that wait before they are resampled: what is held does not grow with the file
 _WIDE = 1 << 24  # and samples of all channels
 # Rates (Hz) outside are no sound but damage. Telephones use 8000, DSD decodes to 352,800 and more.
 RATES = (100, 6_144_000)
-_FAINT = 0.05  # below this peak the average is compared with the single channels
+# Share of the channels' power that is left in their average when they cancel: one is the other turned over. Lossy codecs
+# leave something of it, most of noise; channels that have nothing to do with each other leave a half.
+_CANCELLED = 0.1
 _LEAST_GAP = 1e-3  # seconds; shorter ones come from the rounding of stamps
 
 
@@ -29,7 +30,8 @@ class Sound:
     """Decodes one audio stream.
 
     Channels are averaged (all of them, as librosa does), so the level does not depend on the codec's sample format;
-    gaps between stamps and a late beginning become zeros.
+    gaps between stamps and a late beginning become zeros. Channels that cancel each other leave nothing but what the
+    codec made of them, which is no sound either: zeros.
 
     Args:
         stream: The sound stream.
@@ -84,6 +86,8 @@ class Sound:
         waveform = np.zeros(total, np.float32)
         covered = [_place(waveform, samples, round((time - self.start) * self.rate)) for time, samples in runs]
         self.gaps = _uncovered(covered, total, self.rate)
+        if self.cancels:
+            waveform[:] = 0
         return waveform
 
     @property
@@ -122,7 +126,7 @@ class _Run:
         self._waiting = 0  # how many they are
         self._parts: list[np.ndarray] = []  # of the waveform
         self._resampler: Any = None
-        self.peaks = (0.0, 0.0)  # of the average, and of single channels while the average is faint
+        self.power = (0.0, 0.0)  # of the average, and of the channels, summed over samples
 
     @property
     def end(self) -> float:
@@ -172,9 +176,7 @@ class _Run:
             samples = samples.astype(np.float32) / float(2 ** (8 * samples.dtype.itemsize - 1))
         mono = samples.astype(np.float32, copy=False)
         mono = mono[0] if len(mono) == 1 else self._average(mono)
-        if mono.dtype.kind == "f" and not np.isfinite(
-            mono.sum()
-        ):  # one such sample would spoil all that it is mixed with
+        if not np.isfinite(mono.sum()):  # one such sample would spoil all that it is mixed with
             mono = np.nan_to_num(mono, posinf=1.0, neginf=-1.0)
         if self._rate != self.key[2]:
             if last and self._resampler is None:  # cheaper for a short run
@@ -187,19 +189,18 @@ class _Run:
 
     def _average(self, samples: np.ndarray) -> np.ndarray:
         mono = samples.mean(axis=0)
-        peak = _peak(mono)
-        single = _peak(samples) if peak < _FAINT else 0.0
-        self.peaks = (max(self.peaks[0], peak), max(self.peaks[1], single))
+        single = sum(_power(channel) for channel in samples) / len(samples)
+        self.power = (self.power[0] + _power(mono), self.power[1] + single)
         return mono
 
 
-def _peak(samples: np.ndarray) -> float:
-    return float(max(samples.max(), -samples.min())) if samples.size else 0.0
+def _power(samples: np.ndarray) -> float:
+    return float(np.dot(samples, samples))
 
 
 def _cancels(runs: Sequence[_Run]) -> bool:
-    together, single = (max((run.peaks[i] for run in runs), default=0.0) for i in (0, 1))
-    return single > 1e-3 and together < single / 30
+    together, single = (sum(run.power[i] for run in runs) for i in (0, 1))
+    return together < _CANCELLED * single  # false for NaN
 
 
 def _place(waveform: np.ndarray, samples: np.ndarray, offset: int) -> tuple[int, int]:
