@@ -20,8 +20,8 @@ _LONG = 1 << 20  # samples per channel that wait before they are resampled: what
 _WIDE = 1 << 24  # and samples of all channels
 # Rates (Hz) outside are no sound but damage. Telephones use 8000, DSD decodes to 352,800 and more.
 RATES = (100, 6_144_000)
-# Share of the channels' power that is left in their average when they cancel: one is the other turned over. Lossy codecs
-# leave something of it, most of noise; channels that have nothing to do with each other leave a half.
+# Share of the channels' power that is left in their average when they cancel, one being the other upside down. Codecs
+# leave something of it, most of noise; channels unlike each other leave a half.
 _CANCELLED = 0.1
 _LEAST_GAP = 1e-3  # seconds; shorter ones come from the rounding of stamps
 
