@@ -194,7 +194,7 @@ def test_another_report_leaves_no_old_pictures(root, tmp_path):
     assert "mine.png" in left
     assert len(left) - 1 < many
     assert len(left) - 1 == (tmp_path / "r.md").read_text().count("![")
-    with pytest.raises(ValueError, match="path like"):
+    with pytest.raises(ValueError, match="expected a path"):
         write_page(runs, tmp_path / "r.md")
     with pytest.raises(ValueError, match="0 Runs"):
         write_page([], tmp_path / "r.html")

@@ -18,6 +18,7 @@ from typing import Any
 from avshot.candidates import class_embeddings
 from avshot.claim import claim, is_free, read_key
 from avshot.data.dataset import Dataset
+from avshot.device import check_device
 from avshot.experiment import Experiment
 from avshot.files.lock import sole_writer
 from avshot.fitting import why_not
@@ -68,11 +69,13 @@ def place_runs(out: Path, experiments: Sequence[Experiment], dataset: Dataset) -
         dataset: Theirs.
 
     Raises:
-        ValueError: A method that the dataset does not fit; a text encoder, prompts or descriptions that are
+        ValueError: A method that the dataset does not fit; a device, a text encoder, prompts or descriptions that are
             not there.
         OSError: `out` cannot be written to.
     """
     keys = Keys(dataset)
+    for device in sorted({experiment.device for experiment in experiments}):
+        check_device(device)
     for experiment in experiments:
         reason = why_not(experiment, dataset, keys.classes(experiment))
         if reason is not None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from avshot.bench.plan import Plan, load_plan
 from avshot.bench.table import absences, as_csv, as_latex, as_markdown, remarks, results, table
 from avshot.bench.trainings import train_plan
+from avshot.device import check_device
 from avshot.files.record import save_text
 from avshot.grid import raise_first
 from avshot.run import versions
@@ -48,6 +49,7 @@ def run_bench(
     Raises:
         ValueError: Something asked for does not exist, or a training failed; the tables are written before that.
     """
+    check_device(device)
     plan = load_plan(file)
     plan = replace(plan, seeds=tuple(seeds) or plan.seeds, datasets=tuple(datasets) or plan.datasets)
     plan = plan.only(list(methods)) if methods else plan

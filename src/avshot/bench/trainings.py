@@ -11,7 +11,6 @@ from typing import Any
 
 from avshot.bench.plan import Entry, Plan, benchmark_of, experiment_of, locate
 from avshot.data.dataset import Dataset, load_described
-from avshot.device import check_device
 from avshot.experiment import Experiment
 from avshot.files.record import content_digest
 from avshot.fitting import why_not
@@ -77,7 +76,6 @@ def train_plan(
     Raises:
         ValueError: A dataset cannot be loaded or has no features.
     """
-    check_device(more.get("device", "cpu"))
     make_folder(out)
     blocks: list[Block] = []
     failed: dict[Path, Exception] = {}

@@ -23,6 +23,8 @@ RATES = (100, 6_144_000)
 # Share of the channels' power that is left in their average when they cancel, one being the other upside down. Codecs
 # leave something of it, most of noise; channels unlike each other leave a half.
 _CANCELLED = 0.1
+# Sample formats; those that end in p have a plane for each channel.
+_KINDS = {"u8": "u1", "s16": "i2", "s32": "i4", "s64": "i8", "flt": "f4", "dbl": "f8"}
 _LEAST_GAP = 1e-3  # seconds; shorter ones come from the rounding of stamps
 
 
@@ -97,7 +99,8 @@ class Sound:
 
     def _add(self, frame: Any) -> None:
         count, pts, rate = frame.samples, frame.pts, frame.sample_rate
-        if not count or not RATES[0] <= rate <= RATES[1]:
+        planes = _planes(frame) if count and RATES[0] <= rate <= RATES[1] else None
+        if planes is None:
             return
         time = self._last if pts is None else pts * self._base
         self._last = last = time + count / rate
@@ -111,7 +114,7 @@ class Sound:
         if run is None or run.key != key or not -self._overlap <= time - run.end <= GAP:
             run = _Run(time, key, frame, self.rate)
             self._runs.append(run)
-        run.add(frame, count)
+        run.add(planes, count)
 
 
 class _Run:
@@ -120,8 +123,8 @@ class _Run:
     def __init__(self, time: float, key: tuple[str, str, int], frame: Any, rate: int) -> None:
         self.time, self.key, self.count, self._rate = time, key, 0, rate
         self._planar, self._channels = frame.format.is_planar, frame.layout.nb_channels
-        self._kind = frame.to_ndarray().dtype
-        self._frames: list[Any] = []
+        self._kind = _kind(frame)
+        self._frames: list[tuple[list[Any], int]] = []  # planes and samples of each
         self._blocks: list[np.ndarray] = []  # samples `[channel, sample]` as they were decoded
         self._waiting = 0  # how many they are
         self._parts: list[np.ndarray] = []  # of the waveform
@@ -132,8 +135,8 @@ class _Run:
     def end(self) -> float:
         return self.time + self.count / self.key[2]
 
-    def add(self, frame: Any, count: int) -> None:
-        self._frames.append(frame)
+    def add(self, planes: list[Any], count: int) -> None:
+        self._frames.append((planes, count))
         self.count += count
         self._waiting += count
         if len(self._frames) >= _TOGETHER:
@@ -149,7 +152,7 @@ class _Run:
 
     def _copy(self) -> None:
         """Copy the samples of the waiting frames `[channel, sample]`, and let go of the frames."""
-        frames, self._frames = [(frame.planes, frame.samples) for frame in self._frames], []
+        frames, self._frames = self._frames, []
         if not frames:
             return
         if self._planar:
@@ -192,6 +195,29 @@ class _Run:
         single = sum(_power(channel) for channel in samples) / len(samples)
         self.power = (self.power[0] + _power(mono), self.power[1] + single)
         return mono
+
+
+def _kind(frame: Any) -> np.dtype[Any] | None:
+    name = _KINDS.get(frame.format.name.removesuffix("p"))
+    return None if name is None else np.dtype(name)
+
+
+def _planes(frame: Any) -> list[Any] | None:
+    """The planes of a frame, or None where it has not what it says.
+
+    Made one by one, because `frame.planes` and `to_ndarray` of PyAV (18, 19) look for the end of the list of channels
+    behind its end where there are eight or more: a file with 7.1 sound crashed the process.
+    """
+    from av.audio.plane import AudioPlane
+
+    kind, channels = _kind(frame), frame.layout.nb_channels
+    if kind is None or channels < 1:
+        return None
+    count, width = (channels, 1) if frame.format.is_planar else (1, channels)
+    planes = [AudioPlane(frame, index) for index in range(count)]
+    needed = frame.samples * width * kind.itemsize
+    whole = all(plane.buffer_ptr and plane.buffer_size >= needed for plane in planes)
+    return planes if whole else None
 
 
 def _power(samples: np.ndarray) -> float:
