@@ -14,7 +14,7 @@ from avshot.processes import warning
 from avshot.run import Experiment
 from avshot.train import train
 from test_every_method import build, make_batch
-from test_train import RECIPE, same, setup, weights
+from test_train import RECIPE, same, prepared, weights
 
 BF16 = replace(RECIPE, precision="bf16")
 
@@ -47,8 +47,8 @@ def test_every_method_takes_a_step_in_bf16(name):
 
 
 def test_rounding_reaches_the_loss_and_nothing_else():
-    source, fp32 = setup()
-    _, bf16 = setup()
+    source, fp32 = prepared()
+    _, bf16 = prepared()
     seen = []
     bf16.map.register_forward_hook(lambda module, inputs, output: seen.append((module.training, output.dtype)))
 
@@ -67,17 +67,17 @@ def test_rounding_reaches_the_loss_and_nothing_else():
 
 
 def test_a_killed_training_in_bf16_resumes_to_the_same_weights(tmp_path):
-    source, whole = setup()
+    source, whole = prepared()
     train(whole, source, BF16, seed=7)
 
     def die(done, total, numbers):
         if done == 2:
             raise Killed
 
-    _, part = setup()
+    _, part = prepared()
     with pytest.raises(Killed):
         train(part, source, BF16, seed=7, checkpoint=tmp_path / "c", progress=die)
-    _, fresh = setup(seed=99)
+    _, fresh = prepared(seed=99)
     train(fresh, source, BF16, seed=7, checkpoint=tmp_path / "c")
     assert same(weights(fresh), weights(whole))
     with pytest.raises(ValueError, match="another seed or recipe"):
@@ -85,14 +85,14 @@ def test_a_killed_training_in_bf16_resumes_to_the_same_weights(tmp_path):
 
 
 def test_a_checkpoint_from_before_there_was_a_choice_is_one_in_fp32(tmp_path):
-    source, whole = setup()
+    source, whole = prepared()
     train(whole, source, RECIPE, seed=7)
-    _, part = setup()
+    _, part = prepared()
     train(part, source, RECIPE, seed=7, epochs=2, checkpoint=tmp_path / "c")
     tensors, about = load_tensors(tmp_path / "c")
     del about["recipe"]["precision"]
     save_file(tensors, tmp_path / "c", metadata={"avshot": json.dumps(about)})
-    _, old = setup(seed=99)
+    _, old = prepared(seed=99)
     train(old, source, RECIPE, seed=7, checkpoint=tmp_path / "c")
     assert same(weights(old), weights(whole))
 

@@ -17,7 +17,7 @@ from synthetic import synthetic_dataset
 RECIPE = Recipe(epochs=4, batches_per_epoch=3, batch_size=8, lr=1e-2)
 
 
-def setup(seed=0, method="devise", **overrides):
+def prepared(seed=0, method="devise", **overrides):
     dataset = synthetic_dataset()
     names = dataset.names[:6]
     classes = Classes(names, {"made": dataset.text["made"][:6]}, torch.ones(6, dtype=torch.bool))
@@ -46,17 +46,17 @@ def test_a_killed_training_resumes_to_the_same_weights(tmp_path, schedule, at):
     def judge(model):  # falls after the first epoch, so that the plateau rule has something to do
         return Judgement(-float(sum(p.abs().sum() for p in model.parameters())), 0.5)
 
-    source, whole = setup()
+    source, whole = prepared()
     expected = train(whole, source, recipe, seed=7, judge=judge)
 
     def die(done, total, numbers):
         if done == at:
             raise Killed
 
-    source, part = setup()
+    source, part = prepared()
     with pytest.raises(Killed):
         train(part, source, recipe, seed=7, judge=judge, checkpoint=tmp_path / "c", progress=die)
-    source, fresh = setup(seed=99)  # other initial weights: all must come from the checkpoint
+    source, fresh = prepared(seed=99)  # other initial weights: all must come from the checkpoint
     history = train(fresh, source, recipe, seed=7, judge=judge, checkpoint=tmp_path / "c")
     assert same(weights(fresh), weights(whole))
     assert history == expected
@@ -64,9 +64,9 @@ def test_a_killed_training_resumes_to_the_same_weights(tmp_path, schedule, at):
 
 
 def test_the_seed_decides_and_fewer_epochs_are_a_prefix():
-    source, a = setup()
-    _, b = setup()
-    _, c = setup()
+    source, a = prepared()
+    _, b = prepared()
+    _, c = prepared()
     long = train(a, source, RECIPE, seed=1)
     short = train(b, source, RECIPE, seed=1, epochs=2)
     other = train(c, source, RECIPE, seed=2, epochs=2)
@@ -75,7 +75,7 @@ def test_the_seed_decides_and_fewer_epochs_are_a_prefix():
 
 
 def test_a_checkpoint_of_another_training_is_refused(tmp_path):
-    source, model = setup()
+    source, model = prepared()
     train(model, source, RECIPE, seed=1, epochs=1, checkpoint=tmp_path / "c")
     with pytest.raises(ValueError, match="another seed or recipe"):
         train(model, source, RECIPE, seed=2, checkpoint=tmp_path / "c")
@@ -83,21 +83,21 @@ def test_a_checkpoint_of_another_training_is_refused(tmp_path):
 
 def test_the_plateau_rule_cuts_on_the_fourth_bad_epoch_and_stage_two_replays_it():
     recipe = Recipe(**{**RECIPE.__dict__, "schedule": "plateau", "epochs": 10})
-    source, model = setup()
+    source, model = prepared()
     scores = iter([1.0, 2.0] + [0.0] * 8)
     history = train(model, source, recipe, seed=0, judge=lambda _: Judgement(next(scores), 0.0))
     assert history.best == 1
     assert history.drops == [5, 9]
-    _, replayed = setup()
+    _, replayed = prepared()
     train(replayed, source, recipe, seed=0, drops=history.drops)
     assert same(weights(replayed), weights(model))
-    _, plain = setup()
+    _, plain = prepared()
     train(plain, source, recipe, seed=0, drops=())
     assert not same(weights(plain), weights(model))
 
 
 def test_a_loss_that_is_not_finite_stops_with_one_sentence():
-    source, model = setup()
+    source, model = prepared()
     with torch.no_grad():
         model.map.weight.fill_(math.inf)
     with pytest.raises(ValueError, match=r"^Epoch 1: the loss is not finite .* although the inputs are .*lower the"):
@@ -106,7 +106,7 @@ def test_a_loss_that_is_not_finite_stops_with_one_sentence():
 
 def spoiled(method, value, clip=3, modality="audio", **overrides):
     """A source in which one clip holds `value`, and a method."""
-    source, model = setup(method=method, **overrides)
+    source, model = prepared(method=method, **overrides)
     getattr(source.dataset.features.features, modality)[source.clips[clip], 1, 2] = value
     return source, model, source.dataset.clips[source.clips[clip]].id
 
@@ -131,7 +131,7 @@ def test_a_closed_form_names_the_clip_too(method, tmp_path):
 
 @pytest.mark.parametrize("method", ["devise", "eszsl"])
 def test_a_class_embedding_that_is_not_finite_is_named(method):
-    source, model = setup(method=method)
+    source, model = prepared(method=method)
     source.classes.text["made"][4, 0] = math.nan
     name = source.classes.names[4]
     with pytest.raises(ValueError, match=rf"because the class embedding 'made' of '{name}' holds nan;"):
@@ -147,14 +147,14 @@ def test_features_too_large_to_compute_with_are_not_blamed_on_the_learning_rate(
 
 def test_weights_that_the_last_step_spoils_are_not_kept():
     """The loss of a step is that of the weights before it, so the last step of all shows in the weights alone."""
-    source, model = setup()
+    source, model = prepared()
     recipe = replace(RECIPE, epochs=1, batches_per_epoch=1, lr=1e38, weight_decay=1e30)
     with pytest.raises(ValueError, match=r"^What devise learnt is not finite \(map.weight\), although .*lower the"):
         train(model, source, recipe, seed=0)
 
 
 def test_the_modalities_of_clips_are_those_that_any_of_them_has():
-    source, _ = setup()
+    source, _ = prepared()
     features = source.dataset.features.features
     assert modalities_of(source.dataset, source.clips) == ("audio", "visual")
     features.audio_mask[:] = False
@@ -174,7 +174,7 @@ def test_an_epoch_of_passes_grows_with_the_clips():
 
 
 def test_an_unknown_schedule_is_named():
-    source, model = setup()
+    source, model = prepared()
     with pytest.raises(ValueError, match="'linear' does not exist"):
         train(model, source, Recipe(schedule="linear"), seed=0)
 
@@ -204,7 +204,7 @@ def test_the_sampler_refuses_nothing_and_one_class():
 
 @pytest.mark.parametrize("method", ["devise", "avca"])  # avca asks for negatives
 def test_gathering_ahead_changes_no_bit(tmp_path, method, monkeypatch):
-    source, plain = setup(method=method)
+    source, plain = prepared(method=method)
     expected = train(plain, source, RECIPE, seed=3)
     where = []
 
@@ -214,7 +214,7 @@ def test_gathering_ahead_changes_no_bit(tmp_path, method, monkeypatch):
 
     object.__setattr__(source.dataset.features, "gather", gather)
     object.__setattr__(source.dataset.features, "waits", "network")
-    _, ahead = setup(method=method)
+    _, ahead = prepared(method=method)
     assert train(ahead, source, RECIPE, seed=3) == expected
     assert same(weights(ahead), weights(plain))
     assert len(where) == RECIPE.epochs * RECIPE.batches_per_epoch * (2 if method == "avca" else 1)
@@ -224,9 +224,9 @@ def test_gathering_ahead_changes_no_bit(tmp_path, method, monkeypatch):
         if done == 2:
             raise Killed
 
-    _, part = setup(method=method)
+    _, part = prepared(method=method)
     with pytest.raises(Killed):
         train(part, source, RECIPE, seed=3, checkpoint=tmp_path / "c", progress=die)
-    _, fresh = setup(seed=99, method=method)
+    _, fresh = prepared(seed=99, method=method)
     assert train(fresh, source, RECIPE, seed=3, checkpoint=tmp_path / "c") == expected
     assert same(weights(fresh), weights(plain))
