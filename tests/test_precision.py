@@ -14,7 +14,7 @@ from avshot.processes import warning
 from avshot.run import Experiment
 from avshot.train import train
 from test_every_method import build, make_batch
-from test_train import RECIPE, same, prepared, weights
+from test_train import RECIPE, prepared, same, weights
 
 BF16 = replace(RECIPE, precision="bf16")
 
