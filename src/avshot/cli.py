@@ -1,7 +1,6 @@
 """The command line. Heavy imports live inside the commands, so that `avshot --help` answers at once.
 
-A `ValueError` is a sentence for the user: it is printed without a traceback, and the exit code is 2. Anything else is
-a bug: one line says so, and how to see all of it.
+A `ValueError` is a sentence for the user, with exit code 2. Anything else is a bug, and one line says so.
 """
 
 from __future__ import annotations
@@ -85,10 +84,8 @@ def dataset(
         group_disjoint=group_disjoint,
         seed=seed,
     )
-    columns = Columns(label=label)
-    declared = declare(
-        source, out, columns=columns, rule=rule, media=media, skip_missing=skip_missing, overwrite=overwrite
-    )
+    how = Columns(label=label)
+    declared = declare(source, out, columns=how, rule=rule, media=media, skip_missing=skip_missing, overwrite=overwrite)
     data = declared.dataset
     rows = [[fold, str(len(data.classes_of(fold))), str(len(data.folds[fold]))] for fold in data.folds]
     print_table(f"{data.name} -> {out}", ["fold", "classes", "clips"], rows)
@@ -111,24 +108,13 @@ def extract(
 ) -> None:
     """Turn videos into stored features. Runs again where it was stopped; one bad file never stops the rest.
 
-    A clip is described again when its file or its span is another one than before. Exit code 1: some clips have no
-    features; the table says which and why.
+    A clip is described again when its file or span changed. Exit code 1: some have no features; a table says why.
     """
     from avshot.commands import extract_source
 
-    failed = extract_source(
-        source,
-        store,
-        audio=audio or None,
-        visual=visual or None,
-        workers=workers,
-        runner="ray" if ray else "local",
-        retry=retry,
-        shared=shared,
-        time_limit=time_limit,
-        memory_limit=memory_limit,
-    )
-    if failed:
+    limits: dict[str, Any] = {"time_limit": time_limit, "memory_limit": memory_limit}
+    choice: dict[str, Any] = {"audio": audio or None, "visual": visual or None, "runner": "ray" if ray else "local"}
+    if extract_source(source, store, **choice, workers=workers, retry=retry, shared=shared, **limits):
         raise typer.Exit(1)
 
 
