@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
 import time
 from collections.abc import Mapping, Sequence
@@ -32,7 +33,7 @@ class StoreWriter:
         dtype: "float32" or "float16" on disk; a shard whose values exceed float16 is written as float32.
         shard_bytes: Size at which a shard is written.
         dims: Width of audio and visual features, where known beforehand; otherwise the first clip fixes each.
-        after: Lines are dated no earlier than this (seconds since 1970), so that they count whatever the clocks say.
+        after: Lines are dated later than this (seconds since 1970), so that they count whatever the clocks say.
 
     Raises:
         ValueError: The store holds features of another specification (the message names the keys) or type, or is
@@ -159,7 +160,7 @@ class StoreWriter:
         return f"{self._worker}-{number:05d}"
 
     def _now(self) -> float:
-        return max(time.time(), self._after)
+        return max(time.time(), math.nextafter(self._after, math.inf))
 
     def _clear(self) -> None:
         self._rows: list[Row] = []
