@@ -56,10 +56,7 @@ def _notes(parts: Parts, strays: int, counted: Sequence[str], ordered: Sequence[
     words = {"video": "picture", "audio": "sound"}
     notes = []
     if len(parts.shifts) > 1:
-        notes.append(
-            f"The file's clock starts anew {len(parts.shifts) - 1} times; its {len(parts.shifts)} parts were put one "
-            "behind the other."
-        )
+        notes.append(f"The file's clock starts anew; its {len(parts.shifts)} parts were put one behind the other.")
     if parts.apart:
         notes.append("The clocks of picture and sound are unrelated; both were begun where they stand in the file.")
     if strays:

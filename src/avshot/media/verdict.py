@@ -94,7 +94,7 @@ def _of_picture(found: Found) -> list[str]:
     if picture is None:
         return []
     if picture.damaged:
-        notes.append(f"{picture.damaged} packets of the picture are damaged and were left out.")
+        notes.append(f"Damaged packets of the picture were left out: {picture.damaged}.")
     if picture.reordered and not found.notes:
         notes.append("The times of the pictures run backwards in places; the decoder's order was taken.")
     sizes = picture.canvas.stored
@@ -111,10 +111,10 @@ def _of_sound(found: Found) -> list[str]:
     if sound is None:
         return []
     if sound.damaged:
-        notes.append(f"{sound.damaged} packets of the sound are damaged and were left out.")
+        notes.append(f"Damaged packets of the sound were left out: {sound.damaged}.")
     if sound.cancels:
         notes.append("The channels of the sound cancel each other: their average is silent.")
     lost = sum(stop - start for start, stop in sound.gaps)
     if lost > _WORTH_SAYING:
-        notes.append(f"There is no sound for {lost:.2f} s, in {len(sound.gaps)} places; the waveform is 0 there.")
+        notes.append(f"There is no sound for {lost:.2f} s, in {len(sound.gaps)} place(s); the waveform is 0 there.")
     return notes
