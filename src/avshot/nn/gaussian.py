@@ -10,7 +10,9 @@ from torch import Tensor
 
 def draw(mean: Tensor, log_variance: Tensor) -> Tensor:
     """One sample of each row `[..., dim]`, through which gradients flow; noise from torch's global generator."""
-    return mean + (0.5 * log_variance).exp() * torch.randn_like(mean)
+    # In bf16 torch draws other numbers; the same seed is to mean the same noise in every precision.
+    noise = torch.randn_like(mean, dtype=torch.promote_types(mean.dtype, torch.float32)).to(mean.dtype)
+    return mean + (0.5 * log_variance).exp() * noise
 
 
 def kl_to_standard(mean: Tensor, log_variance: Tensor) -> Tensor:
