@@ -99,15 +99,17 @@ def _silent_before(samples: np.ndarray, block: int) -> int:
     A leap from nothing to a constant offset, or from one offset to another, is no sound.
     """
     at, level = _zeros_before(samples, block), 0.0
-    seen = max(at - 1, 0)  # with one of the zeros: all that sounds may be a single step away from them
+    beside = samples[at : at + block] if at else samples[:0]  # all that sounds may be a single step away from the zeros
+    stepped = bool(_moves(beside.max(initial=0.0), beside.min(initial=0.0)))
     while at < len(samples):
-        onset = max(at, seen + _still_before(samples[seen:], block))
+        onset = at if stepped else at + _still_before(samples[at:], block)
+        stepped = False
         if onset > at:
             level = float(samples[onset - 1])
         plateau = _leap(samples[onset:], level, block)
         if plateau is None:
             return onset
-        at = seen = onset + plateau
+        at = onset + plateau
         level = float(samples[at])
     return len(samples)
 
