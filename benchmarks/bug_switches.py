@@ -28,14 +28,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from avshot.data.bayes import bayes_accuracy
+from avshot.classes.dictionary import read_class_vectors
 from avshot.data.dataset import Dataset, MemoryFeatures
-from avshot.data.official_text import find_class_vectors, read_class_vectors
-from avshot.data.simulate import simulate
-from avshot.data.simulated_classes import RELEASED
+from avshot.data.official.class_vectors import find_class_vectors
+from avshot.data.simulated.bayes_limit import bayes_accuracy
+from avshot.data.simulated.classes import RELEASED
+from avshot.data.simulated.simulate import simulate
 from avshot.protocol import run
 from avshot.run import Experiment
-from avshot.tables import markdown
+from avshot.terminal.tables import markdown
 
 METRICS = ("S", "HM", "ZSL")
 HEAD = ("features", "method", *(f"{metric} {which}" for metric in METRICS for which in ("right", "shifted", "change")))

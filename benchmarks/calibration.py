@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
-from avshot.calibration import exact_curve
-from avshot.metrics import gzsl_metrics
+from avshot.metrics.generalised import gzsl_metrics
+from avshot.metrics.stacking import exact_curve
 from avshot.run import Run, find_runs
-from avshot.tables import markdown
+from avshot.terminal.tables import markdown
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from measure import interleaved, keep, options, with_peak_memory
 
-from avshot.tables import print_table
+from avshot.terminal.tables import print_table
 
 METHODS = ("devise", "avca", "gru", "tcaf")
 CLIPS = {"devise": 1000, "avca": 1000, "gru": 300, "tcaf": 300}
@@ -74,7 +74,7 @@ def _compared(name: str, device: str) -> dict[str, Any]:
     from torch._dynamo.utils import counters
     from workload import workload
 
-    from avshot.data.sampling import BalancedSampler
+    from avshot.training.sampling import BalancedSampler
 
     torch.manual_seed(0)
     made = workload(name, CLIPS[name], device)

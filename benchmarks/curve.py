@@ -28,7 +28,7 @@ from typing import Any
 
 from measure import keep, options
 
-from avshot.tables import print_table
+from avshot.terminal.tables import print_table
 
 HERE = Path(__file__).parent
 PICTURE = HERE.parent / "docs" / "separability-semantics.svg"
@@ -81,9 +81,9 @@ def vocabulary(name: str) -> Any:
 
 
 def _real(benchmark: str) -> Any:
-    from avshot.classes.vectors import load_vectors
-    from avshot.data.official_tables import read_tables
-    from avshot.data.official_text import find_class_vectors
+    from avshot.classes.encoders.vectors import load_vectors
+    from avshot.data.official.class_vectors import find_class_vectors
+    from avshot.data.official.tables import read_tables
 
     root = Path(os.environ["AVSHOT_DATA"])
     tables = read_tables(root / "splits", benchmark)
@@ -110,7 +110,8 @@ def words(count: int) -> Any:
 
 def trace(vectors: Any, setting: Setting, *, steps: int, turn: float) -> dict[str, Any]:
     """The way of one setting: lists `nearest` and `correlation`, the start first; seconds of CPU per step."""
-    from avshot.classes.optimise import OptimiseConfig, optimise
+    from avshot.classes.optimise.config import OptimiseConfig
+    from avshot.classes.optimise.optimise import optimise
 
     alone = setting.alpha == 1
     config = OptimiseConfig(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from measure import Target, exponent, interleaved, keep, options, with_peak_memory
 
-from avshot.tables import print_table
+from avshot.terminal.tables import print_table
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -75,8 +75,8 @@ def _task(clips: int, classes: int) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _works(scores: Tensor, labels: Tensor, seen: Tensor, coarse: Tensor | None = None) -> dict[str, Any]:
-    from avshot.calibration import exact_curve, grid_curve
-    from avshot.metrics import gzsl_metrics
+    from avshot.metrics.generalised import gzsl_metrics
+    from avshot.metrics.stacking import exact_curve, grid_curve
 
     ties = {} if coarse is None else {TIES: lambda: grid_curve(coarse, labels, seen, GRID)}
 
@@ -94,8 +94,8 @@ def _works(scores: Tensor, labels: Tensor, seen: Tensor, coarse: Tensor | None =
 
 
 def _released(scores: Tensor, labels: Tensor, seen: Tensor, beta: float) -> tuple[float, float]:
-    from avshot.calibration import predict_calibrated
-    from avshot.metrics import per_class_accuracy
+    from avshot.metrics.accuracy import per_class_accuracy
+    from avshot.metrics.stacking import predict_calibrated
 
     accuracy = per_class_accuracy(predict_calibrated(scores, seen, beta), labels, scores.shape[1])
     return float(accuracy[seen].nanmean()), float(accuracy[~seen].nanmean())

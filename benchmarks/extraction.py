@@ -15,7 +15,7 @@ from typing import Any
 
 from measure import Target, exponent, interleaved, keep, options, with_peak_memory
 
-from avshot.tables import print_table
+from avshot.terminal.tables import print_table
 
 WANTED = 0.8  # of bare decoding
 CLIPS = 120
@@ -43,7 +43,7 @@ def _files(count: int) -> tuple[str, list[str]]:
     data = os.environ.get("AVSHOT_DATA")
     if data:
         return "GRID, 3 s of 360x288", sorted(map(str, Path(data, "grid", "clips").glob("*.mp4")))[:count]
-    from avshot.data.world import render_world
+    from avshot.data.rendered.world import render_world
 
     folder = Path(tempfile.mkdtemp(prefix="avshot-bench-"))
     render_world(folder, clips_per_class=1 if options.quick else 5)
@@ -73,8 +73,8 @@ def _extract(files: list[str], workers: int, progress: Callable[[int, int], None
 
 def _works(files: list[str]) -> dict[str, Callable[[], Any]]:
     """What is timed, each on top of the one before or beside it."""
-    from avshot.features.logmel import LogMel
-    from avshot.features.pixels import Pixels
+    from avshot.features.extractors.logmel import LogMel
+    from avshot.features.extractors.pixels import Pixels
     from avshot.media import read
 
     heard, seen = LogMel(), Pixels()
@@ -213,8 +213,8 @@ def _described(file: str, repeats: int) -> float:
     import torch
 
     from avshot.features.describe import Job
-    from avshot.features.logmel import LogMel
-    from avshot.features.pixels import Pixels
+    from avshot.features.extractors.logmel import LogMel
+    from avshot.features.extractors.pixels import Pixels
     from avshot.types import Clip
 
     torch.set_num_threads(1)

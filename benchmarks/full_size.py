@@ -24,7 +24,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 from measure import keep, machine, with_peak_memory
 
-from avshot.tables import markdown, print_table
+from avshot.terminal.tables import markdown, print_table
 
 DATASET, PRESET = "vggsound-cls", "vggsound-cls"
 NOT_BELOW_ZERO = {"f_vaegan_d2"}  # its published preset makes features from 0 to 1; simulated ones go below
@@ -42,7 +42,7 @@ HEAD = [
 
 def main() -> None:
     """Measure, print, keep."""
-    from avshot.method import get_method, list_methods
+    from avshot.registry import get_method, list_methods
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--methods", default="")
@@ -75,7 +75,7 @@ def main() -> None:
 
 def temporal(name: str) -> bool:
     """Whether a method reads sequences."""
-    from avshot.method import get_method
+    from avshot.registry import get_method
 
     return get_method(name).needs.temporal
 
@@ -84,12 +84,14 @@ def measure(name: str, scale: float) -> dict[str, Any]:
     """One epoch, what follows it, and one test, of one method; what does not fit says why."""
     import torch
 
-    from avshot.data.simulate import simulate
-    from avshot.judge import score_clips
-    from avshot.method import Inputs, get_method, get_preset
-    from avshot.metrics import gzsl_metrics
+    from avshot.data.simulated.simulate import simulate
+    from avshot.method import Inputs
+    from avshot.metrics.generalised import gzsl_metrics
+    from avshot.registry import get_method, get_preset
     from avshot.tasks.gzsl import stages
-    from avshot.train import ClipSource, train
+    from avshot.training.clips import ClipSource
+    from avshot.training.loop import train
+    from avshot.training.scoring import score_clips
     from avshot.types import Classes
 
     torch.manual_seed(0)

@@ -24,7 +24,7 @@ ROWS = Path(__file__).parent.parent / "experiments" / "all-methods.toml"
 
 def main() -> None:
     """Declare, extract, train, print the table."""
-    from avshot.bench.command import run_bench
+    from avshot.cli.bench import run_bench
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("results/grid"))
@@ -45,7 +45,7 @@ def main() -> None:
 
 def prepare(out: Path) -> Path:
     """Declare the dataset in `out` and extract its features, where they are not there yet; returns its `.toml`."""
-    from avshot.commands import extract_source
+    from avshot.cli.extract import extract_source
     from avshot.data.manifest import declare
     from avshot.data.split import SplitRule
 

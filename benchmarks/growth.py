@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from measure import exponent, interleaved, keep, options, peak_mb, wait_for, with_peak_memory
 
-from avshot.tables import print_table
+from avshot.terminal.tables import print_table
 
 if TYPE_CHECKING:
     from avshot.types import Classes, Features
@@ -101,7 +101,7 @@ def _epoch(method: str, clips: int, device: str) -> Callable[[], Any]:
 
     from workload import workload
 
-    from avshot.train import train
+    from avshot.training.loop import train
 
     made = workload(method, clips, device)
     recipe = replace(made.recipe, epochs=1, passes_per_epoch=1)
@@ -141,7 +141,7 @@ def _features(method: str, clips: int, seconds: float = 10.0) -> Features:
     """Random features of clips of that length: averages for a method that reads averages."""
     import torch
 
-    from avshot.method import get_method
+    from avshot.registry import get_method
     from avshot.types import Features
 
     if not get_method(method).needs.temporal:
@@ -164,7 +164,7 @@ def _clips_scored(method: str, clips: int, device: str) -> Callable[[], Any]:
 
 
 def _classes_scored(method: str, count: int, device: str) -> Callable[[], Any]:
-    from avshot.method import get_method
+    from avshot.registry import get_method
 
     features = _features(method, 16 if get_method(method).needs.temporal else 256)
     return _scored(method, features, _classes(count), device)
@@ -179,8 +179,8 @@ def _measured(clips: int, classes: int, device: str) -> Callable[[], Any]:
     """The whole seen-unseen curve and the metrics of random scores."""
     import torch
 
-    from avshot.calibration import exact_curve
-    from avshot.metrics import gzsl_metrics
+    from avshot.metrics.generalised import gzsl_metrics
+    from avshot.metrics.stacking import exact_curve
 
     scores, labels = torch.randn(clips, classes, device=device), torch.arange(clips, device=device) % classes
     seen = torch.arange(classes, device=device) < classes // 2

@@ -34,13 +34,13 @@ from scipy.stats import ttest_1samp
 from avshot.bench.plan import load_plan
 from avshot.bench.significance import holm, paired_p_value
 from avshot.bench.trainings import train_plan
-from avshot.calibration import predict_calibrated
 from avshot.data.manifest import declare
-from avshot.data.official_text import find_class_vectors
-from avshot.data.simulated_classes import RELEASED
+from avshot.data.official.class_vectors import find_class_vectors
+from avshot.data.simulated.classes import RELEASED
 from avshot.data.split import SplitRule
+from avshot.metrics.stacking import predict_calibrated
 from avshot.run import Run, find_runs
-from avshot.tables import markdown
+from avshot.terminal.tables import markdown
 
 NONE = "none"
 POINTS = Path(__file__).parent.parent / "experiments" / "ceo-points.toml"

@@ -18,7 +18,7 @@ from typing import Any
 
 from measure import Target, exponent, interleaved, keep, options, with_peak_memory
 
-from avshot.tables import print_table
+from avshot.terminal.tables import print_table
 
 DIM, MARGIN, DEFAULT_MARGIN = 300, 0.1, 1.0
 DENSE_CLASSES, WANTED = 276, 20  # times faster than the dense form
@@ -61,7 +61,7 @@ def _compiling() -> float:
     """Seconds of a first call where nothing has been compiled before."""
     import torch
 
-    from avshot.ranking import ranking_loss
+    from avshot.classes.optimise import ranking_loss
 
     with tempfile.TemporaryDirectory() as folder:
         os.environ["NUMBA_CACHE_DIR"] = folder
@@ -159,7 +159,7 @@ def _step(classes: int, kind: str, method: str, margin: float, device: str) -> C
     import torch.nn.functional as F
     from measure import wait_for
 
-    from avshot.ranking import Order, ranking_loss
+    from avshot.classes.optimise import Order, ranking_loss
 
     generator = torch.Generator().manual_seed(0)
     start, common = torch.randn(classes, DIM, generator=generator), torch.randn(1, DIM, generator=generator)

@@ -10,7 +10,7 @@ from typing import Any
 
 from measure import Target, machine
 
-from avshot.tables import markdown, print_table
+from avshot.terminal.tables import markdown, print_table
 
 BEGIN = "<!-- tables: made by `python benchmarks/run.py --write-readme` -->"
 END = "<!-- end of tables -->"

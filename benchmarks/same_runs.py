@@ -60,7 +60,9 @@ def differences(before: Path, after: Path) -> list[str]:
     found += [f"chosen {key}: {one[key]}, {other[key]}" for key in one if one[key] != other[key]]
     for file in ("metrics.json", "history.json"):
         one, other = (plain(json.loads((run / file).read_text())) for run in (old, new))
-        found += [f"{file} {key}: {one[key]}, {other[key]}" for key in one.keys() & other.keys() if one[key] != other[key]]
+        found += [
+            f"{file} {key}: {one[key]}, {other[key]}" for key in one.keys() & other.keys() if one[key] != other[key]
+        ]
         found += [f"{file} has no {key}" for key in one.keys() - other.keys()]
     return found
 

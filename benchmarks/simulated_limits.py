@@ -18,13 +18,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from avshot.data.bayes import bayes_accuracy
 from avshot.data.dataset import Dataset
-from avshot.data.simulate import simulate
-from avshot.method import Inputs, create_method
-from avshot.tables import markdown
+from avshot.data.simulated.bayes_limit import bayes_accuracy
+from avshot.data.simulated.simulate import simulate
+from avshot.method import Inputs
+from avshot.registry import create_method
 from avshot.tasks.gzsl import stages
-from avshot.train import ClipSource
+from avshot.terminal.tables import markdown
+from avshot.training.clips import ClipSource
 from avshot.types import Classes
 
 NARROW = {"noise": 2.0, "dims": (24, 32), "width": 12}  # fewer entries than seen classes: everything can be learnt

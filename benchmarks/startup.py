@@ -7,14 +7,14 @@ import sys
 
 from measure import Target, interleaved, keep, options
 
-from avshot.tables import print_table
+from avshot.terminal.tables import print_table
 
 LIMIT = 0.5  # seconds that `avshot --help` may take
 SHOWN = 8  # modules named when it takes longer
 PROGRAMS = {
     "python -c pass": "pass",
     "import avshot": "import avshot",
-    "avshot --help": "import sys; from avshot.cli import main; sys.argv = ['avshot', '--help']; main()",
+    "avshot --help": "import sys; from avshot.cli.app import main; sys.argv = ['avshot', '--help']; main()",
 }
 # The peak of the process itself; the system's own count begins with what the process that started it had.
 MEMORY = """import atexit, sys

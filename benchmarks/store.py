@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from measure import interleaved, keep, options, with_peak_memory
 
-from avshot.tables import print_table
+from avshot.terminal.tables import print_table
 
 if TYPE_CHECKING:
     from avshot.data.dataset import Dataset
-    from avshot.train import ClipSource
+    from avshot.training.clips import ClipSource
 
 DIMS, STEPS, BATCH = (128, 512), (10, 60), 64
 CLIPS = (1000, 5000, 20000)
@@ -52,7 +52,7 @@ def _gathering() -> dict[str, Any]:
 
 
 def _write(folder: str, clips: int) -> None:
-    from avshot.features.store import StoreWriter
+    from avshot.features.store.store import StoreWriter
 
     rng = np.random.default_rng(0)
     with StoreWriter(folder, spec={"made": "for the benchmark"}, dtype="float16", dims=DIMS) as writer:
@@ -66,7 +66,7 @@ def _gather(folder: str) -> tuple[dict[str, float], float]:
     """Seconds of opening, of a batch and of a copy of its bytes, and how many MB these are."""
     import torch
 
-    from avshot.features.store import FeatureStore
+    from avshot.features.store.store import FeatureStore
 
     store, rng = FeatureStore(folder), np.random.default_rng(0)
     batches = [rng.integers(0, len(store), BATCH) for _ in range(20)]
@@ -106,8 +106,9 @@ def _ahead() -> dict[str, Any]:
 def _train(folder: str, method: str, steps: int) -> dict[str, float]:
     import torch
 
-    from avshot.method import Inputs, Recipe, create_method
-    from avshot.train import train
+    from avshot.method import Inputs, Recipe
+    from avshot.registry import create_method
+    from avshot.training.loop import train
 
     source = _source(folder)
     recipe = Recipe(epochs=1, batches_per_epoch=steps, passes_per_epoch=0, batch_size=BATCH)
@@ -126,8 +127,8 @@ def _source(folder: str) -> ClipSource:
     import torch
 
     from avshot.data.dataset import Dataset
-    from avshot.features.store import FeatureStore
-    from avshot.train import ClipSource
+    from avshot.features.store.store import FeatureStore
+    from avshot.training.clips import ClipSource
     from avshot.types import Classes, Clip
 
     store, names = FeatureStore(folder), tuple(f"class {i}" for i in range(50))
@@ -158,7 +159,7 @@ def _sharing() -> dict[str, Any]:
 
 
 def _size(scale: float) -> float:
-    from avshot.data.simulate import simulate
+    from avshot.data.simulated.simulate import simulate
 
     source = simulate("vggsound-cls", scale=scale).features
     assert source is not None
@@ -167,8 +168,8 @@ def _size(scale: float) -> float:
 
 def _summed_pss(count: int, reads: str, scale: float) -> float:
     """MB of `count` processes that have read all averages, and wait."""
-    from avshot.data.shared import shared_averages
-    from avshot.data.simulate import simulate
+    from avshot.data.mapped import shared_averages
+    from avshot.data.simulated.simulate import simulate
 
     context = multiprocessing.get_context("spawn")
     with tempfile.TemporaryDirectory() as folder:
@@ -193,7 +194,7 @@ def _summed_pss(count: int, reads: str, scale: float) -> float:
 def _reader(pipe: Any, reads: str, scale: float, copy: Dataset | None) -> None:
     import torch
 
-    from avshot.data.simulate import simulate
+    from avshot.data.simulated.simulate import simulate
 
     torch.set_num_threads(1)
     dataset = simulate("vggsound-cls", scale=scale) if copy is None else copy

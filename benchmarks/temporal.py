@@ -13,7 +13,7 @@ from typing import Any
 
 from measure import Target, gflop, interleaved, keep, matrix_limit, options, wait_for, with_peak_memory
 
-from avshot.tables import print_table
+from avshot.terminal.tables import print_table
 
 # Method, mean audio steps, mean visual steps, whether lengths vary, repeats.
 CASES = (
@@ -117,8 +117,9 @@ def _stepper(name: str, audio: int, visual: int, varied: bool, size: int, device
     import torch
     from plain_fusion import make_plain
 
-    from avshot.method import Inputs, create_method, get_preset
-    from avshot.players import Players
+    from avshot.method import Inputs
+    from avshot.registry import create_method, get_preset
+    from avshot.training.optimisers import Players
 
     torch.manual_seed(0)
     batch = _batch(audio, visual, varied, size).to(device)

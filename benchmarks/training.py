@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from measure import gflop, keep, matrix_limit, options, wait_for, with_peak_memory
 
-from avshot.tables import print_table
+from avshot.terminal.tables import print_table
 
 if TYPE_CHECKING:
     from workload import Workload
@@ -38,7 +38,7 @@ HEAD = [
 
 def run() -> None:
     """One process for each method. Raises RuntimeError at the end when a method failed; the others are shown."""
-    from avshot.method import list_methods
+    from avshot.registry import list_methods
 
     rows, record, failed = [], {}, []
     for name in QUICK if options.quick else list_methods():
@@ -78,7 +78,7 @@ def _measure(name: str, device: str, quick: bool) -> dict[str, Any]:
     import torch
     from workload import workload
 
-    from avshot.method import get_method
+    from avshot.registry import get_method
 
     torch.manual_seed(0)
     temporal = get_method(name).needs.temporal
@@ -105,7 +105,7 @@ def _measure(name: str, device: str, quick: bool) -> dict[str, Any]:
 
 def _steps(made: Workload, steps: int, seed: int) -> float:
     """Seconds of so many training steps."""
-    from avshot.train import train
+    from avshot.training.loop import train
 
     recipe = dataclasses.replace(made.recipe, epochs=1, batches_per_epoch=steps, passes_per_epoch=0)
     started = time.perf_counter()
@@ -147,7 +147,7 @@ def _adapt(made: Workload) -> float:
 
 def _evaluation(made: Workload, seconds: float, repeats: int) -> float:
     """Scored clips per second (median), scores brought to the CPU."""
-    from avshot.judge import score_clips
+    from avshot.training.scoring import score_clips
 
     def once() -> float:
         started = time.perf_counter()

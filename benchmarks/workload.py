@@ -10,7 +10,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from avshot.method import Inputs, Method, Recipe
-    from avshot.train import ClipSource
+    from avshot.training.clips import ClipSource
     from avshot.types import Classes
 
 DATASET, PRESETS = "vggsound-cls", ("vggsound-cls", "vggsound-main")
@@ -46,7 +46,7 @@ class Workload:
 
 def preset_of(name: str) -> str:
     """The published VGGSound preset of a method, or "default"."""
-    from avshot.method import get_method
+    from avshot.registry import get_method
 
     presets = get_method(name).presets
     return next((p for p in PRESETS if p in presets and name not in NOT_BELOW_ZERO), "default")
@@ -54,7 +54,7 @@ def preset_of(name: str) -> str:
 
 def fresh(name: str, inputs: Inputs) -> Method:
     """Method `name` with that preset and random weights, on the CPU."""
-    from avshot.method import create_method
+    from avshot.registry import create_method
 
     return create_method(name, inputs, preset=preset_of(name), **SHORT_FIT.get(name, {}))
 
@@ -68,10 +68,11 @@ def workload(name: str, clips: int, device: str = "cpu") -> Workload:
     import torch
 
     from avshot.data.dataset import MemoryFeatures
-    from avshot.data.simulate import simulate
-    from avshot.method import Inputs, get_method, get_preset
+    from avshot.data.simulated.simulate import simulate
+    from avshot.method import Inputs
+    from avshot.registry import get_method, get_preset
     from avshot.tasks.gzsl import stages
-    from avshot.train import ClipSource
+    from avshot.training.clips import ClipSource
     from avshot.types import Classes
 
     torch.manual_seed(0)

@@ -9,7 +9,7 @@ import re
 import sys
 from pathlib import Path
 
-from avshot.method import get_method, list_methods
+from avshot.registry import get_method, list_methods
 
 README = Path(__file__).resolve().parent.parent / "README.md"
 BEGIN, END = "<!-- methods: written by docs/methods_table.py -->", "<!-- /methods -->"

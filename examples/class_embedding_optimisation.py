@@ -4,7 +4,8 @@ Run: python examples/class_embedding_optimisation.py
 """
 
 from avshot.classes.embed import embed_classes
-from avshot.classes.optimise import OptimiseConfig, optimise_classes
+from avshot.classes.optimise.config import OptimiseConfig
+from avshot.classes.optimise.optimise import optimise_classes
 
 PLAYING = ["playing violin", "playing cello", "playing guitar", "playing banjo"]
 NAMES = [*PLAYING, "dog barking", "dog howling", "cat purring", "cat meowing", "rain falling", "hail falling"]

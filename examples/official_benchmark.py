@@ -8,9 +8,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from avshot.commands import train_grid
-from avshot.data.audit import audit
-from avshot.data.dataset import load_dataset
+from avshot.cli.train import train_grid
+from avshot.data.load import load_dataset
+from avshot.data.official.audit import audit
 
 
 def main() -> None:

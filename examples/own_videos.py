@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 from avshot import Recognizer
-from avshot.data.world import Look, demo_clip, render_clip
+from avshot.data.rendered.world import Look, demo_clip, render_clip
 from avshot.media import write
 
 LOOK = Look(difficulty=0.1, seconds=1.0)  # rendered clips stand in for your videos

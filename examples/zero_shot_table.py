@@ -6,8 +6,9 @@ Run: python examples/zero_shot_table.py
 import tempfile
 from pathlib import Path
 
-from avshot.commands import extract_source, train_grid
-from avshot.data.world import Roster, render_world
+from avshot.cli.extract import extract_source
+from avshot.cli.train import train_grid
+from avshot.data.rendered.world import Roster, render_world
 
 COLOURS, SOUNDS = ("red", "blue", "green"), ("drumming", "whistling", "beeping")
 NAMES = {(c, s): f"{c} sliding {s}" for c in COLOURS for s in SOUNDS}

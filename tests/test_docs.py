@@ -25,9 +25,9 @@ TEXTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *PAGES]
 # What stands in for the result of `make demo`: a small world, and an ez_avgzl that trained for a moment. The full one
 # takes minutes.
 DEMO = """
-from avshot.data.world import Roster, demo_clip, render_world
+from avshot.data.rendered.world import Roster, demo_clip, render_world
 from avshot.features.extract import extract
-from avshot.data.dataset import load_dataset
+from avshot.data.load import load_dataset
 from avshot.protocol import run
 from avshot.run import Experiment
 
@@ -155,7 +155,7 @@ def command_lines():
 def test_commands_in_the_documentation_parse(line):
     import typer.main
 
-    from avshot.cli import app
+    from avshot.cli.app import app
 
     name, *arguments = shlex.split(line)
     group = typer.main.get_command(app)

@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from avshot.bench.plan import experiment_of, load_plan
-from avshot.method import Inputs, get_method, list_methods
-from avshot.players import Players
+from avshot.method import Inputs
+from avshot.registry import get_method, list_methods
+from avshot.training.optimisers import Players
 from avshot.types import Batch, Classes, Features
 
 FILES = sorted((Path(__file__).parent.parent / "experiments").glob("*.toml"))

@@ -10,13 +10,13 @@ import pytest
 import torch
 
 from avshot.bench.trainings import why_not
-from avshot.cli import main
+from avshot.cli.app import main
 from avshot.data.manifest import load_manifest
-from avshot.data.world import Roster, demo_clip, render_world
+from avshot.data.rendered.world import Roster, demo_clip, render_world
 from avshot.features.extract import extract
-from avshot.features.store import FeatureStore
+from avshot.features.store.store import FeatureStore
 from avshot.media import write
-from avshot.predict import Predictor
+from avshot.prediction.predictor import Predictor
 from avshot.protocol import run
 from avshot.run import Experiment, load_run
 from small_videos import FPS, RATE, picture, sound

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 import avshot.protocol as protocol
-from avshot.calibration import grid_curve
-from avshot.metrics import BETA_GRIDS, gzsl_metrics
+from avshot.metrics.generalised import BETA_GRIDS, gzsl_metrics
+from avshot.metrics.stacking import grid_curve
 from avshot.run import Experiment, find_runs, load_run, parse_experiment
 from avshot.tasks.gzsl import stages
 from synthetic import synthetic_dataset

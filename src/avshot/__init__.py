@@ -17,10 +17,10 @@ _HOME = {
     "Clip": "types",
     "Features": "types",
     "Method": "method",
-    "create_method": "method",
-    "list_methods": "method",
-    "load_dataset": "data.dataset",
-    "load_official": "official_weights",
+    "create_method": "registry",
+    "list_methods": "registry",
+    "load_dataset": "data.load",
+    "load_official": "registry",
     "load_run": "run",
     "Recognizer": "recognizer",
 }
@@ -39,10 +39,10 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from avshot.data.dataset import load_dataset
-    from avshot.method import Method, create_method, list_methods
-    from avshot.official_weights import load_official
+    from avshot.data.load import load_dataset
+    from avshot.method import Method
     from avshot.recognizer import Recognizer
+    from avshot.registry import create_method, list_methods, load_official
     from avshot.run import load_run
     from avshot.types import Batch, Classes, Clip, Features
 

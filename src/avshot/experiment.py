@@ -10,8 +10,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from avshot.classes.optimise import OptimiseConfig
-from avshot.method import Recipe, get_method, get_preset, replace_fields
+from avshot.classes.optimise.config import OptimiseConfig
+from avshot.method import Recipe, replace_fields
+from avshot.registry import get_method, get_preset
 
 AMBIGUOUS = ("margin", "distance")  # fields of `OptimiseConfig` that the `Config` of some method has, too
 
@@ -37,7 +38,7 @@ class Experiment(BaseModel):
         legacy: Do as the authors' program does it where ours departs from it (`Method.released`). How class vectors
             are joined is the dataset's business: `official:...&legacy=true`.
         modality: What the method gets to see.
-        audio_noise: Share of the audio steps of each test clip that are drowned in noise (`avshot.data.disturb`).
+        audio_noise: Share of the audio steps of each test clip that are drowned in noise (`avshot.data.noise`).
         seed: Decides initial weights, draws and dropout.
         task: Only "gzsl" for now.
         select: Which clips choose epoch and calibration: "val", or "oracle" for the test clips themselves.

@@ -1,24 +1,24 @@
-"""The contract of a method, and the registry that finds methods by file name.
+"""The contract of a method.
 
 A method is one file in `avshot/methods/`: a frozen `Config`, `presets`, and a `Method` subclass decorated with
 `@method`. It knows nothing of datasets, splits, optimisers or calibration: it maps a `Batch` to named loss terms and
-`Features` x `Classes` to scores. Everything else (command line, contract tests, reports, prediction) picks it up.
+`Features` x `Classes` to scores. Everything else (command line, contract tests, reports, prediction) picks it up; it is
+found by the name of its file (`avshot.registry`).
 """
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
+import sys
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from itertools import chain
 from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from avshot.needs import Inputs, Needs
 from avshot.recipe import Phase, Preset, Recipe, Turn
 from avshot.settings import replace_fields
 from avshot.types import MODALITIES, Batch, Classes, Features
@@ -33,13 +33,64 @@ __all__ = [
     "Turn",
     "build_method",
     "check_modalities",
-    "create_method",
-    "get_method",
-    "get_preset",
-    "list_methods",
     "method",
     "replace_fields",
 ]
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a method asks of its input, in place of flags in shared code.
+
+    Attributes:
+        texts: How many text encoders it joins (ClipClap: 2). `Classes.text` must hold exactly that many.
+        fewer_texts: It also works with fewer of them, at least one.
+        temporal: It uses the order of time steps; False means it reads `Features.pooled()`.
+        negatives: `Batch.negative` must be there.
+        open_vocabulary: It can score classes that neither training nor `Method.adapt` has shown it.
+        missing_modality: It can learn from and score clips that have only one modality, also where the other does not
+            exist at all (an `Inputs` width of 0); its docstring says how.
+    """
+
+    texts: int = 1
+    fewer_texts: bool = False
+    temporal: bool = False
+    negatives: bool = False
+    open_vocabulary: bool = True
+    missing_modality: bool = True
+
+    def accepts(self, texts: int) -> bool:
+        """Whether so many text encoders suit it."""
+        return texts == self.texts or (self.fewer_texts and 1 <= texts < self.texts)
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The sizes a method is built for: widths of the audio and visual features and of each class embedding.
+
+    A width of 0 says that the modality does not exist: features were made of the other one alone, every mask is False.
+    """
+
+    audio: int
+    visual: int
+    text: Mapping[str, int]
+
+    @classmethod
+    def of(cls, features: Features, classes: Classes) -> Inputs:
+        """Read the sizes from data."""
+        return cls(*features.dims, dict(classes.dims))
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Those of "audio" and "visual" that exist."""
+        return tuple(name for name in MODALITIES if getattr(self, name) > 0)
+
+    @property
+    def text_dim(self) -> int:
+        """Width of the only class embedding. Raises ValueError when there are several."""
+        if len(self.text) != 1:
+            raise ValueError(f"This method uses one text encoder; got {len(self.text)}: {', '.join(self.text)}.")
+        return next(iter(self.text.values()))
 
 
 class Method(nn.Module, ABC):
@@ -67,6 +118,10 @@ class Method(nn.Module, ABC):
 
     config: Any
     inputs: Inputs
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        cls.name = cls.__module__.rpartition(".")[2]
 
     def __init__(self, config: Any, inputs: Inputs) -> None:
         super().__init__()
@@ -143,62 +198,14 @@ class Method(nn.Module, ABC):
 
 
 M = TypeVar("M", bound=type[Method])
-_REGISTRY: dict[str, type[Method]] = {}
 
 
 def method(cls: M) -> M:
-    """Register a `Method` under the name of its file. Raises ValueError for a second method in one file."""
-    name = cls.__module__.rsplit(".", 1)[-1]
-    if name in _REGISTRY and _REGISTRY[name].__qualname__ != cls.__qualname__:
-        raise ValueError(f"File {name}.py registers two methods; one file holds one method.")
-    cls.name = name
-    _REGISTRY[name] = cls
+    """Mark the method of a file, whose name it bears. Raises ValueError for a second one in the file."""
+    others = vars(sys.modules[cls.__module__]).values() if cls.__module__ in sys.modules else ()
+    if any(isinstance(o, type) and issubclass(o, Method) and o.__module__ == cls.__module__ for o in others):
+        raise ValueError(f"File {cls.name}.py registers two methods; one file holds one method.")
     return cls
-
-
-def list_methods() -> list[str]:
-    """Names of all methods, sorted: the file names in `avshot/methods/`."""
-    import avshot.methods
-
-    return sorted(m.name for m in pkgutil.iter_modules(avshot.methods.__path__))
-
-
-def get_method(name: str) -> type[Method]:
-    """The class of method `name`. Raises ValueError naming what exists."""
-    if name not in _REGISTRY:
-        known = list_methods()
-        if name not in known:
-            raise ValueError(f"Method {name!r} does not exist; methods: {', '.join(known)}.")
-        importlib.import_module(f"avshot.methods.{name}")
-    return _REGISTRY[name]
-
-
-def get_preset(name: str, preset: str = "default") -> Preset:
-    """The preset of method `name`. Raises ValueError naming what exists."""
-    presets = get_method(name).presets
-    if preset not in presets:
-        raise ValueError(f"Method {name!r} has no preset {preset!r}; presets: {', '.join(presets)}.")
-    return presets[preset]
-
-
-def create_method(name: str, inputs: Inputs, *, preset: str = "default", **overrides: Any) -> Method:
-    """Build a method with fresh weights drawn from torch's global generator.
-
-    Args:
-        name: File name of the method, for example `"devise"`.
-        inputs: Feature and class-embedding sizes.
-        preset: Which published setting to start from.
-        overrides: Fields of the method's `Config` to change.
-
-    Raises:
-        ValueError: Unknown method, preset or field; the message names the valid ones.
-
-    Example:
-        >>> from avshot.method import Inputs, create_method
-        >>> create_method("devise", Inputs(audio=128, visual=64, text={"wordllama": 256})).name
-        'devise'
-    """
-    return build_method(get_method(name), replace_fields(get_preset(name, preset).config, overrides), inputs)
 
 
 def build_method(cls: type[Method], config: Any, inputs: Inputs, modality: str = "both") -> Method:
@@ -249,10 +256,9 @@ def check_modalities(method: Method | type[Method], there: Collection[str], moda
     cause = f"the features have no {lacking[0]} part" if lacking else f"modality {modality!r} hides the others"
     cure = f"extract again with --{lacking[0]} too" if lacking else "drop --modality"
     if len(left) == 1 and not method.needs.missing_modality:
-        able = [name for name in list_methods() if get_method(name).needs.missing_modality]
         raise ValueError(
             f"Method {method.name!r} needs both audio and visual features, and {cause}; {cure}, or use a method that "
-            f"can do with one (--method {', '.join(able)})."
+            "can do with one (`avshot methods` lists them)."
         )
     if isinstance(method, Method) and not set(left) & set(method.decided_by):
         by = f"{method.decided_by[0]} alone" if method.decided_by else "nothing that is there"

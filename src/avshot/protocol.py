@@ -14,24 +14,29 @@ from typing import Any
 import numpy as np
 import torch
 
-from avshot.candidates import class_embeddings, stage_candidates
-from avshot.checkpoint import History
-from avshot.claim import claim, finish, release
-from avshot.data.dataset import Dataset, load_dataset
-from avshot.data.disturb import NoisyAudio
+from avshot.classes.candidates import class_embeddings, stage_candidates
+from avshot.data.dataset import Dataset
+from avshot.data.load import load_dataset
+from avshot.data.noise import NoisyAudio
 from avshot.experiment import Experiment
+from avshot.files.atomic import load_tensors
 from avshot.files.lock import sole_writer
-from avshot.files.record import load_tensors
-from avshot.judge import Judge, score_clips
-from avshot.key import Key, key_of
-from avshot.method import Inputs, Method, build_method, check_modalities, get_method
-from avshot.metrics import fit_temperature
-from avshot.processes import here
-from avshot.resume import check_stage, keep_choice, kept_choice
+from avshot.method import Inputs, Method, build_method, check_modalities
+from avshot.metrics.temperature import fit_temperature
+from avshot.registry import get_method
 from avshot.run import Run, load_run
-from avshot.run_files import Part, write_run
-from avshot.tasks.gzsl import Stage, stages
-from avshot.train import ClipSource, modalities_of, train
+from avshot.runs.claim import claim, finish, release
+from avshot.runs.key import Key, key_of
+from avshot.runs.resume import check_stage, keep_choice, kept_choice
+from avshot.runs.write import Part, write_run
+from avshot.task import Stage
+from avshot.tasks.gzsl import stages
+from avshot.training.checkpoint import History
+from avshot.training.clips import ClipSource, modalities_of
+from avshot.training.distributed import here
+from avshot.training.loop import train
+from avshot.training.scoring import score_clips
+from avshot.training.selection import Judge
 from avshot.types import Classes
 
 Report = Callable[[str, int, int, dict[str, float]], None]

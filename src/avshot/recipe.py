@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from avshot.metrics import BETA_GRIDS
+from avshot.metrics.generalised import BETA_GRIDS
 
 MOST = 10_000_000  # of anything that is counted: more is a slip of the keys, not a training
 VIEWS = ("both", "audio", "visual")
@@ -30,7 +30,7 @@ class Recipe:
         schedule: "constant"; "plateau" (x0.1 when the validation score has not risen for 3 epochs); "cosine" (one
             linear warm-up of 5 %, then a half cosine to 0 over all steps of `epochs`).
         clip_norm: Largest gradient norm, or None.
-        beta_grid: Name of the calibration grid (see `avshot.metrics.BETA_GRIDS`), in units of the method's score.
+        beta_grid: Name of the calibration grid (see `avshot.metrics.generalised.BETA_GRIDS`), in units of the method's score.
         optimise_classes: Run class-embedding optimisation on the candidate names before training.
         views: What the trained method may be shown when it scores: "both", "audio", "visual". With several, the
             validation clips choose one along with epoch and calibration, so that a weak modality which was learnt by

@@ -16,14 +16,14 @@ from typing import Any
 
 import numpy as np
 
+from avshot.classes.names import refuse_alike, tidy, tidy_all
 from avshot.data.dataset import Dataset, FeatureSource
-from avshot.device import check_device
 from avshot.features.extractor import Extractor, create_extractor, extractor_of
-from avshot.names import refuse_alike, tidy, tidy_all
-from avshot.predict import Prediction, Predictor
+from avshot.machine.device import check_device
+from avshot.prediction.predictor import Prediction, Predictor
+from avshot.prediction.video import one_clip
 from avshot.run import Run, describe, load_run, parse_experiment
 from avshot.types import MODALITIES, Clip
-from avshot.video import one_clip
 
 _DATASET = "videos passed to Recognizer.fit"
 FEW_VIDEOS = 16  # below this, starting worker processes takes longer than describing the videos
@@ -85,7 +85,7 @@ class Recognizer:
 
         Args:
             videos: Video files.
-            labels: One class name for each, each class spelt one way (`avshot.names.join_key` says what is alike).
+            labels: One class name for each, each class spelt one way (`avshot.classes.names.join_key` says what is alike).
             classes: Further candidate classes without clips; those that are among the labels are left out.
             progress: Called with (stage, done, in all, numbers); the stages are "extract", "stage1" and "stage2",
                 counted in videos and epochs.
@@ -98,7 +98,7 @@ class Recognizer:
                 fewer than two classes have a usable video.
         """
         from avshot.features.extract import extract
-        from avshot.features.store import FeatureStore
+        from avshot.features.store.store import FeatureStore
         from avshot.protocol import run
 
         def tell(done: int, total: int) -> None:
@@ -140,7 +140,7 @@ class Recognizer:
     def predict(
         self, video: str | Path | Clip, classes: Sequence[str] | None = None, *, top: int | None = None
     ) -> Prediction:
-        """Rank classes for one video; see `avshot.predict.Predictor.predict`."""
+        """Rank classes for one video; see `avshot.prediction.predictor.Predictor.predict`."""
         return self._ready().predict(video, classes, top=top)
 
     def save(self, folder: str | Path) -> Path:

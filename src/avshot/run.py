@@ -30,10 +30,12 @@ import yaml
 from torch import Tensor
 
 from avshot.experiment import Experiment, describe, parse_experiment
-from avshot.files.record import load_tensors, save_json, save_tensors, save_text
+from avshot.files.atomic import load_tensors, save_json, save_tensors, save_text
 from avshot.files.text import read_text
-from avshot.method import Inputs, Method, build_method, get_method
-from avshot.run_record import FORMAT, check_file, read_history, read_metrics, read_record
+from avshot.method import Inputs, Method, build_method
+from avshot.registry import get_method
+from avshot.runs.record import FORMAT, check_file, read_history, read_metrics, read_record
+from avshot.task import Scored
 from avshot.types import Classes
 
 __all__ = [
@@ -50,25 +52,6 @@ __all__ = [
     "save_text",
     "versions",
 ]
-
-
-@dataclass(frozen=True)
-class Scored:
-    """Scores of one set of clips.
-
-    Attributes:
-        scores: `[clip, class]`, before calibration.
-        labels: `[clip]` index into `names`.
-        seen: `[class]` bool.
-        names: Class names.
-        ids: Clip ids.
-    """
-
-    scores: Tensor
-    labels: Tensor
-    seen: Tensor
-    names: tuple[str, ...]
-    ids: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -161,7 +144,7 @@ class Run:
         return self._tensors("embeddings.safetensors", optional=True)
 
     def familiar(self) -> dict[str, Tensor]:
-        """What training clips were like (`avshot.familiar`); empty in a Run that is older than that file."""
+        """What training clips were like (`avshot.prediction.novelty`); empty in a Run that is older than that file."""
         return self._tensors("familiar.safetensors", optional=True)
 
     def history(self) -> dict[str, Any]:

@@ -1,10 +1,15 @@
-"""Settings as frozen dataclasses: changing fields to values that a person typed."""
+"""Text that a person typed, as settings: `kind:place?key=value&key=value`, fields of frozen dataclasses, true and false.
+
+Extractors, text encoders, datasets and `--set` are read by the functions below, each in one way for all.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from difflib import get_close_matches
 from typing import Any, TypeVar, get_type_hints
+from urllib.parse import parse_qsl
 
 T = TypeVar("T")
 
@@ -22,7 +27,8 @@ def replace_fields(settings: T, changes: Mapping[str, Any]) -> T:
     for key, value in changes.items():
         if key not in hints:
             known = ", ".join(f.name for f in dataclasses.fields(settings))  # type: ignore[arg-type]
-            raise ValueError(f"{kind} has no field {key!r}; fields: {known}.")
+            near = did_you_mean(key, hints)
+            raise ValueError(f"{kind} has no field {key!r}; fields: {known}.{near}")
         now = getattr(settings, key)
         fixed[key] = value if type(value) is type(now) else _converted(value, hints[key], f"{kind}.{key}", now)
     return dataclasses.replace(settings, **fixed)  # type: ignore[type-var]
@@ -36,3 +42,52 @@ def _converted(value: Any, hint: Any, field: str, now: Any) -> Any:
     except ValidationError as error:
         wrong = error.errors()[0]["msg"].lower()
         raise ValueError(f"{field} is {value!r}: {wrong}; it is {now!r} now.") from None
+
+
+def split_spec(spec: str) -> tuple[str, str, str]:
+    """`kind:place?query` as (kind, place, query); what is not there is empty."""
+    head, _, query = spec.partition("?")
+    kind, _, place = head.partition(":")
+    return kind, place, query
+
+
+def read_options(query: str, types: Mapping[str, Callable[[str], Any]], what: str) -> dict[str, Any]:
+    """`key=value&key=value` as values.
+
+    Args:
+        query: What stands behind the question mark of a spec; `%26` and the like stand for the character.
+        types: `{key: what makes a value of the text}`: `int`, `float`, `str`, `bool` (true or false) or any function
+            that raises ValueError. A key that ends in `.` stands for all keys that begin so.
+        what: Whose options they are, for messages: "Extractor logmel".
+
+    Raises:
+        ValueError: An unknown key, one without a value or given twice, or a value of another type.
+    """
+    options: dict[str, Any] = {}
+    for part in filter(None, query.split("&")):
+        ((key, text),) = parse_qsl(part, keep_blank_values=True)
+        kind = types.get(key) or types.get(f"{key.partition('.')[0]}.")
+        if kind is None:
+            known = [f"{name}<name>" if name.endswith(".") else name for name in types]
+            raise ValueError(f"{what} has no option {key!r}; options: {', '.join(known)}.{did_you_mean(key, known)}")
+        if "=" not in part or key in options:
+            raise ValueError(f"{what}: option {part!r} is incomplete or repeated; write {key}=value once.")
+        try:
+            options[key] = read_truth(text) if kind is bool else kind(text)
+        except ValueError:
+            wanted = "true or false" if kind is bool else f"a value of type {getattr(kind, '__name__', 'its own')}"
+            raise ValueError(f"{what}: option {key} is {text!r}; expected {wanted}.") from None
+    return options
+
+
+def read_truth(text: str) -> bool:
+    """`true` or `false`, in any case. Raises ValueError for anything else."""
+    if text.lower() not in ("true", "false"):
+        raise ValueError(f"Got {text!r}; expected true or false.")
+    return text.lower() == "true"
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """` Did you mean 'x'?` for the nearest of the `known` names; empty where none is near."""
+    near = get_close_matches(name, list(known), n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""

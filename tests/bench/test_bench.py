@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from avshot.bench import table, trainings
-from avshot.bench.command import run_bench
 from avshot.bench.plan import load_plan
 from avshot.bench.table import as_csv, as_latex, as_markdown, results
 from avshot.bench.trainings import folder_names, train_plan
-from avshot.run import Run, Scored, find_runs
+from avshot.cli.bench import run_bench
+from avshot.run import Run, find_runs
+from avshot.task import Scored
 
 DATA = "simulated:ucf-main?scale=0.02"
 PLAN = f"""

@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-import avshot.candidates as candidates
-from avshot.classes.optimise import optimise
+import avshot.classes.candidates as candidates
+from avshot.classes.optimise.optimise import optimise
 from avshot.run import Experiment
-from avshot.tasks.gzsl import Stage
+from avshot.task import Stage
 from avshot.types import Classes
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from avshot.classes.embed import create_text_encoder, embed_classes
-from avshot.classes.optimise import optimise_classes
+from avshot.classes.optimise.optimise import optimise_classes
 
 
 def test_wordllama_gives_unit_rows_that_know_meaning():
@@ -49,7 +49,7 @@ def test_flags_and_shapes():
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("word2vec", "'word2vec' does not exist; write wordllama, or vectors, clip"),
+        ("word2vec", "'word2vec' does not exist; text encoders: clap, clip, sentence, vectors, wordllama"),
         ("clip", "clip needs a file, folder or id, as in clip:PLACE"),
         ("vectors:", "vectors needs a file"),
         ("wordllama:x", "wordllama takes no file or id"),

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from avshot.data.dataset import FOLDS, Dataset, FeatureSource, MemoryFeatures, load_dataset
+from avshot.data.dataset import FOLDS, Dataset, FeatureSource, MemoryFeatures
+from avshot.data.load import load_dataset
 from avshot.data.sources import as_indices, first_few
 from avshot.types import Clip, Features
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from avshot.data.dataset import load_dataset
 from avshot.data.listing import Columns
+from avshot.data.load import load_dataset
 from avshot.data.manifest import declare, features_path, load_manifest
 from avshot.data.split import SplitRule
 
@@ -134,7 +134,7 @@ def test_another_dataset_is_not_overwritten_unasked(tmp_path):
 
 
 def test_features_come_from_the_store_beside_the_file(tmp_path):
-    from avshot.features.store import StoreWriter
+    from avshot.features.store.store import StoreWriter
 
     declare(videos(tmp_path / "v", {"ant": 4, "bee": 4, "cow": 4, "dog": 4}), tmp_path / "zoo.toml")
     assert load_manifest(tmp_path / "zoo.toml").features is None
@@ -157,7 +157,7 @@ def test_features_come_from_the_store_beside_the_file(tmp_path):
 def test_features_whose_file_and_span_are_not_known_are_used_with_a_word(tmp_path):
     import json
 
-    from avshot.features.store import StoreWriter
+    from avshot.features.store.store import StoreWriter
 
     made = declare(videos(tmp_path / "v", {"ant": 4, "bee": 4, "cow": 4, "dog": 4}), tmp_path / "zoo.toml").dataset
     with StoreWriter(str(tmp_path / "zoo.features"), spec={"audio": "test"}) as writer:

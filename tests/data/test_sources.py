@@ -8,8 +8,8 @@ import released
 import torch
 
 from avshot.data.dataset import MemoryFeatures
-from avshot.data.official_features import OfficialFeatures
-from avshot.data.simulate import simulate
+from avshot.data.official.features import OfficialFeatures
+from avshot.data.simulated.simulate import simulate
 from avshot.data.sources import AveragedFeatures, FeatureSource, averages_of
 from avshot.types import Features
 

@@ -8,9 +8,9 @@ import torch
 
 from avshot.features.describe import Job, Recorder
 from avshot.features.extractor import Extractor
-from avshot.features.logmel import LogMel
-from avshot.features.pixels import Pixels
-from avshot.features.store import FeatureStore
+from avshot.features.extractors.logmel import LogMel
+from avshot.features.extractors.pixels import Pixels
+from avshot.features.store.store import FeatureStore
 from avshot.media import Media, read, write
 from avshot.types import Clip
 

@@ -17,7 +17,7 @@ from avshot.features import describe
 from avshot.features.describe import Job
 from avshot.features.extract import ExtractConfig, Extraction, extract
 from avshot.features.extractor import Extractor
-from avshot.features.store import FeatureStore
+from avshot.features.store.store import FeatureStore
 from avshot.media import read, write
 from avshot.types import Clip
 
@@ -413,7 +413,7 @@ def test_weights_that_are_not_there_are_named_before_any_work(tmp_path, clips):
 FULL = """
 import resource, sys
 resource.setrlimit(resource.RLIMIT_FSIZE, (6000, 6000))  # a disk that is full after 6000 bytes
-from avshot.cli import main
+from avshot.cli.app import main
 main(["extract", sys.argv[1], "--store", sys.argv[2], "--workers", sys.argv[3]])
 """
 

@@ -4,7 +4,8 @@ import math
 
 import torch
 
-from avshot.method import Inputs, create_method
+from avshot.method import Inputs
+from avshot.registry import create_method
 from avshot.types import Batch, Classes, Features
 
 INPUTS = Inputs(audio=10, visual=12, text={"w2v": 8})

@@ -5,9 +5,10 @@ import math
 import pytest
 import torch
 
-from avshot.method import Inputs, Recipe, create_method, get_preset
+from avshot.method import Inputs, Recipe
 from avshot.methods.acfs import supervised_contrast
-from avshot.players import Players
+from avshot.registry import create_method, get_preset
+from avshot.training.optimisers import Players
 from avshot.types import Batch, Classes, Features
 
 INPUTS = Inputs(audio=4, visual=3, text={"words": 5})

@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from avshot.method import Inputs, create_method, get_method
+from avshot.method import Inputs
+from avshot.registry import create_method, get_method
 from avshot.types import Batch, Classes, Features
 
 INPUTS = Inputs(audio=4, visual=3, text={"words": 5})

@@ -7,7 +7,8 @@ import math
 import pytest
 import torch
 
-from avshot.method import Inputs, create_method, get_preset
+from avshot.method import Inputs
+from avshot.registry import create_method, get_preset
 from avshot.types import Batch, Classes, Features
 
 INPUTS = Inputs(5, 7, {"w2v": 6})

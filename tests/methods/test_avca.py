@@ -8,8 +8,8 @@ import pytest
 import torch
 
 import avshot.methods.avca as avca
-from avshot.method import Inputs, create_method
-from avshot.official_weights import load_official
+from avshot.method import Inputs
+from avshot.registry import create_method, load_official
 from avshot.types import Batch, Classes, Features
 
 INPUTS = Inputs(audio=10, visual=12, text={"w2v": 8})

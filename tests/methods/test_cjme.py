@@ -6,9 +6,9 @@ import math
 import pytest
 import torch
 
-from avshot.method import Inputs, create_method, get_method
+from avshot.method import Inputs
 from avshot.methods.cjme import dominant
-from avshot.official_weights import load_official
+from avshot.registry import create_method, get_method, load_official
 from avshot.types import Batch, Classes, Features
 
 INPUTS = Inputs(5, 7, {"w2v": 6})

@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from avshot.method import Inputs, create_method, get_method
-from avshot.official_weights import load_official
+from avshot.method import Inputs
+from avshot.registry import create_method, get_method, load_official
 from avshot.types import Batch, Classes, Features
 
 INPUTS = Inputs(audio=10, visual=6, text={"clip": 6, "clap": 10})

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from avshot.method import Inputs, create_method
+from avshot.method import Inputs
+from avshot.registry import create_method
 from avshot.types import Batch, Classes, Features
 
 INPUTS = Inputs(audio=4, visual=3, text={"words": 5})

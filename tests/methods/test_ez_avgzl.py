@@ -7,8 +7,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from avshot.method import Inputs, create_method, get_method
+from avshot.method import Inputs
 from avshot.methods.ez_avgzl import NEGATIVES, SIMILARITIES, EzAvgzl
+from avshot.registry import create_method, get_method
 from avshot.types import Batch, Classes, Features
 
 SMALL = {

@@ -6,9 +6,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from avshot.method import Inputs, Recipe, create_method, get_preset
+from avshot.method import Inputs, Recipe
 from avshot.nn.gaussian import draw
-from avshot.players import Players
+from avshot.registry import create_method, get_preset
+from avshot.training.optimisers import Players
 from avshot.types import Batch, Classes, Features
 
 INPUTS = Inputs(audio=4, visual=3, text={"words": 5})

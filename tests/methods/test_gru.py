@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch.nn.utils.rnn import pack_sequence, pad_packed_sequence
 
-from avshot.method import Inputs, create_method
+from avshot.method import Inputs
 from avshot.methods.gru import _Layer
+from avshot.registry import create_method
 from avshot.types import Batch, Classes, Features
 
 INPUTS = Inputs(audio=5, visual=4, text={"words": 6})

@@ -7,9 +7,10 @@ import torch
 from hyper_witness import AVCA_TERMS, expected_alignment, make_batch, small
 
 import avshot.methods.hyper_alignment as hyper
-from avshot.method import Inputs, create_method
+from avshot.method import Inputs
 from avshot.nn.alignment import Alignment
 from avshot.nn.avca import Branch
+from avshot.registry import create_method
 from avshot.types import Features
 
 

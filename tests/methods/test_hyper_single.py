@@ -5,7 +5,8 @@ import torch
 from hyper_witness import curvature_gradient, expected_alignment, learnt, make_batch, small
 
 import avshot.methods.hyper_single as hyper
-from avshot.method import Inputs, create_method
+from avshot.method import Inputs
+from avshot.registry import create_method
 
 
 @pytest.mark.parametrize("compare", ["geodesic", "cosine"])

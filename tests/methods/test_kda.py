@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from avshot.method import Inputs, create_method, get_method
+from avshot.method import Inputs
 from avshot.methods.kda import wasserstein
+from avshot.registry import create_method, get_method
 from avshot.types import Batch, Classes, Features
 
 ONE = {"clip": 8}

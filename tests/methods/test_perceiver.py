@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from avshot.method import Inputs, create_method, get_preset
+from avshot.method import Inputs
+from avshot.registry import create_method, get_preset
 from avshot.types import Batch, Classes, Features
 
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))

@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from avshot.method import Inputs, create_method, get_method
+from avshot.method import Inputs
 from avshot.methods.tcaf import Tcaf, from_official
+from avshot.registry import create_method, get_method
 from avshot.types import Batch, Classes, Features
 
 SMALL = {"dim": 12, "encoder_hidden": 9, "layers": 2, "heads": 2, "head_dim": 4, "feedforward": 6, "position_dim": 8}

@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch.distributions import Normal, kl_divergence
 
-from avshot.method import Inputs, create_method, get_preset
+from avshot.method import Inputs
 from avshot.nn.gaussian import draw
+from avshot.registry import create_method, get_preset
 from avshot.types import Batch, Classes, Features
 
 INPUTS = Inputs(audio=4, visual=3, text={"words": 5})

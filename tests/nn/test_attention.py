@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from avshot.nn.attention import Attention, TransformerLayer
-from avshot.nn.layout import lay_out
+from avshot.nn.packing import lay_out
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from avshot.losses import mean_over
+from avshot.nn.batch_means import mean_over
 from avshot.nn.generator import Critic, Generator, VariationalEncoder, gradient_penalty, plays
 
 

@@ -34,7 +34,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from avshot.experiment import Experiment, describe, parse_experiment
 from avshot.files.text import read_text
-from avshot.method import get_method
+from avshot.registry import get_method
 
 METRICS = ("S", "U", "HM", "ZSL", "AUSUC")
 REFERENCES = ("eszsl", "nearest_text")

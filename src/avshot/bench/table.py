@@ -14,12 +14,13 @@ from torch import Tensor
 from avshot.bench.plan import Plan
 from avshot.bench.significance import holm, paired_p_value
 from avshot.bench.trainings import Block, Line
-from avshot.calibration import predict_calibrated
-from avshot.metrics import why_absent
+from avshot.metrics.generalised import why_absent
+from avshot.metrics.stacking import predict_calibrated
 from avshot.report.published import published
-from avshot.report.summary import trivial
-from avshot.run import Run, Scored
-from avshot.tables import markdown
+from avshot.report.rows import trivial
+from avshot.run import Run
+from avshot.task import Scored
+from avshot.terminal.tables import markdown
 
 _FROM_PAPER = "{} printed"
 

@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from avshot.bench.plan import Entry, Plan, benchmark_of, experiment_of, locate
-from avshot.data.dataset import Dataset, load_described
+from avshot.bench.sweep import train_all
+from avshot.data.dataset import Dataset
+from avshot.data.load import load_described
 from avshot.experiment import Experiment
-from avshot.files.record import content_digest
-from avshot.fitting import why_not
-from avshot.grid import train_all
-from avshot.key import origin_of
-from avshot.placing import Keys, make_folder, place
+from avshot.files.atomic import content_digest
 from avshot.run import Run, load_run
+from avshot.runs.key import origin_of
+from avshot.runs.placing import Keys, make_folder, place
+from avshot.training.fitting import why_not
 
 
 @dataclass(frozen=True)

@@ -8,45 +8,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from avshot.classes.encoder import MissingVectors, TextEncoder, unit_rows
+from avshot.classes.encoders.wordllama import WordLlama
 from avshot.classes.phrase import phrases as spoken_phrases
+from avshot.registry import TEXT_ENCODERS
 from avshot.types import Classes
 
 __all__ = ["TextEncoder", "WordLlama", "create_text_encoder", "embed_classes", "embed_texts"]
-
-
-class WordLlama(TextEncoder):
-    """Averaged token vectors distilled from Llama 2's; 256 wide, its weights come with the package, nothing is fetched.
-
-    Order of words is ignored: "dog bites man" and "man bites dog" nearly coincide.
-    """
-
-    def __init__(self) -> None:
-        self.spec = self.name = "wordllama"
-        self.dim = 256
-        self._model: Any = None
-
-    def encode(self, texts: Sequence[str]) -> Tensor:
-        """Embed texts; see `TextEncoder.encode`."""
-        if len(texts) == 0:
-            return torch.zeros(0, self.dim)
-        if self._model is None:
-            import wordllama
-
-            # The weights lie in its wheel; without this folder it would look for its tokenizer on the network.
-            home = Path(wordllama.__file__).parent
-            self._model = wordllama.WordLlama.load(cache_dir=home, disable_download=True)
-        return unit_rows(torch.from_numpy(np.array(self._model.embed(list(texts)), dtype=np.float32)), texts)
-
-
-_KINDS = ("wordllama", "vectors", "clip", "clap", "sentence")
 
 
 def create_text_encoder(spec: str) -> TextEncoder:
@@ -64,22 +36,11 @@ def create_text_encoder(spec: str) -> TextEncoder:
         256
     """
     kind, _, place = spec.partition(":")
-    if kind not in _KINDS:
-        raise ValueError(
-            f"Text encoder {spec!r} does not exist; write wordllama, or {', '.join(_KINDS[1:])} and a place."
-        )
-    if (place == "") != (kind == "wordllama"):
-        wanted = "takes no file or id" if kind == "wordllama" else f"needs a file, folder or id, as in {kind}:PLACE"
+    cls: type[TextEncoder] = TEXT_ENCODERS.get_class(kind, TextEncoder, of=f"Text encoder {spec!r} does not exist")
+    if (place == "") != (cls.place == ""):
+        wanted = f"needs a {cls.place}, as in {kind}:PLACE" if cls.place else "takes no file or id"
         raise ValueError(f"Text encoder {kind} {wanted}; got {spec!r}.")
-    if kind == "wordllama":
-        return WordLlama()
-    if kind == "vectors":
-        from avshot.classes.vectors import load_vectors
-
-        return load_vectors(place)
-    from avshot.classes.towers import TextTower
-
-    return TextTower(kind, place)
+    return cls(place) if cls.place else cls()  # type: ignore[call-arg]
 
 
 def embed_classes(

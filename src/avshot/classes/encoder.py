@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -18,8 +19,10 @@ class TextEncoder(ABC):
         spec: What `create_text_encoder` made it from; the same spec makes the same encoder.
         name: Short name, the key in `Classes.text`.
         dim: Width of a vector.
+        place: What stands behind the colon of its spec, in words, and is passed to `__init__`; empty for nothing.
     """
 
+    place: ClassVar[str] = ""
     spec: str
     name: str
     dim: int

@@ -9,8 +9,8 @@ from difflib import get_close_matches
 from importlib import resources
 from pathlib import Path
 
+from avshot.classes.names import join_key, refuse_alike, spoken, tidy, tidy_all
 from avshot.files.text import read_table
-from avshot.names import join_key, refuse_alike, spoken, tidy, tidy_all
 
 __all__ = [
     "join_key",

@@ -1,7 +1,7 @@
 """`Dataset`: clips, their labels, named folds and the source of their features, joined by clip id.
 
 `load_dataset(spec)` is the one door: a declared dataset (`.toml`, see `avshot.data.manifest`), a released benchmark
-folder (`avshot.data.official`) or simulated features (`avshot.data.simulate`).
+folder (`avshot.data.official.benchmark`) or simulated features (`avshot.data.simulated.simulate`).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from torch import Tensor
 from avshot.data.sources import AveragedFeatures, FeatureSource, MemoryFeatures, as_indices, first_few
 from avshot.types import Clip, Features
 
-__all__ = ["FOLDS", "Dataset", "FeatureSource", "MemoryFeatures", "load_dataset", "load_described"]
+__all__ = ["FOLDS", "Dataset", "FeatureSource", "MemoryFeatures"]
 
 FOLDS = ("train", "val_seen", "val_unseen", "test_seen", "test_unseen")
 
@@ -189,50 +189,6 @@ class Dataset:
     def _groups(self, *folds: str) -> set[str]:
         rows = (i for fold in folds for i in self.folds.get(fold, ()))
         return {group for i in rows if (group := self.clips[i].group) is not None}
-
-
-def load_dataset(spec: str) -> Dataset:
-    """Load a dataset from its one-line description.
-
-    Args:
-        spec: Path of a declared dataset (`birds.toml`), `simulated:ucf|activitynet|vggsound`, or a released benchmark
-            folder `official:<root>?name=UCF&split=cls&legacy=false`.
-
-    Raises:
-        ValueError: The description is of none of these forms, or what it names is not there.
-    """
-    kind, _, rest = spec.partition(":")
-    if kind == "simulated":
-        from avshot.data.simulate import load_simulated
-
-        return load_simulated(rest)
-    if kind == "official":
-        from avshot.data.official import load_official_spec
-
-        return load_official_spec(rest)
-    if spec.endswith(".toml"):
-        from avshot.data.manifest import load_manifest
-
-        return load_manifest(spec)
-    raise ValueError(
-        f"Dataset {spec!r} is not known; expected the path of a dataset .toml (make one with `avshot dataset`), "
-        "simulated:<name> or official:<root>?name=UCF&split=cls."
-    )
-
-
-def load_described(spec: str) -> Dataset:
-    """`load_dataset` for training: refuses a dataset without features.
-
-    Raises:
-        ValueError: As `load_dataset`, or there are no features; the message says how to get them.
-    """
-    dataset = load_dataset(spec)
-    if dataset.features is None:
-        cure = f"make them with `avshot extract {spec}`"
-        if spec.startswith("official:"):
-            cure = "put the released ones into the folder features/ of the benchmark (docs/reproduce.md)"
-        raise ValueError(f"Dataset {dataset.name!r} has no features; {cure}.")
-    return dataset
 
 
 def _digest(vectors: Tensor) -> str:

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
+from avshot.classes.names import join_key, tidy
 from avshot.data.dataset import FOLDS
 from avshot.data.label_table import find_file, read_span
 from avshot.data.split import Split
 from avshot.files.text import Row, read_table
-from avshot.names import join_key, tidy
 from avshot.types import Clip
 
 _FIELDS = ("id", "path", "label", "start", "end", "group", "fold")

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from string import Formatter
 
+from avshot.classes.names import tidy
 from avshot.data.folders import MEDIA_SUFFIXES, printable
 from avshot.data.sources import first_few
 from avshot.files.text import Row, Table, read_table
 from avshot.files.url import local_path
-from avshot.names import tidy
 from avshot.types import Clip
 
 _PATH_COLUMNS = ("path", "filename", "file", "video")

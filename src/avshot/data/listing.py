@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from avshot.classes.names import refuse_alike, tidy
 from avshot.data.folders import MEDIA_SUFFIXES, OWN, MediaFiles, media_files, printable
 from avshot.data.label_table import Columns, read_label_table
 from avshot.data.sources import first_few
-from avshot.names import refuse_alike, tidy
 from avshot.types import Clip
 
 __all__ = ["MEDIA_SUFFIXES", "Columns", "Listing", "MediaFiles", "list_clips", "media_files"]

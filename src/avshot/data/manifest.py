@@ -14,15 +14,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from avshot.classes.names import join_key, refuse_alike, spoken, tidy
 from avshot.data.dataset import Dataset
 from avshot.data.fold_table import folds_csv, read_folds, relative
 from avshot.data.listing import Columns, list_clips
 from avshot.data.sources import FeatureSource, first_few
 from avshot.data.split import SplitRule, split_clips
-from avshot.files.record import save_text
+from avshot.files.atomic import save_text
 from avshot.files.text import read_text
 from avshot.files.url import local_path
-from avshot.names import join_key, refuse_alike, spoken, tidy
 from avshot.types import Clip
 
 
@@ -140,8 +140,8 @@ def _open_features(
     path: Path, content: Mapping[str, Any], clips: Sequence[Clip], notes: list[str]
 ) -> FeatureSource | None:
     """The feature store, without the features of clips whose file or span is another one today."""
-    from avshot.features.standing import stale
-    from avshot.features.store import FeatureStore
+    from avshot.features.store.standing import stale
+    from avshot.features.store.store import FeatureStore
 
     where = features_path(path)
     if "://" not in where and not (Path(where) / "store.json").is_file():

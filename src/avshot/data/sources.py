@@ -21,9 +21,9 @@ _CHUNK = 256  # clips averaged at a time
 
 @runtime_checkable
 class FeatureSource(Protocol):
-    """Anything that holds features of clips: `avshot.features.store.FeatureStore`, `MemoryFeatures`, ...
+    """Anything that holds features of clips: `avshot.features.store.store.FeatureStore`, `MemoryFeatures`, ...
 
-    A source may have `waits`, "disk" or "network": what gathering waits for (see `avshot.data.ahead.pays`); and
+    A source may have `waits`, "disk" or "network": what gathering waits for (see `avshot.training.prefetch.pays`); and
     `content(ids=None) -> str`, a digest of ids, status, values, masks and times of the clips `ids` (or of more, where
     the others cannot change), by which results know what they were computed from. It may take a pass over the data.
 

@@ -11,8 +11,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from avshot.classes.names import join_key, tidy_all
 from avshot.data.sources import first_few
-from avshot.names import join_key, tidy_all
 from avshot.types import Clip
 
 SEEN_FOLDS = ("train", "val_seen", "test_seen")

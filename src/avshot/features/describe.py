@@ -11,8 +11,8 @@ import numpy as np
 from torch import Tensor
 
 from avshot.features.extractor import Extractor
-from avshot.features.origin import Origin, changed_meanwhile, origin_of
-from avshot.features.writer import StoreWriter
+from avshot.features.store.origin import Origin, changed_meanwhile, origin_of
+from avshot.features.store.writer import StoreWriter
 from avshot.files.url import local_path
 from avshot.media import Media, read
 from avshot.media.presence import lit, sounding

@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 
 from avshot.features.describe import ExtractConfig, Job, Recorder
 from avshot.features.extractor import Extractor, create_extractor
-from avshot.features.manifest import mend, read_about, read_manifest
-from avshot.features.place import Place
 from avshot.features.pool import Outcome, Pool
-from avshot.features.shard import shard_file
-from avshot.features.standing import Standing, standing
+from avshot.features.store.manifest import mend, read_about, read_manifest
+from avshot.features.store.place import Place
+from avshot.features.store.shard import shard_file
+from avshot.features.store.standing import Standing, standing
 from avshot.files.lock import sole_writer
 from avshot.types import Clip
 

@@ -8,25 +8,18 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, get_type_hints
 
 from torch import Tensor
 
+from avshot.registry import EXTRACTORS
+from avshot.settings import read_options, split_spec
+
 if TYPE_CHECKING:
     from avshot.media import Media
-
-# name -> (module, class); the module is imported only when the extractor is asked for.
-EXTRACTORS = {
-    "logmel": ("avshot.features.logmel", "LogMel"),
-    "pixels": ("avshot.features.pixels", "Pixels"),
-    "clip": ("avshot.features.clip", "ClipImage"),
-    "clap": ("avshot.features.clap", "ClapAudio"),
-}
 
 
 class Extractor(ABC):
@@ -94,23 +87,18 @@ def create_extractor(spec: str) -> Extractor:
         >>> create_extractor("logmel?mels=40").spec()["mels"]
         40
     """
-    head, _, query = spec.partition("?")
-    name, colon, checkpoint = head.partition(":")
-    if name not in EXTRACTORS:
-        near = get_close_matches(name, EXTRACTORS, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"Extractor {name!r} does not exist; extractors: {', '.join(EXTRACTORS)}.{hint}")
-    module, cls_name = EXTRACTORS[name]
-    cls = getattr(importlib.import_module(module), cls_name)
-    options = _options(cls, query)
-    wants_checkpoint = any(f.name == "checkpoint" for f in dataclasses.fields(cls))
-    if wants_checkpoint and not checkpoint:
-        raise ValueError(f"Extractor {spec!r} names no weights; write {name}:<hub id or folder>.")
-    if colon and not wants_checkpoint:
+    name, checkpoint, query = split_spec(spec)
+    cls: type[Extractor] = EXTRACTORS.get_class(name, Extractor)
+    fields = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    hints = get_type_hints(cls)
+    options = read_options(
+        query, {key: hints[key] for key in hints if key in fields - {"checkpoint"}}, f"Extractor {name}"
+    )
+    if "checkpoint" not in fields and ":" in spec.partition("?")[0]:
         raise ValueError(f"Extractor {name!r} has no weights, so {spec!r} cannot name {checkpoint!r}; drop ':...'.")
-    if wants_checkpoint:
-        options["checkpoint"] = checkpoint
-    return cls(**options)
+    if "checkpoint" in fields and not checkpoint:
+        raise ValueError(f"Extractor {spec!r} names no weights; write {name}:<hub id or folder>.")
+    return cls(**options | ({"checkpoint": checkpoint} if checkpoint else {}))
 
 
 def extractor_of(spec: Mapping[str, Any]) -> Extractor:
@@ -119,46 +107,20 @@ def extractor_of(spec: Mapping[str, Any]) -> Extractor:
     Raises:
         ValueError: The spec is of no known extractor, or of a version whose output this avshot no longer makes.
     """
-    name = spec.get("name")
-    if name not in EXTRACTORS:
-        raise ValueError(f"Features were made by {name!r}, which does not exist; extractors: {', '.join(EXTRACTORS)}.")
-    module, cls_name = EXTRACTORS[name]
-    cls = getattr(importlib.import_module(module), cls_name)
+    name = str(spec.get("name"))
+    cls: type[Extractor] = EXTRACTORS.get_class(
+        name, Extractor, of=f"Features were made by {name!r}, which does not exist"
+    )
     if spec.get("version") != cls.version:
         raise ValueError(
             f"Features were made by {name} version {spec.get('version')}, but this avshot makes version {cls.version}, "
             "whose numbers differ; extract again into a new folder and train again."
         )
-    known = {f.name for f in dataclasses.fields(cls)}
+    known = {f.name for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
     made = cls(**{key: value for key, value in spec.items() if key in known})
     if made.spec() != dict(spec):
         raise ValueError(f"The weights of extractor {name} are not those the features were made with; restore them.")
     return made
-
-
-def _options(cls: type, query: str) -> dict[str, Any]:
-    hints = get_type_hints(cls)
-    types = {f.name: hints[f.name] for f in dataclasses.fields(cls) if f.name != "checkpoint"}
-    options: dict[str, Any] = {}
-    for part in filter(None, query.split("&")):
-        key, equals, text = part.partition("=")
-        if key not in types:
-            raise ValueError(f"Extractor option {part!r} is unknown; options: {', '.join(types)}.")
-        if not equals or key in options:
-            raise ValueError(f"Extractor option {part!r} is incomplete or repeated; write {key}=value once.")
-        options[key] = _convert(key, text, types[key])
-    return options
-
-
-def _convert(key: str, text: str, kind: type) -> Any:
-    if kind is bool:
-        if text.lower() not in ("true", "false"):
-            raise ValueError(f"Extractor option {key} is {text!r}; expected true or false.")
-        return text.lower() == "true"
-    try:
-        return kind(text)
-    except ValueError:
-        raise ValueError(f"Extractor option {key} is {text!r}; expected a value of type {kind.__name__}.") from None
 
 
 def checkpoint_id(checkpoint: str, revision: str) -> str:

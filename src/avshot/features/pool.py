@@ -176,7 +176,7 @@ class Pool:
 
     def _fail_or_retry(self, index: int, status: str) -> None:
         """Put a clip back into the queue, or record that it failed when it had its attempts."""
-        from avshot.features.origin import origin_of
+        from avshot.features.store.origin import origin_of
 
         self._attempts[index] += 1
         if self._attempts[index] < _ATTEMPTS:

@@ -33,8 +33,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from avshot.losses import mean_over
 from avshot.method import Inputs, Method, Needs, Phase, Preset, Recipe, Turn, method
+from avshot.nn.batch_means import mean_over
 from avshot.nn.final_classifier import ClassifierConfig, FinalClassifier
 from avshot.nn.generator import Critic, Generator, gradient_penalty, plays
 from avshot.nn.joined import Joined

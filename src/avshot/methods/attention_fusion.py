@@ -27,10 +27,10 @@ import torch
 from torch import Tensor, nn
 
 from avshot.method import Inputs, Method, Needs, Preset, Recipe, method, replace_fields
+from avshot.nn.autocast import exact, widened
 from avshot.nn.dropout import use_dropout
 from avshot.nn.encoders import EncoderConfig, Encoders, padded
 from avshot.nn.pool import pool
-from avshot.nn.precision import exact, widened
 from avshot.nn.tcaf_heads import HeadsConfig, TcafHeads
 from avshot.types import Features
 

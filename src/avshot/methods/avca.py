@@ -34,7 +34,7 @@ from torch import Tensor
 
 from avshot.method import Inputs, Method, Needs, Preset, Recipe, method, replace_fields
 from avshot.nn.avca import PUBLISHED, Avca, AvcaConfig
-from avshot.official_weights import fill
+from avshot.nn.released_weights import fill
 from avshot.types import Batch, Classes, Features
 
 

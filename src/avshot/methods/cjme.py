@@ -29,11 +29,11 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from avshot.losses import mean_over
 from avshot.method import Inputs, Method, Needs, Preset, Recipe, method, replace_fields
+from avshot.nn.batch_means import mean_over
 from avshot.nn.mlp import InputScaling
+from avshot.nn.released_weights import fill
 from avshot.nn.triplet import Gate, Projection, triplets
-from avshot.official_weights import fill
 from avshot.types import Batch, Classes, Features
 
 

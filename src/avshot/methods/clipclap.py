@@ -31,12 +31,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from avshot.losses import mean_over, squared_error
 from avshot.method import Inputs, Method, Needs, Preset, Recipe, method, replace_fields
+from avshot.nn.batch_means import mean_over, squared_error
 from avshot.nn.fusion_weights import shape_of
 from avshot.nn.mlp import EmbNet1, EmbNet2, InputScaling
+from avshot.nn.released_weights import fill
 from avshot.nn.text import text_entries
-from avshot.official_weights import fill
 from avshot.types import MODALITIES, Batch, Classes, Features
 
 _SIDES = ("both", "audio", "visual")

@@ -28,9 +28,9 @@ from torch import Tensor, nn
 
 from avshot.method import Inputs, Method, Needs, Preset, Recipe, method
 from avshot.nn.augment import drop_modality
+from avshot.nn.autocast import exact, widened
 from avshot.nn.mlp import InputScaling
 from avshot.nn.pool import pool
-from avshot.nn.precision import exact, widened
 from avshot.types import Batch, Classes, Features
 
 

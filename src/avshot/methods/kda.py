@@ -41,9 +41,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from avshot.losses import mean_over
 from avshot.method import Inputs, Method, Needs, Preset, Recipe, method
 from avshot.nn.attention import TransformerLayer
+from avshot.nn.batch_means import mean_over
 from avshot.nn.mlp import EmbNet2, InputScaling
 from avshot.nn.text import text_entries
 from avshot.types import Batch, Classes, Features

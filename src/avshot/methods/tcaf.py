@@ -42,8 +42,8 @@ from torch import Tensor
 from avshot.method import Inputs, Method, Needs, Preset, Recipe, method, replace_fields
 from avshot.nn.fusion import FusionConfig, TemporalFusion
 from avshot.nn.fusion_weights import FUSION_NAMES, fusion_sizes, shape_of, without_copies
+from avshot.nn.released_weights import fill
 from avshot.nn.tcaf_heads import HeadsConfig, TcafHeads
-from avshot.official_weights import fill
 from avshot.types import Features
 
 

@@ -30,8 +30,8 @@ from typing import ClassVar, NamedTuple
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from avshot.losses import mean_over
 from avshot.method import Inputs, Method, Needs, Preset, Recipe, method
+from avshot.nn.batch_means import mean_over
 from avshot.nn.gaussian import draw, kl_to_standard, product_of_experts
 from avshot.nn.mlp import EmbNet1, InputScaling
 from avshot.types import Batch, Classes, Features

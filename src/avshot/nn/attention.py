@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from avshot.nn.layout import Group, Layout
+from avshot.nn.packing import Group, Layout
 
 PATTERNS = ("cross", "self", "full")
 

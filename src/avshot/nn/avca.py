@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from avshot.losses import mean_over, squared_error
 from avshot.nn.avca_block import AvcaBlock
+from avshot.nn.batch_means import mean_over, squared_error
 from avshot.nn.mlp import EmbNet1, EmbNet2, InputScaling
 from avshot.types import Batch, Classes, Features
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from avshot.nn.attention import PATTERNS, TransformerLayer
 from avshot.nn.dropout import use_dropout
 from avshot.nn.encoders import TokenConfig, TokenEncoders, padded
-from avshot.nn.layout import Layout, lay_out
+from avshot.nn.packing import Layout, lay_out
 from avshot.nn.pool import POOLINGS, pool
 from avshot.types import Features
 

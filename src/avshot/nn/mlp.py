@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from avshot import together
+from avshot.nn import batch_means as together
 
 
 class BatchNorm(nn.BatchNorm1d):

@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from avshot.nn.attention import Attention, FeedForward
+from avshot.nn.autocast import exact, widened
 from avshot.nn.fusion import Fused
-from avshot.nn.precision import exact, widened
 
 
 class Similarity(nn.Module, ABC):

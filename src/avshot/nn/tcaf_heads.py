@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from avshot.nn.autocast import exact, widened
 from avshot.nn.mlp import EmbNet1, EmbNet2
-from avshot.nn.precision import exact, widened
 from avshot.types import Batch, Classes, Features
 
 

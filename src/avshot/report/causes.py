@@ -13,9 +13,9 @@ from fnmatch import fnmatchcase
 from functools import cache
 from importlib.resources import files
 
-from avshot.data.audit import Audit, Finding
+from avshot.data.official.audit import Audit, Finding
 from avshot.report.published import published
-from avshot.tables import markdown
+from avshot.terminal.tables import markdown
 
 KINDS = ("class vectors", "selection", "calibration", "program", "features", "clips", "runs", "numbers")
 _NUMBERS = ("S", "U", "HM", "ZSL")

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from avshot.calibration import exact_curve, predict_calibrated
-from avshot.classes.plot import draw_outcome
-from avshot.report.summary import Row
-from avshot.run import Run, Scored
+from avshot.classes.optimise.plot import draw_outcome
+from avshot.metrics.stacking import exact_curve, predict_calibrated
+from avshot.report.rows import Row
+from avshot.run import Run
+from avshot.task import Scored
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

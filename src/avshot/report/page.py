@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from avshot.files.atomic import save_bytes, save_text
 from avshot.files.lock import sole_writer
 from avshot.files.output import output_file
-from avshot.files.record import save_bytes, save_text
 from avshot.report import figures
 from avshot.report.published import published
-from avshot.report.summary import METRICS, Row, remarks, summarise, table
+from avshot.report.rows import METRICS, Row, remarks, summarise, table
 from avshot.run import Run
-from avshot.tables import is_numeric, markdown
+from avshot.terminal.tables import is_numeric, markdown
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

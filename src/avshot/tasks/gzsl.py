@@ -6,32 +6,10 @@ Stage 1 trains on `train` and is judged on `val_seen` + `val_unseen`. Stage 2 tr
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from avshot.data.dataset import Dataset
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One stage of the protocol.
-
-    Attributes:
-        name: "stage1" or "stage2".
-        train: `[clip]` indices into the dataset's clips.
-        judge: `[clip]` indices of the clips that are scored: seen and unseen together.
-        judged_on: Names of the folds in `judge` that have clips.
-        seen: Classes that are trained.
-        candidates: Classes to choose from when judging: the seen ones first, then the unseen ones.
-    """
-
-    name: str
-    train: np.ndarray
-    judge: np.ndarray
-    judged_on: tuple[str, ...]
-    seen: tuple[str, ...]
-    candidates: tuple[str, ...]
+from avshot.task import Stage
 
 
 def stages(dataset: Dataset) -> tuple[Stage, Stage]:

@@ -1,0 +1,1 @@
+"""Text encoders, one file each; the file's name begins its spec."""

@@ -1,0 +1,118 @@
+"""Text towers through transformers: CLIP, CLAP and sentence encoders, from a Hugging Face id or a local folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from avshot.classes.encoder import TextEncoder, unit_rows
+
+_BATCH = 64  # texts through the model at once
+_NO_LIMIT = 100_000  # tokenizers without a length of their own name a huge number
+
+
+class TextTower(TextEncoder):
+    """A transformer's text embedding. Texts beyond the model's length (CLIP: 77 tokens) are cut there.
+
+    Args:
+        kind: "clip" or "clap" (projected text feature, in the space shared with the other modality), or "sentence"
+            (mean of the last hidden states over real tokens, as most sentence encoders are trained).
+        place: Hugging Face id, or a folder with model and tokenizer. No code from it is run.
+    """
+
+    place = "file, folder or id"
+
+    def __init__(self, kind: str, place: str) -> None:
+        self.spec, self.name = f"{kind}:{place}", kind
+        self._kind, self._place = kind, place
+
+    @property
+    def dim(self) -> int:  # type: ignore[override]
+        """Width of a vector; reads the model's configuration."""
+        return int(self._config.hidden_size if self._kind == "sentence" else self._config.projection_dim)
+
+    def encode(self, texts: Sequence[str]) -> Tensor:
+        """Embed texts; see `TextEncoder.encode`."""
+        if not all(text.strip() for text in texts):
+            raise ValueError("Got an empty text; describe every class in words.")
+        parts = [self._forward(list(texts[start : start + _BATCH])) for start in range(0, len(texts), _BATCH)]
+        return unit_rows(torch.cat(parts), texts, self.spec) if parts else torch.zeros(0, self.dim)
+
+    def _forward(self, texts: list[str]) -> Tensor:
+        tokenizer, model, length = self._tokenizer, self._model, self._length
+        try:
+            tokens = tokenizer(texts, padding=True, truncation=True, max_length=length, return_tensors="pt")
+            return self._pooled(model, tokens)
+        except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
+            reason = next(iter(str(error).splitlines()), "") or type(error).__name__
+            raise ValueError(
+                f"Text encoder {self.spec!r} cannot embed what its tokenizer makes ({reason}); the tokenizer and the "
+                "weights do not belong together."
+            ) from error
+
+    def _pooled(self, model: Any, tokens: Any) -> Tensor:
+        """The embedding of each text, not yet of unit length: `[text, dim]`."""
+        with torch.inference_mode():
+            if self._kind == "sentence":
+                state = model(**tokens).last_hidden_state
+                real = tokens["attention_mask"][:, :, None].to(state.dtype)
+                pooled = (state * real).sum(dim=1) / real.sum(dim=1).clamp(min=1)
+            else:
+                kept = {key: tokens[key] for key in ("input_ids", "attention_mask")}
+                pooled = model.get_text_features(**kept).pooler_output
+        return pooled.float().clone()
+
+    @cached_property
+    def _config(self) -> Any:
+        from transformers import AutoConfig
+
+        return self._load(AutoConfig)
+
+    @cached_property
+    def _tokenizer(self) -> Any:
+        from transformers import AutoTokenizer
+
+        return self._load(AutoTokenizer)
+
+    @cached_property
+    def _model(self) -> Any:
+        import transformers
+
+        names = {"clip": "CLIPModel", "clap": "ClapModel", "sentence": "AutoModel"}
+        model, info = self._load(getattr(transformers, names[self._kind]), output_loading_info=True)
+        # transformers fills what a checkpoint lacks with random numbers; a sentence encoder never uses its pooler.
+        lacking = [key for key in sorted(info["missing_keys"]) if self._used(key)]
+        if lacking:
+            raise ValueError(
+                f"Text encoder {self.spec!r} lacks {len(lacking)} of its weights ({', '.join(lacking[:3])}); give the "
+                "whole checkpoint of such a model."
+            )
+        return model.eval()
+
+    def _used(self, key: str) -> bool:
+        return not key.startswith("pooler.") if self._kind == "sentence" else key.startswith("text_")
+
+    @property
+    def _length(self) -> int:
+        """Longest text in tokens."""
+        stated = self._tokenizer.model_max_length
+        if stated < _NO_LIMIT:
+            return int(stated)
+        text = getattr(self._config, "text_config", self._config)
+        # RoBERTa (CLAP's tower) counts positions from its padding index on.
+        offset = (text.pad_token_id or 0) + 1 if text.model_type in ("roberta", "xlm-roberta", "clap_text_model") else 0
+        return int(text.max_position_embeddings) - offset
+
+    def _load(self, kind: Any, **more: Any) -> Any:
+        try:
+            return kind.from_pretrained(self._place, **more)
+        except Exception as error:  # broken files and unreachable hubs raise every class there is
+            reason = str(error).strip().split("\n")[0] or type(error).__name__
+            raise ValueError(
+                f"Text encoder {self.spec!r} cannot be loaded ({reason}); give a Hugging Face id that can be reached, "
+                "or a folder with config, weights and tokenizer."
+            ) from error

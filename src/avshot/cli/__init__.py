@@ -1,0 +1,1 @@
+"""The command line: `app` parses, one file per command prints what quiet functions return."""

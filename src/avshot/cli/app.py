@@ -1,0 +1,300 @@
+"""The command line. Heavy imports live inside the commands, so that `avshot --help` answers at once.
+
+A `ValueError` is a sentence for the user, with exit code 2. Anything else is a bug, and one line says so.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+from avshot.cli.endings import STOPPED, last_words, open_streams, stop, watch_interrupts
+
+try:
+    import typer
+
+    from avshot.cli.parsing import parse_amount, parse_labels, parse_list, parse_seeds, parse_some
+except KeyboardInterrupt:
+    stop()
+
+app = typer.Typer(
+    name="avshot",
+    help="Recognise audio-visual events in video with little or no training data: name the classes in words.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+Seeds = Annotated[str, typer.Option(help="Seeds, comma-separated.")]
+Jobs = Annotated[int, typer.Option(min=1, help="Trainings at a time, each on one thread when above 1.")]
+
+
+@app.callback(invoke_without_command=True)
+def _root(version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False) -> None:
+    if version:
+        from avshot import __version__
+
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Argument(help="Folder to work in.")] = Path("demo"),
+    seeds: Seeds = "0",
+    clips: Annotated[int, typer.Option(min=5, help="Clips per class.")] = 20,
+    difficulty: Annotated[float, typer.Option(min=0, max=1, help="0 = clean, 1 = hard.")] = 0.3,
+) -> None:
+    """The whole line on rendered videos: render, extract, train, test, report, predict an unseen class."""
+    from avshot.cli.demo import run_demo
+
+    run_demo(out, seeds=parse_seeds(seeds), clips=clips, difficulty=difficulty)
+
+
+@app.command()
+def dataset(
+    source: Annotated[Path, typer.Argument(help="Folder with one sub-folder per label, or a CSV table.")],
+    out: Annotated[Path, typer.Argument(help="The .toml to write.")],
+    label: Annotated[str, typer.Option(help='Label column, or a pattern such as "{command} {colour}".')] = "label",
+    unseen_val: Annotated[str, typer.Option(help="Labels unseen in validation: names, count or fraction.")] = "0.2",
+    unseen_test: Annotated[str, typer.Option(help="Labels unseen in testing: names, count or fraction.")] = "0.2",
+    train: Annotated[str | None, typer.Option(help="Clips of each seen label for training.")] = None,
+    val: Annotated[str, typer.Option(help="Clips of each seen label for validation: count or fraction.")] = "0.15",
+    test: Annotated[str, typer.Option(help="Clips of each seen label for testing: count or fraction.")] = "0.15",
+    media: Annotated[Path | None, typer.Option(help="Folder of the files a table names.")] = None,
+    group_disjoint: Annotated[bool, typer.Option(help="Keep clips of one source in one fold.")] = False,
+    skip_missing: Annotated[bool, typer.Option(help="Leave out files that are not there.")] = False,
+    overwrite: Annotated[bool, typer.Option(help="Replace a different dataset of the same name.")] = False,
+    seed: Annotated[int, typer.Option(help="Decides the draws.")] = 0,
+) -> None:
+    """Declare a dataset of own videos: which clip has which label and lies in which fold."""
+    from avshot.data.manifest import Columns, declare
+    from avshot.data.split import SplitRule
+    from avshot.terminal.tables import print_table
+
+    rule = SplitRule(
+        train=None if train is None else parse_amount(train),
+        val=parse_amount(val),
+        test=parse_amount(test),
+        unseen_val=parse_labels(unseen_val),
+        unseen_test=parse_labels(unseen_test),
+        group_disjoint=group_disjoint,
+        seed=seed,
+    )
+    how = Columns(label=label)
+    declared = declare(source, out, columns=how, rule=rule, media=media, skip_missing=skip_missing, overwrite=overwrite)
+    data = declared.dataset
+    rows = [[fold, str(len(data.classes_of(fold))), str(len(data.folds[fold]))] for fold in data.folds]
+    print_table(f"{data.name} -> {out}", ["fold", "classes", "clips"], rows)
+    for warning in declared.warnings:
+        say(f"note: {warning}")
+
+
+@app.command()
+def extract(
+    source: Annotated[str, typer.Argument(help="Dataset .toml, a folder of videos, or one video.")],
+    store: Annotated[str | None, typer.Option(help="Feature store; default: beside the source.")] = None,
+    audio: Annotated[str, typer.Option(help='Audio extractor: logmel, clap:CHECKPOINT, or "" for none.')] = "logmel",
+    visual: Annotated[str, typer.Option(help='Visual extractor: pixels, clip:CHECKPOINT, or "" for none.')] = "pixels",
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; default: one per core.")] = None,
+    ray: Annotated[bool, typer.Option("--ray", help="Through Ray: on RAY_ADDRESS, or on this machine.")] = False,
+    retry: Annotated[bool, typer.Option("--retry", help="Also what failed, or cannot be checked, again.")] = False,
+    shared: Annotated[bool, typer.Option("--shared", help="Other machines add other clips meanwhile.")] = False,
+    time_limit: Annotated[float | None, typer.Option(help="Seconds for one clip; default: 300.")] = None,
+    memory_limit: Annotated[float | None, typer.Option(help="GiB for one clip; default: 8, at most half.")] = None,
+) -> None:
+    """Turn videos into stored features. Runs again where it was stopped; one bad file never stops the rest.
+
+    A clip is described again when its file or span changed. Exit code 1: some have no features; a table says why.
+    """
+    from avshot.cli.extract import extract_source
+
+    limits: dict[str, Any] = {"time_limit": time_limit, "memory_limit": memory_limit}
+    choice: dict[str, Any] = {"audio": audio or None, "visual": visual or None, "runner": "ray" if ray else "local"}
+    if extract_source(source, store, **choice, workers=workers, retry=retry, shared=shared, **limits):
+        raise typer.Exit(1)
+
+
+@app.command()
+def train(
+    dataset: Annotated[str, typer.Argument(help="Dataset .toml, simulated:NAME or official:FOLDER?name=...")],
+    method: Annotated[str, typer.Option(help="Methods, comma-separated; see `avshot methods`.")] = "ez_avgzl",
+    out: Annotated[Path, typer.Option(help="Folder for the Runs.")] = Path("runs"),
+    seeds: Seeds = "0",
+    preset: Annotated[str, typer.Option(help="Preset of every method.")] = "default",
+    modality: Annotated[str, typer.Option(help="both, audio, visual; comma-separated.")] = "both",
+    text: Annotated[str, typer.Option(help="Text encoders, comma-separated.")] = "wordllama",
+    prompts: Annotated[str, typer.Option(help='Prompt ensemble, or "name".')] = "name",
+    descriptions: Annotated[str | None, typer.Option(help="CSV with descriptions of the classes.")] = None,
+    optimise_classes: Annotated[
+        bool | None, typer.Option("--optimise-classes/--no-optimise-classes", help="Default: as the preset says.")
+    ] = None,
+    select: Annotated[str, typer.Option(help='What chooses epoch and calibration: "val", or "oracle" (test).')] = "val",
+    changes: Annotated[list[str] | None, typer.Option("--set", help="config.X=V, recipe.X=V or optimise.X=V.")] = None,
+    device: Annotated[str, typer.Option(help="torch device.")] = "cpu",
+    jobs: Jobs = 1,
+    processes: Annotated[
+        int, typer.Option(min=1, help="Processes that share each training; above 1 needs accelerate.")
+    ] = 1,
+) -> None:
+    """Train and test under the two-stage protocol; prints the table and writes report.html beside the Runs."""
+    from avshot.cli.parsing import parse_changes
+    from avshot.cli.train import train_grid
+
+    train_grid(
+        dict(
+            dataset=dataset,
+            preset=preset,
+            text=tuple(parse_some("--text", text)),
+            prompts=prompts,
+            descriptions=descriptions,
+            optimise_classes=optimise_classes,
+            select=select,
+            device=device,
+            **parse_changes(changes or []),
+        ),
+        {
+            "method": parse_some("--method", method),
+            "modality": parse_some("--modality", modality),
+            "seed": parse_seeds(seeds),
+        },
+        out,
+        jobs=jobs,
+        processes=processes,
+    )
+
+
+@app.command()
+def bench(
+    file: Annotated[Path, typer.Argument(help="Bench file; experiments/ has one for each table of the papers.")],
+    out: Annotated[Path, typer.Option(help="Folder for Runs and tables.")] = Path("results"),
+    dataset: Annotated[
+        list[str] | None, typer.Option(help='In place of the datasets of the file; "world" = rendered videos.')
+    ] = None,
+    root: Annotated[Path | None, typer.Option(help="Folder of the released benchmarks.")] = None,
+    seeds: Annotated[str, typer.Option(help="In place of the seeds of the file, for example 0,1,2.")] = "",
+    methods: Annotated[str, typer.Option(help="Only these methods of the file, comma-separated.")] = "",
+    legacy: Annotated[bool, typer.Option("--legacy", help="Every row also as the authors' program does it.")] = False,
+    device: Annotated[str, typer.Option(help="torch device.")] = "cpu",
+    jobs: Jobs = 1,
+) -> None:
+    """Methods x datasets x seeds from one file, as one table; runs again where it was stopped."""
+    from avshot.cli.bench import run_bench
+
+    run_bench(
+        file,
+        out,
+        datasets=dataset or (),
+        root=root,
+        seeds=parse_seeds(seeds) if seeds else (),
+        methods=parse_some("--methods", methods) if methods else (),
+        legacy=legacy,
+        jobs=jobs,
+        device=device,
+    )
+
+
+@app.command()
+def report(
+    runs: Annotated[Path, typer.Argument(help="Folder with Runs in or below it.")],
+    out: Annotated[Path | None, typer.Option(help="HTML file; default: report.html in that folder.")] = None,
+) -> None:
+    """Tables and figures of Runs as one self-contained HTML page, and the same as Markdown."""
+    from avshot.cli.report import write_report
+
+    write_report(runs, out)
+
+
+@app.command()
+def predict(
+    run: Annotated[Path, typer.Argument(help="A Run folder.")],
+    videos: Annotated[list[str], typer.Argument(help="Video files, or folders of them.")],
+    classes: Annotated[
+        str | None,
+        typer.Option(help='Candidate classes in free text, comma-separated; quote one with a comma: "a, b".'),
+    ] = None,
+    top: Annotated[int, typer.Option(min=1, help="How many classes to show.")] = 5,
+    start: Annotated[float | None, typer.Option(help="Seconds at which to begin in each file.")] = None,
+    end: Annotated[float | None, typer.Option(help="Seconds at which to end in each file.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object per line.")] = False,
+    device: Annotated[str, typer.Option(help="torch device.")] = "cpu",
+) -> None:
+    """Rank class names for raw videos, with what the decision rested on."""
+    from avshot.cli.predict import predict_videos
+
+    names = None if classes is None else parse_list(classes)
+    if predict_videos(run, videos, names, top=top, as_json=json, device=device, start=start, end=end):
+        raise typer.Exit(1)
+
+
+@app.command()
+def methods() -> None:
+    """List the methods with what they need."""
+    from avshot.cli.inspect import print_methods
+
+    print_methods()
+
+
+@app.command()
+def audit(
+    root: Annotated[Path, typer.Argument(help="Folder of a released benchmark (it holds class-split/).")],
+    name: Annotated[str, typer.Option(help="UCF, ActivityNet or VGGSound.")],
+    text: Annotated[Path | None, typer.Option(help="The released class vectors (.npy).")] = None,
+    descriptions: Annotated[Path | None, typer.Option(help="CSV of class descriptions.")] = None,
+) -> None:
+    """Check a released benchmark folder for the traps that move published numbers."""
+    from avshot.cli.inspect import print_audit
+
+    print_audit(root, name, text, descriptions)
+
+
+@app.command("optimise-classes")
+def optimise_classes_command(
+    names: Annotated[Path, typer.Argument(help="Text file with one class name per line.")],
+    text: Annotated[str, typer.Option(help="Text encoder, e.g. vectors:FILE.")] = "wordllama",
+    plot: Annotated[Path | None, typer.Option(help="Write a picture here.")] = None,
+    changes: Annotated[list[str] | None, typer.Option("--set", help="Settings, e.g. alpha=0.3.")] = None,
+) -> None:
+    """Class-embedding optimisation alone: nearest neighbours before and after, and what was kept."""
+    from avshot.cli.inspect import print_optimisation
+
+    print_optimisation(names, text, plot, changes or [])
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+def main(arguments: list[str] | None = None) -> Any:
+    """Entry point: run the command line.
+
+    Exit codes: 0 done; 1 some of several inputs failed, or a bug; 2 wrong use, said in one sentence on standard error;
+    130 stopped by Ctrl-C. A sentence comes without a traceback unless `AVSHOT_TRACEBACK` is set.
+    """
+    open_streams()
+    watch_interrupts()
+    try:
+        try:
+            return app(args=arguments)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:  # the reader of a pipe, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing is left to flush at exit
+        sys.exit(1)
+    except SystemExit as ended:
+        if ended.code == STOPPED:
+            stop()
+        raise
+    except BaseException as error:
+        if os.environ.get("AVSHOT_TRACEBACK"):
+            raise
+        told, code = last_words(error)
+        say(f"avshot: {told}")
+        sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,127 @@
+"""What a person types as the value of an option, as values: lists, seeds, amounts."""
+
+from __future__ import annotations
+
+import csv
+import math
+import re
+from collections.abc import Sequence
+from typing import Any
+
+_OTHER_SEPARATORS = ";|\uff0c\u3001\uff1b\u060c"  # semicolon, bar, and the commas of other scripts
+_LARGEST_SEED = 2**32  # what every generator of random numbers takes
+
+
+def parse_list(text: str) -> list[str]:
+    """Parts separated by commas or line ends; one that holds a comma itself is put in double quotes.
+
+    Raises:
+        ValueError: A quote that is not closed, or parts that are separated by something else.
+    """
+    text = _as_utf8(text)
+    try:
+        rows = list(csv.reader(text.splitlines(keepends=True), skipinitialspace=True, strict=True))
+    except csv.Error as error:
+        raise ValueError(f"Got the list {text!r} ({error}); close each quote, and put commas between parts.") from None
+    parts = [part.strip() for row in rows for part in row if part.strip()]
+    marks = [mark for mark in _OTHER_SEPARATORS if '"' not in text and any(mark in part for part in parts)]
+    if marks:
+        raise ValueError(
+            f"Got the list {text!r}; separate parts by commas, and put one that holds {marks[0]!r} in double quotes."
+        )
+    return parts
+
+
+def parse_seeds(text: str) -> list[int]:
+    """`"0,1,2"` as numbers. Raises ValueError for anything else."""
+    parts = parse_list(text)
+    if not parts or not all(part.isascii() and part.isdigit() and len(part) < 11 for part in parts):
+        raise ValueError(f"Got --seeds {text!r}; expected whole numbers from 0 on, for example 0,1,2.")
+    seeds = [int(part) for part in parts]
+    if max(seeds) >= _LARGEST_SEED:
+        raise ValueError(f"Got --seeds {text!r}; expected numbers below {_LARGEST_SEED}.")
+    return seeds
+
+
+def parse_some(option: str, text: str) -> list[str]:
+    """`parse_list`, at least one part. Raises ValueError, naming the option, for none."""
+    parts = parse_list(text)
+    if not parts:
+        raise ValueError(f"Got nothing for {option}; name at least one.")
+    return parts
+
+
+def parse_amount(text: str) -> int | float:
+    """A count such as `8`, or a fraction such as `0.2`. Raises ValueError for anything else."""
+    text = text.strip()
+    if text.isascii() and text.isdigit() and len(text) < 19:
+        return int(text)
+    try:
+        amount = float(text)
+    except ValueError:
+        amount = math.nan
+    if not math.isfinite(amount) or "_" in text:  # float() also reads "nan", "infinity" and "1_0"
+        comma = f" Write {text.replace(',', '.')}." if text.count(",") == 1 and "." not in text else ""
+        raise ValueError(f"Got the amount {text!r}; expected a count such as 8 or a fraction such as 0.2.{comma}")
+    return amount
+
+
+def parse_labels(text: str) -> tuple[str, ...] | int | float:
+    """Names of labels, or how many of them, or which fraction."""
+    try:
+        return parse_amount(text)
+    except ValueError:
+        return tuple(parse_list(text))
+
+
+def _as_utf8(text: str) -> str:
+    """What was typed in UTF-8, also where the locale knows ASCII alone and Python kept the bytes as they came."""
+    try:
+        return text.encode("utf-8", "surrogateescape").decode("utf-8")
+    except UnicodeError:
+        return text
+
+
+def parse_changes(changes: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """`["config.dim=64", "recipe.lr=1e-4"]` as `{"config": {"dim": 64}, "recipe": {"lr": 1e-4}}`.
+
+    Raises:
+        ValueError: Not of the form group.field=value, or an unknown group.
+    """
+    groups: dict[str, dict[str, Any]] = {"config": {}, "recipe": {}, "optimise": {}}
+    for change in changes:
+        key, equals, value = change.partition("=")
+        group, dot, name = key.strip().partition(".")
+        if not equals or not dot or group not in groups:
+            raise ValueError(
+                f"Got --set {change!r}; expected config.NAME=VALUE, recipe.NAME=VALUE or optimise.NAME=VALUE."
+            )
+        groups[group][name] = parse_value(value)
+    return groups
+
+
+def parse_value(text: str) -> Any:
+    """A value as YAML reads it, except that 1e-4 is a number and None is nothing."""
+    import yaml
+
+    text = text.strip()
+    try:
+        value = float(text) if re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+", text) else _plain_value(text)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(text)
+        return value
+    except (yaml.YAMLError, RecursionError, ValueError):
+        raise ValueError(
+            f"Got the value {text!r}; expected a number, a word, true, false, null or [a, list]."
+        ) from None
+
+
+def _plain_value(text: str) -> Any:
+    """YAML's reading, but for 010, which it takes for 8, and 1:30, which it takes for 90."""
+    import yaml
+
+    if re.fullmatch(r"[-+]?\d{1,18}", text, flags=re.ASCII):
+        return int(text)
+    if text == "None":
+        return None
+    return text if re.fullmatch(r"[-+]?[\d_]+(:[\d_.]+)+", text) else yaml.safe_load(text)

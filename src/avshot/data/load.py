@@ -1,0 +1,49 @@
+"""`load_dataset(spec)`: the one door to datasets, declared, released or simulated."""
+
+from __future__ import annotations
+
+from avshot.data.dataset import Dataset
+
+
+def load_dataset(spec: str) -> Dataset:
+    """Load a dataset from its one-line description.
+
+    Args:
+        spec: Path of a declared dataset (`birds.toml`), `simulated:ucf|activitynet|vggsound`, or a released benchmark
+            folder `official:<root>?name=UCF&split=cls&legacy=false`.
+
+    Raises:
+        ValueError: The description is of none of these forms, or what it names is not there.
+    """
+    kind, _, rest = spec.partition(":")
+    if kind == "simulated":
+        from avshot.data.simulated.simulate import load_simulated
+
+        return load_simulated(rest)
+    if kind == "official":
+        from avshot.data.official.benchmark import load_official_spec
+
+        return load_official_spec(rest)
+    if spec.endswith(".toml"):
+        from avshot.data.manifest import load_manifest
+
+        return load_manifest(spec)
+    raise ValueError(
+        f"Dataset {spec!r} is not known; expected the path of a dataset .toml (make one with `avshot dataset`), "
+        "simulated:<name> or official:<root>?name=UCF&split=cls."
+    )
+
+
+def load_described(spec: str) -> Dataset:
+    """`load_dataset` for training: refuses a dataset without features.
+
+    Raises:
+        ValueError: As `load_dataset`, or there are no features; the message says how to get them.
+    """
+    dataset = load_dataset(spec)
+    if dataset.features is None:
+        cure = f"make them with `avshot extract {spec}`"
+        if spec.startswith("official:"):
+            cure = "put the released ones into the folder features/ of the benchmark (docs/reproduce.md)"
+        raise ValueError(f"Dataset {dataset.name!r} has no features; {cure}.")
+    return dataset

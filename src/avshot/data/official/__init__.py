@@ -1,0 +1,1 @@
+"""Released benchmark folders."""

@@ -1,0 +1,1 @@
+"""Rendered videos whose class names say what is seen and heard."""

@@ -1,0 +1,247 @@
+"""The rendered world: small real videos whose classes are made of words for what is seen and heard.
+
+A clip of "red sliding whistling" shows a red shape that slides across the frame, and whistles. Colour and motion are
+only in the picture, the kind of sound only in the waveform, so it takes both to tell the classes apart. An unseen class
+is a new combination of words that several seen classes use: its name says what it looks and sounds like.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import re
+import sys
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+
+from avshot.data.rendered.classes import DEFAULT, Roster, words_of
+from avshot.data.rendered.clips import Job, note, whole
+from avshot.data.rendered.picture import render_picture
+from avshot.data.rendered.sound import render_sound
+from avshot.files.atomic import load_json
+
+__all__ = ["DEFAULT", "Look", "Roster", "clip_name", "demo_clip", "render_clip", "render_world", "words_of"]
+
+RENDERER = 1  # to be counted up when equal settings give other clips
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a world is rendered; equal looks, labels and numbers give equal clips.
+
+    Attributes:
+        difficulty: 0..1; see `render_picture` and `render_sound`. It also shortens the event within the clip.
+        seed: Draws everything else.
+        seconds: Length of a clip.
+        fps: Frames per second.
+        size: Height and width in pixels; even, at least 32.
+        rate: Sound samples per second.
+    """
+
+    difficulty: float = 0.3
+    seed: int = 0
+    seconds: float = 2.0
+    fps: int = 12
+    size: tuple[int, int] = (120, 160)
+    rate: int = 16000
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.difficulty <= 1:
+            raise ValueError(f"difficulty is {self.difficulty}; expected 0 (clear) to 1 (hard).")
+        if self.seconds < 0.5:
+            raise ValueError(f"seconds is {self.seconds}; expected at least 0.5.")
+        if self.seed < 0:
+            raise ValueError(f"seed is {self.seed}; expected 0 or more.")
+        if min(self.size) < 32 or any(side % 2 for side in self.size):
+            raise ValueError(f"size is {self.size}; expected even height and width of at least 32 pixels.")
+
+
+def render_clip(label: str, number: int, look: Look = Look()) -> tuple[np.ndarray, np.ndarray]:
+    """Clip `number` of class `label`: frames `[frame, height, width, 3]` uint8 and waveform `[sample]` float32.
+
+    Depends on its arguments alone, so clips can be rendered in any order and by any number of workers. When and how
+    long the event happens is common to picture and sound; everything else is drawn for each on its own.
+
+    Raises:
+        ValueError: A label without known words; see `words_of`.
+    """
+    words = words_of(label)
+    seed = [look.seed, zlib.crc32(label.encode()), number]
+    when, draw, play = (np.random.default_rng([*seed, part]) for part in range(3))
+    length = look.seconds * when.uniform(0.9 - 0.55 * look.difficulty, 0.9)
+    begin = when.uniform(0, look.seconds - length)
+    span = (begin, begin + length)
+    visible = {kind: word for kind, word in words.items() if kind != "sound"}
+    frames = render_picture(
+        visible, draw, seconds=look.seconds, fps=look.fps, span=span, difficulty=look.difficulty, size=look.size
+    )
+    waveform = render_sound(
+        words.get("sound"), play, seconds=look.seconds, span=span, difficulty=look.difficulty, rate=look.rate
+    )
+    return frames, waveform
+
+
+def render_world(
+    folder: str | Path,
+    *,
+    classes: Roster = DEFAULT,
+    clips_per_class: int = 20,
+    difficulty: float = 0.3,
+    seed: int = 0,
+    seconds: float = 2.0,
+    workers: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Path:
+    """Render a world of `.mp4` files into `folder` and declare it as a dataset.
+
+    Clips that an earlier call rendered are kept when they still are what it wrote, so an interrupted run continues
+    where it stopped; a clip that was cut off, changed or put there by somebody else is rendered again.
+
+    Args:
+        folder: Made if absent. Receives `clips/*.mp4`, `labels.csv`, `world.json` (the look), `rendered.jsonl` (digests
+            of the clips) and `world.toml`.
+        classes: Class names and their parts.
+        clips_per_class: Clips of each class, numbered from 0; at least 5, so that every fold of a seen class has one.
+        difficulty: 0 (clear) to 1 (hard).
+        seed: Another seed gives other clips of the same classes.
+        seconds: Length of a clip.
+        workers: Processes; None = one per core.
+        progress: Called with clips done, those kept included, and clips in all.
+
+    Returns:
+        Path of `world.toml`, for `avshot.data.load.load_dataset`.
+
+    Raises:
+        ValueError: Settings out of range, a name without known words, or a folder that holds a world of another look.
+    """
+    look, size = Look(difficulty=difficulty, seed=seed, seconds=seconds), _workers(workers)
+    if clips_per_class < 5:
+        raise ValueError(f"clips_per_class is {clips_per_class}; expected at least 5.")
+    for name in classes.names:
+        words_of(name)
+    if len({_slug(name) for name in classes.names}) != len(classes.names):
+        raise ValueError("Two class names differ only in signs or capitals and would share files; rename one.")
+    root = Path(folder)
+    (root / "clips").mkdir(parents=True, exist_ok=True)
+    _claim(root, look)
+    jobs = [(name, number) for name in classes.names for number in range(clips_per_class)]
+    kept = whole(root, {job: clip_name(*job) for job in jobs})
+    todo = [job for job in jobs if job not in kept]
+    report = progress or (lambda done, total: None)
+    report(len(kept), len(jobs))
+    for done, job in enumerate(_rendered(root, todo, look, size), start=len(kept) + 1):
+        note(root, job, clip_name(*job))
+        report(done, len(jobs))
+    return _declare(root, classes, jobs, seed)
+
+
+def demo_clip(folder: str | Path, label: str, *, difficulty: float = 0.3, seed: int = 1000) -> Path:
+    """Render one clip of `label` that belongs to no fold, `folder/<label>.mp4`, for trying a prediction on it.
+
+    Raises:
+        ValueError: A label without known words.
+    """
+    target = Path(folder) / f"{_slug(label)}.mp4"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    _write(target, label, 0, Look(difficulty=difficulty, seed=seed))
+    return target
+
+
+def clip_name(label: str, number: int) -> str:
+    """File name of a clip: `red-star-drumming-003.mp4`."""
+    return f"{_slug(label)}-{number:03d}.mp4"
+
+
+def _slug(label: str) -> str:
+    return "-".join(re.findall(r"[a-z0-9]+", label.lower()))
+
+
+def _claim(root: Path, look: Look) -> None:
+    """Write the look into the folder, or check that it is the one there: clips of two looks must not mix."""
+    wanted = json.loads(json.dumps(asdict(look))) | {"renderer": RENDERER}
+    file = root / "world.json"
+    if file.exists():
+        found = load_json(file)
+        if not isinstance(found, dict) or {"renderer": 1} | found != wanted:  # the first one did not write its number
+            raise ValueError(f"{root} holds a world of other settings ({found}); choose another folder or delete it.")
+        return
+    _replace(file, json.dumps(wanted, indent=2) + "\n")
+
+
+def _workers(wanted: int | None) -> int:
+    if wanted is not None and wanted < 1:
+        raise ValueError(f"workers is {wanted}; expected at least 1, or None for one per core.")
+    if wanted is not None:
+        return wanted
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _rendered(root: Path, jobs: Sequence[Job], look: Look, workers: int) -> Iterator[Job]:
+    """Render the clips `jobs`, yielding each one when its file is complete. A single worker is this process."""
+    tasks = {job: (root / "clips" / clip_name(*job), *job, look) for job in jobs}
+    if workers == 1 or len(tasks) < 8:  # starting a process takes as long as rendering a few clips
+        for job, task in tasks.items():
+            _write(*task)
+            yield job
+        return
+    with _plain_main(), ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        try:
+            waiting = {pool.submit(_write, *task): job for job, task in tasks.items()}
+            for future in as_completed(waiting):
+                future.result()
+                yield waiting[future]
+        except BrokenProcessPool:
+            raise ValueError(
+                "A process that renders clips was killed, perhaps for want of memory; run the same command again to go "
+                "on, with fewer workers."
+            ) from None
+        finally:  # an interrupted run must not render the rest first
+            pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _plain_main() -> Iterator[None]:
+    """Keep a spawned process from importing the user's script again, which would start it anew in each worker."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+
+
+def _write(target: Path, label: str, number: int, look: Look) -> None:
+    from avshot.media import write
+
+    frames, waveform = render_clip(label, number, look)
+    write(target, frames, look.fps, waveform, look.rate)  # appears under its name only when complete
+
+
+def _replace(target: Path, text: str) -> None:
+    partial = target.with_name(f".{target.name}.{os.getpid()}")
+    partial.write_text(text, encoding="utf-8")
+    os.replace(partial, target)
+
+
+def _declare(root: Path, classes: Roster, jobs: Sequence[tuple[str, int]], seed: int) -> Path:
+    """Write `labels.csv` and `world.toml` with the folds that the roster asks for."""
+    from avshot.data.manifest import declare
+    from avshot.data.split import SplitRule
+
+    table = io.StringIO()
+    rows = [(f"clips/{clip_name(name, number)}", name) for name, number in jobs]
+    csv.writer(table, lineterminator="\n").writerows([("filename", "label"), *rows])
+    _replace(root / "labels.csv", table.getvalue())
+    rule = SplitRule(unseen_val=classes.val_unseen, unseen_test=classes.test_unseen, seed=seed)
+    return declare(root / "labels.csv", root / "world.toml", rule=rule, overwrite=True).path

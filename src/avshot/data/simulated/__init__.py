@@ -1,0 +1,1 @@
+"""Simulated features at the sizes of the released benchmarks."""

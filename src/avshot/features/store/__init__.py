@@ -1,0 +1,1 @@
+"""The feature store: shards of tensors and a manifest."""

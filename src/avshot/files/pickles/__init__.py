@@ -1,0 +1,1 @@
+"""Pickles as data: an interpreter that can build plain values and nothing else."""

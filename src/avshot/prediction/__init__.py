@@ -1,0 +1,1 @@
+"""From a Run and a raw video to a ranking of names."""

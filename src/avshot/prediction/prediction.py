@@ -1,0 +1,52 @@
+"""What a Run says about a video: a ranking with probabilities, and what it rested on."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from avshot.prediction.attribution import Moment
+
+
+@dataclass(frozen=True)
+class Guess:
+    """One class of a ranking: its probability, and whether the model had training clips of it."""
+
+    name: str
+    probability: float
+    seen: bool
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a Run says about one video.
+
+    Attributes:
+        video: The file.
+        status: "ok", or what was wrong with the file: "truncated", "no_audio", "no_visual", "silent" (there is a sound
+            stream but nothing in it) or "black" (the same of the picture); the first of these that holds.
+        duration: Seconds.
+        ranking: Classes, most probable first; probabilities add up to 1 over all candidates.
+        modality: Share of the decision that rested on "audio" and on "visual" (see `avshot.prediction.attribution`): they add up to
+            1, or are 0 when neither speaks for the first class.
+        moments: Windows of the file in seconds with their share of the decision, in time order.
+        notes: What a reader should know: a modality that is missing or holds nothing, a truncated file, what of it was
+            dropped, a clip unlike the training clips.
+    """
+
+    video: str
+    status: str
+    duration: float
+    ranking: tuple[Guess, ...]
+    modality: dict[str, float]
+    moments: tuple[Moment, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def label(self) -> str:
+        """The most probable class."""
+        return self.ranking[0].name
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for `json.dumps`."""
+        return asdict(self)

@@ -1,0 +1,193 @@
+"""What `run.json`, `metrics.json` and `history.json` of a Run may hold, and reading them back unchanged.
+
+`run.json` holds its own digest and those of the other files. Format 1, of avshot 0.1, has no digests: its Runs are read
+as far as their files fit together.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from avshot.files.atomic import content_digest, file_digest, load_json, save_json
+
+FORMAT = 2
+_DIGEST = "digest"
+
+_Finite = Annotated[float, Field(allow_inf_nan=False)]
+_Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+_Width = Annotated[int, Field(ge=0, le=10_000_000)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="allow", strict=True)
+
+
+class _Chosen(_Part):
+    epochs: int = Field(ge=1)
+    drops: list[int] = []
+    beta: _Finite
+    view: Literal["both", "audio", "visual"] = "both"
+    temperature: float = Field(gt=0, allow_inf_nan=False)
+    by: list[str]
+    score: _Finite | None = None
+    grid: str = "-"
+    select: Literal["val", "oracle"] = "val"
+
+
+class _Inputs(_Part):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    audio: _Width
+    visual: _Width
+    text: dict[str, _Width] = Field(min_length=1)
+
+
+class _Data(_Part):
+    name: str
+    fingerprint: str
+    warnings: list[str] = []
+    folds: dict[str, int] = {}
+    phrases: dict[str, str] = {}
+
+
+class _Scored(_Part):
+    names: list[str] = Field(min_length=1)
+    ids: list[str]
+
+
+class _Key(_Part):
+    experiment: dict[str, Any]
+    origin: str
+    data: dict[str, Any]
+    classes: dict[str, str]
+
+
+class _Record(_Part):
+    format: int = Field(ge=1)
+    chosen: _Chosen
+    inputs: _Inputs
+    shown: Literal["both", "audio", "visual"] | None = None
+    classes: list[str] = Field(min_length=1)
+    encoders: list[str] = Field(min_length=1)
+    resolved: dict[str, Any]
+    features: dict[str, Any]
+    data: _Data
+    scored: dict[Literal["val", "test"], _Scored]
+    optimise: dict[str, dict[str, dict[str, Any]]] = {}
+    parameters: int = Field(ge=0)
+    seconds: float = Field(ge=0, allow_inf_nan=False)
+    processes: int = Field(default=1, ge=1)
+    versions: dict[str, str]
+    descriptions: dict[str, list[str]] | None = None
+    files: dict[str, str] = {}
+    key: _Key | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> _Record:
+        if len(set(self.classes)) != len(self.classes):
+            raise ValueError("a class is named twice")
+        if set(self.encoders) != set(self.inputs.text):
+            raise ValueError("encoders and inputs.text name different text encoders")
+        if self.format > 1 and self.key is None:
+            raise ValueError("it has no key")
+        return self
+
+
+class _Metrics(_Part):
+    S: _Share | None
+    U: _Share | None
+    HM: _Share | None
+    ZSL: _Share | None
+    AUSUC: _Share | None
+    beta: _Finite = 0.0
+    per_class: list[_Share | None]
+    without_clips: int = Field(default=0, ge=0)
+
+
+class _Stage(_Part):
+    losses: list[dict[str, _Finite]]
+    scores: list[_Finite] = []
+    betas: list[_Finite] = []
+    views: list[str] = []
+    drops: list[int] = []
+
+
+class _History(_Part):
+    stage1: _Stage
+    stage2: _Stage
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """Content of a `run.json`, with defaults for what its format did not have.
+
+    Raises:
+        ValueError: Damaged, changed since it was written, or of a newer format; the message names the file.
+    """
+    content = load_json(path)
+    found = content.get("format") if isinstance(content, dict) else None
+    if isinstance(found, int) and found > FORMAT:
+        raise ValueError(f"{path} has format {found}; this avshot reads up to {FORMAT}. Upgrade it.")
+    if found != 1 or _DIGEST in content:
+        noted = content.pop(_DIGEST, None) if isinstance(content, dict) else None
+        if noted is None or noted != _digest(content):
+            raise ValueError(f"{path} was changed or damaged after the training (its digest differs); train again.")
+    return checked(path, content, _Record)
+
+
+def write_record(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a `run.json` with its digest, which leaves out `seconds`: equal trainings have equal digests."""
+    plain = json.loads(json.dumps(content))
+    save_json(path, plain | {_DIGEST: _digest(plain)})
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    return content_digest({key: value for key, value in content.items() if key != "seconds"})
+
+
+def checked(path: Path, content: Any, schema: type[BaseModel]) -> dict[str, Any]:
+    """`content` with the defaults of `schema`. Raises ValueError that names the file and what is wrong in it."""
+    try:
+        return schema.model_validate(content).model_dump(mode="json")
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "its content"
+        what = first["msg"].removeprefix("Value error, ").lower()
+        raise ValueError(f"{path} is damaged ({where}: {what}); train again.") from None
+
+
+def read_metrics(path: Path) -> dict[str, Any]:
+    """Content of a `metrics.json`; empty where nothing was tested. Raises ValueError naming the file."""
+    content = load_json(path)
+    return {} if content == {} else checked(path, content, _Metrics)
+
+
+def read_history(path: Path) -> dict[str, Any]:
+    """Content of a `history.json`. Raises ValueError naming the file."""
+    return checked(path, load_json(path), _History)
+
+
+def check_file(path: Path, files: dict[str, str]) -> None:
+    """Compare a file of a Run with its digest in `files`; one without a digest (format 1) only has to be there.
+
+    Raises:
+        FileNotFoundError: The Run's folder is gone.
+        ValueError: The file is missing, unreadable, or not what was written.
+    """
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"The Run in {path.parent} is gone: there is no such folder (any more).")
+    try:
+        found = file_digest(path)
+    except FileNotFoundError:
+        raise ValueError(f"{path} is missing; train again, or copy the whole Run folder.") from None
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read ({error.strerror or error}); train again.") from None
+    if path.name in files and found != files[path.name]:
+        raise ValueError(
+            f"{path} was changed or damaged after the training (its digest differs); bring the file back, or train "
+            "again into an empty folder."
+        )

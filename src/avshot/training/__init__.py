@@ -1,0 +1,1 @@
+"""Training one method: the loop and all that it is made of."""

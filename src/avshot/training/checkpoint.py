@@ -1,0 +1,87 @@
+"""What a training leaves behind to be read or gone on with: its history, and one safetensors file with its state."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from avshot.files.atomic import load_tensors, save_tensors
+from avshot.method import Method, Recipe
+
+
+@dataclass
+class History:
+    """What happened in a training.
+
+    Attributes:
+        losses: Per epoch, the mean of each loss term.
+        scores: Per epoch, the judge's score (empty without a judge).
+        betas: Per epoch, the judge's calibration.
+        views: Per epoch, the modalities the judge trusts (see `Recipe.views`).
+        drops: Epochs after which the learning rate was cut.
+        best: Epoch with the best score (the first on ties), 0-based; the last epoch without a judge.
+    """
+
+    losses: list[dict[str, float]] = field(default_factory=list)
+    scores: list[float] = field(default_factory=list)
+    betas: list[float] = field(default_factory=list)
+    views: list[str] = field(default_factory=list)
+    drops: list[int] = field(default_factory=list)
+
+    @property
+    def best(self) -> int:
+        """Epoch with the best score, or the last one without scores."""
+        return int(np.argmax(self.scores)) if self.scores else len(self.losses) - 1
+
+
+@dataclass(frozen=True)
+class State:
+    """A training after an epoch: weights and buffers, the optimisers' state (`Players.state`), the history."""
+
+    weights: dict[str, Tensor]
+    optimiser: dict[str, Tensor]
+    history: History
+
+
+def save_state(
+    path: Path, method: Method, optimiser: dict[str, Tensor], history: History, seed: int, recipe: Recipe
+) -> None:
+    """Write the file of `load_state`; it is either complete or as it was."""
+    tensors = {f"weights/{key}": value for key, value in method.state_dict().items()}
+    tensors |= {f"optimiser/{key}": value for key, value in optimiser.items()}
+    save_tensors(path, tensors, about={"history": asdict(history), "seed": seed, "recipe": asdict(recipe)})
+
+
+def load_state(path: Path, seed: int, recipe: Recipe) -> State:
+    """Read what `save_state` wrote.
+
+    Raises:
+        ValueError: The file is damaged, or of a training with another seed or recipe; the message names it.
+    """
+    tensors, about = load_tensors(path)
+    history = _history(path, about)
+    trained = asdict(Recipe()) | about["recipe"]  # a field that is younger than the file had its default value
+    if about["seed"] != seed or json.dumps(trained) != json.dumps(asdict(recipe)):
+        raise ValueError(f"{path} belongs to a training with another seed or recipe; remove it to start afresh.")
+
+    def part(prefix: str) -> dict[str, Tensor]:
+        return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+    return State(part("weights/"), part("optimiser/"), history)
+
+
+def load_history(path: Path) -> History:
+    """The history in what `save_state` wrote, after a look at the whole file. Raises ValueError where it is damaged."""
+    return _history(path, load_tensors(path)[1])
+
+
+def _history(path: Path, about: dict[str, Any]) -> History:
+    wanted = {field.name for field in fields(History)}
+    if set(about) != {"history", "seed", "recipe"} or set(about["history"]) != wanted:
+        raise ValueError(f"{path} is no checkpoint of a training; it is damaged: remove it.")
+    return History(**about["history"])

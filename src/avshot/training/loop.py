@@ -1,0 +1,208 @@
+"""The one training loop: balanced batches, Adam, a schedule, an optional judge after each epoch, exact resume.
+
+Every random draw of epoch e comes from a generator seeded with (seed, e), so a training killed in epoch e and resumed
+from the checkpoint of epoch e - 1 ends in the same weights, bit for bit, on the same machine.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from avshot.method import Method, Phase, Recipe
+from avshot.task import Judgement
+from avshot.training.checkpoint import History, load_state, save_state
+from avshot.training.clips import ClipSource
+from avshot.training.distributed import here, refuse
+from avshot.training.finite import why_not_finite
+from avshot.training.optimisers import Players
+from avshot.training.prefetch import one_ahead, pays
+from avshot.training.sampling import BalancedSampler
+from avshot.types import Batch, Classes
+
+PLATEAU_PATIENCE = 3  # AVCA, TCaF and ClipClap code
+
+
+Judge = Callable[[Method], Judgement]
+Progress = Callable[[int, int, dict[str, float]], None]
+
+
+def train(
+    method: Method,
+    source: ClipSource,
+    recipe: Recipe,
+    *,
+    seed: int,
+    epochs: int | None = None,
+    judge: Judge | None = None,
+    candidates: Classes | None = None,
+    drops: Sequence[int] | None = None,
+    checkpoint: Path | None = None,
+    progress: Progress | None = None,
+) -> History:
+    """Train `method` in place, in this process or as one of several that call this alike (`avshot.training.distributed`).
+
+    Args:
+        method: On the device to train on.
+        source: Training clips.
+        recipe: Optimiser, batch and schedule settings.
+        seed: Decides every draw.
+        epochs: How many to run; None runs `recipe.epochs`. Schedules always span `recipe.epochs`, so fewer epochs are
+            a prefix of the full training.
+        judge: Called in eval mode after each epoch.
+        candidates: Classes that the method is to be judged on; it adapts to them before the judge sees it and at the
+            end. None = it is not judged on any. Of several processes, the main one alone judges and adapts.
+        drops: Epochs after which to cut the learning rate (stage 2 replays those of stage 1). None lets the plateau
+            rule decide from the judge.
+        checkpoint: File to resume from and to write after each epoch.
+        progress: Called after each epoch with (epochs done, epochs in all, last numbers).
+
+    Returns:
+        The history, including epochs run before a resume.
+
+    Raises:
+        ValueError: A loss or weight became NaN or infinite (the message names the clip or class whose input is at
+            fault, if any is), the checkpoint is of another training, or several processes cannot train this method.
+    """
+    total = recipe.epochs if epochs is None else epochs
+    phases, processes = method.phases(), here(method.device)
+    refuse(method, recipe.batch_size, processes.count)
+    total = total if phases else 1  # what learns nothing by gradient is ready after one look
+    classes = source.classes.to(method.device)
+    history, players, phase = History(), Players(method, None, recipe, processes), None
+    kept = processes.main and checkpoint is not None and checkpoint.exists()
+    state = processes.share(load_state(checkpoint, seed, recipe) if kept and checkpoint is not None else None)
+    if state is not None:
+        history = state.history
+        method.load_state_dict(state.weights)
+    processes.align(method)
+    for epoch in range(len(history.losses), total):
+        if phase is None or phase != _phase_of(phases, epoch, recipe.epochs):
+            phase = _phase_of(phases, epoch, recipe.epochs)
+            players = Players(method, phase, recipe, processes)
+            if state is not None and phase == _phase_of(phases, epoch - 1, recipe.epochs):
+                players.restore(state.optimiser)
+        state = None
+        seeded = _seed_epoch(seed, epoch, processes.index)
+        sums: dict[str, float] = {}
+        if phases:
+            sums = _epoch(players, source, classes, seeded, epoch, drops if drops is not None else history.drops)
+        history.losses.append(sums)
+        method.eval()
+        processes.align(method)
+        _check_weights(method, source, classes)
+        if processes.main and candidates is not None and (judge is not None or epoch + 1 == total):
+            _adapt(method, source, candidates.to(method.device))
+        judgement = processes.share(_judged(method, judge) if processes.main and judge is not None else None)
+        if judgement is not None:
+            _note(judgement, history, recipe, epoch)
+        if processes.main and checkpoint is not None:
+            save_state(checkpoint, method, players.state(), history, seed, recipe)
+        if progress is not None:
+            progress(epoch + 1, total, sums | ({"score": history.scores[-1]} if history.scores else {}))
+    method.eval()
+    return history
+
+
+def _epoch(
+    players: Players, source: ClipSource, classes: Classes, seeded: torch.Generator, epoch: int, drops: Sequence[int]
+) -> dict[str, float]:
+    """All steps of one epoch; the mean of each loss term. Raises ValueError when one is not finite."""
+    method, recipe, sampler = players.method, players.recipe, BalancedSampler(source.labels)
+    part = players.processes.part(recipe.batch_size)
+    method.train()
+    sums: dict[str, float] = {}
+    batches = recipe.batches(len(source))
+    count, negatives = recipe.batch_size, method.needs.negatives
+    drawn = (_draw(source, sampler, count, seeded, negatives, part) for _ in range(batches))
+    with one_ahead(drawn, pays(source.waits, method.device)) as ready:
+        for step, batch in enumerate(ready):
+            batch = Batch(batch.features, batch.labels, classes, batch.negative).to(method.device)
+            players.set_rate(epoch + (step + 1) / batches, drops)
+            for name, value in players.step(batch, epoch * batches + step).items():
+                sums[name] = sums.get(name, 0.0) + value / batches
+    wrong = ", ".join(f"{name} is {value}" for name, value in sums.items() if not math.isfinite(value))
+    if wrong:
+        raise ValueError(_blamed(f"Epoch {epoch + 1}: the loss is not finite ({wrong})", method, source, classes))
+    return sums
+
+
+def _adapt(method: Method, source: ClipSource, candidates: Classes) -> None:
+    """`Method.adapt`. Raises ValueError where it has no solution, or one that is not finite."""
+    try:
+        method.adapt(source.once(method.device), candidates)
+    except torch.linalg.LinAlgError as error:
+        cause = str(error).partition("\n")[0].rstrip(".")
+        what = f"{method.name} has no solution that is finite ({cause})"
+        raise ValueError(_blamed(what, method, source, candidates)) from error
+    if method.adapts():
+        _check_weights(method, source, candidates)
+
+
+def _check_weights(method: Method, source: ClipSource, classes: Classes) -> None:
+    """Raise ValueError where a weight or buffer is not finite: such a method would be kept, and answer NaN."""
+    for name, value in method.state_dict().items():
+        if value.is_floating_point() and not bool(value.isfinite().all()):
+            raise ValueError(_blamed(f"What {method.name} learnt is not finite ({name})", method, source, classes))
+
+
+def _blamed(what: str, method: Method, source: ClipSource, classes: Classes) -> str:
+    cure = "lower the learning rate (recipe.lr) or clip gradients (recipe.clip_norm)"
+    return why_not_finite(what, classes, source.parts(), cure if method.phases() else "change its settings")
+
+
+def _seed_epoch(seed: int, epoch: int, process: int) -> torch.Generator:
+    """Seed torch's global generator (dropout draws from it) and return one for the sampler, alike in all processes."""
+    mixed = _mixed(seed, epoch)
+    torch.manual_seed(_mixed(seed, epoch, process) if process else mixed)
+    return torch.Generator().manual_seed(mixed ^ 0x5DEECE66D)
+
+
+def _mixed(*numbers: int) -> int:
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
+
+
+def _draw(
+    source: ClipSource,
+    sampler: BalancedSampler,
+    count: int,
+    generator: torch.Generator,
+    negatives: bool,
+    part: slice,
+) -> Batch:
+    """Draw `count` clips and gather `part` of them: what is drawn does not depend on how many processes share it."""
+    positions = sampler.draw(count, generator)
+    others = sampler.negatives(source.labels[positions], generator) if negatives else None
+    batch = source.batch(positions[part])
+    return batch if others is None else replace(batch, negative=source.batch(others[part]))
+
+
+@torch.inference_mode()
+def _judged(method: Method, judge: Judge) -> Judgement:
+    method.eval()
+    return judge(method)
+
+
+def _note(judgement: Judgement, history: History, recipe: Recipe, epoch: int) -> None:
+    history.scores.append(judgement.score)
+    history.betas.append(judgement.beta)
+    history.views.append(judgement.view)
+    if recipe.schedule != "plateau":
+        return
+    since = max([history.best, *history.drops])
+    if epoch - since > PLATEAU_PATIENCE:
+        history.drops.append(epoch)
+
+
+def _phase_of(phases: Sequence[Phase], epoch: int, epochs: int) -> Phase | None:
+    passed = 0.0
+    for phase in phases:
+        passed += phase.share
+        if epoch < round(passed * epochs):
+            return phase
+    return phases[-1] if phases else None
