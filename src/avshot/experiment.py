@@ -1,19 +1,25 @@
-"""`Experiment`: what one training is asked to do, checked; and the short name that tables and folders give it."""
+"""`Experiment`: what one training is asked to do, checked; `resolve`, once, to what its names stand for; its label."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import asdict
-from pathlib import PurePath
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path, PurePath
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from avshot.classes.candidates import Wording
 from avshot.classes.optimise.config import OptimiseConfig
-from avshot.method import Recipe, replace_fields
-from avshot.registry import get_method, get_preset
+from avshot.data.official.benchmark import released_descriptions
+from avshot.method import Method, Recipe, Selection
+from avshot.metrics.generalised import BETA_GRIDS
+from avshot.registry import METHODS, TASKS, digest_of, get_method, get_preset
+from avshot.settings import did_you_mean, replace_fields
+from avshot.task import Task, get_task
 
+_SELECTION = frozenset(field.name for field in fields(Selection))
 AMBIGUOUS = ("margin", "distance")  # fields of `OptimiseConfig` that the `Config` of some method has, too
 
 
@@ -22,10 +28,11 @@ class Experiment(BaseModel):
 
     Attributes:
         dataset: What `load_dataset` takes: a `.toml`, `simulated:...` or `official:...`.
-        method: Method name.
+        method: Method name, or the path of a `.py` file with one.
         preset: Preset of the method.
         config: Changes to the preset's `Config`.
         recipe: Changes to the preset's `Recipe`.
+        selection: Changes to the preset's `Selection`.
         text: Text encoders, in the order the method joins them. Where the dataset ships class vectors, those of its
             own that are named here, or all of them if none is.
         join_text: Join several text encoders end to end into one class embedding, each at unit length, for methods
@@ -33,14 +40,14 @@ class Experiment(BaseModel):
         prompts: Prompt ensemble, or "name".
         descriptions: CSV with descriptions of the classes, or None; "released" takes the one that KDA ships in the
             folder of a released benchmark.
-        optimise_classes: Class-embedding optimisation on or off; None takes the recipe's choice.
+        optimise_classes: Class-embedding optimisation on or off; None takes the preset's choice.
         optimise: Changes to `OptimiseConfig`.
         legacy: Do as the authors' program does it where ours departs from it (`Method.released`). How class vectors
             are joined is the dataset's business: `official:...&legacy=true`.
         modality: What the method gets to see.
         audio_noise: Share of the audio steps of each test clip that are drowned in noise (`avshot.data.noise`).
         seed: Decides initial weights, draws and dropout.
-        task: Only "gzsl" for now.
+        task: Task name, or the path of a `.py` file with one.
         select: Which clips choose epoch and calibration: "val", or "oracle" for the test clips themselves.
         device: torch device.
     """
@@ -52,6 +59,7 @@ class Experiment(BaseModel):
     preset: str = "default"
     config: dict[str, Any] = Field(default_factory=dict)
     recipe: dict[str, Any] = Field(default_factory=dict)
+    selection: dict[str, Any] = Field(default_factory=dict)
     text: tuple[str, ...] = Field(default=("wordllama",), min_length=1)
     join_text: bool = False
     prompts: str = "name"
@@ -62,31 +70,35 @@ class Experiment(BaseModel):
     modality: Literal["both", "audio", "visual"] = "both"
     audio_noise: float = Field(default=0.0, ge=0.0, le=1.0)
     seed: int = Field(default=0, ge=0, lt=1 << 63)
-    task: Literal["gzsl"] = "gzsl"
+    task: str = "gzsl"
     select: Literal["val", "oracle"] = "val"
     device: str = "cpu"
 
-    @field_validator("config", "recipe", "optimise")
+    @model_validator(mode="before")
+    @classmethod
+    def _moved(cls, values: Any) -> Any:
+        """Fields of `Selection` stood in `recipe` in avshot 0.1."""
+        if not isinstance(values, dict) or not isinstance(values.get("recipe"), dict):
+            return values
+        old = {key: value for key, value in values["recipe"].items() if key in _SELECTION}
+        if not old:
+            return values
+        recipe = {key: value for key, value in values["recipe"].items() if key not in old}
+        return {**values, "recipe": recipe, "selection": {**old, **(values.get("selection") or {})}}
+
+    @field_validator("method", "task")
+    @classmethod
+    def _absolute(cls, name: str) -> str:
+        """A Run is opened from anywhere."""
+        return str(Path(name).resolve()) if name.endswith(".py") else name
+
+    @field_validator("config", "recipe", "selection", "optimise")
     @classmethod
     def _finite(cls, changes: dict[str, Any]) -> dict[str, Any]:
         for name, value in changes.items():
             if any(isinstance(number, float) and not math.isfinite(number) for number in _numbers(value)):
                 raise ValueError(f"{name} is {value}, which is not a finite number")
         return changes
-
-    def resolved_config(self) -> Any:
-        """The method's `Config` after preset and changes."""
-        released = get_method(self.method).released if self.legacy else {}
-        return replace_fields(get_preset(self.method, self.preset).config, {**released, **self.config})
-
-    def resolved_recipe(self) -> Recipe:
-        """The `Recipe` after preset and changes."""
-        return replace_fields(get_preset(self.method, self.preset).recipe, self.recipe)
-
-    def resolved_optimise(self) -> OptimiseConfig | None:
-        """Settings of class-embedding optimisation, or None when it is off."""
-        wanted = self.resolved_recipe().optimise_classes if self.optimise_classes is None else self.optimise_classes
-        return replace_fields(OptimiseConfig(), self.optimise) if wanted else None
 
     def label(self) -> str:
         """Short name for tables and folders: method, preset and whatever departs from it, but for data and device.
@@ -104,7 +116,9 @@ class Experiment(BaseModel):
             kind, colon, name = text.rpartition(":")
             return f"{kind}{colon}{PurePath(name).name}" if short else text
 
-        yield self.method
+        yield _stem(self.method) if short else self.method
+        if self.task != "gzsl":
+            yield f"task={_stem(self.task) if short else self.task}"
         if self.preset != "default":
             yield self.preset
         if self.optimise_classes is not None:
@@ -131,6 +145,7 @@ class Experiment(BaseModel):
         """Changed fields; no two of different groups have one name."""
         yield from self.config.items()
         yield from self.recipe.items()
+        yield from self.selection.items()
         for name, value in self.optimise.items():
             yield f"optimise.{name}" if name in AMBIGUOUS else name, value
 
@@ -160,12 +175,94 @@ def _reason(message: str) -> str:
     return message.removeprefix("Value error, ").lower()
 
 
-def describe(experiment: Experiment) -> dict[str, Any]:
-    """Everything an experiment resolves to, for the record."""
-    optimise = experiment.resolved_optimise()
-    return {
-        "config": asdict(experiment.resolved_config()),
-        "recipe": asdict(experiment.resolved_recipe()),
-        "optimise": None if optimise is None else asdict(optimise),
-        "source": get_preset(experiment.method, experiment.preset).source,
+@dataclass(frozen=True)
+class Parts:
+    """An experiment with every name replaced by what it stands for; made by `resolve`.
+
+    Attributes:
+        task: The task.
+        method: Class of the method.
+        config: Its settings, after preset and changes.
+        recipe: How it is trained.
+        selection: What is chosen around it.
+        optimise: Settings of class-embedding optimisation; None = off.
+        wording: How class names become class embeddings.
+        modality: What the method gets to see.
+        audio_noise: Share of the audio steps of test clips that are drowned in noise.
+        oracle: The test clips choose epoch and calibration.
+        seed: Decides every draw.
+        device: torch device.
+        source: Where the numbers of the preset come from.
+    """
+
+    task: Task
+    method: type[Method]
+    config: Any
+    recipe: Recipe
+    selection: Selection
+    optimise: OptimiseConfig | None
+    wording: Wording
+    modality: str
+    audio_noise: float
+    oracle: bool
+    seed: int
+    device: str
+    source: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """The settings, for the record."""
+        return {
+            "config": asdict(self.config),
+            "recipe": asdict(self.recipe),
+            "selection": asdict(self.selection),
+            "optimise": None if self.optimise is None else asdict(self.optimise),
+            "source": self.source,
+        }
+
+
+def resolve(experiment: Experiment) -> Parts:
+    """What an experiment asks for, name by name. Reads no data.
+
+    Raises:
+        ValueError: An unknown task, method, preset or field, or a value that does not suit it; the message names what
+            there is.
+    """
+    method, preset = get_method(experiment.method), get_preset(experiment.method, experiment.preset)
+    released = method.released if experiment.legacy else {}
+    selection = replace_fields(preset.selection, experiment.selection)
+    if selection.beta_grid not in BETA_GRIDS:
+        near = did_you_mean(selection.beta_grid, BETA_GRIDS)
+        raise ValueError(f"beta_grid {selection.beta_grid!r} does not exist; use one of {', '.join(BETA_GRIDS)}.{near}")
+    wanted = selection.optimise_classes if experiment.optimise_classes is None else experiment.optimise_classes
+    optimise = replace_fields(OptimiseConfig(), experiment.optimise)
+    described = experiment.descriptions
+    if described == "released":
+        described = str(released_descriptions(experiment.dataset))
+    return Parts(
+        task=get_task(experiment.task),
+        method=method,
+        config=replace_fields(preset.config, {**released, **experiment.config}),
+        recipe=replace_fields(preset.recipe, experiment.recipe),
+        selection=selection,
+        optimise=optimise if wanted else None,
+        wording=Wording(experiment.text, experiment.prompts, described, experiment.join_text),
+        modality=experiment.modality,
+        audio_noise=experiment.audio_noise,
+        oracle=experiment.select == "oracle",
+        seed=experiment.seed,
+        device=experiment.device,
+        source=preset.source,
+    )
+
+
+def files_of(experiment: Experiment) -> dict[str, str]:
+    """Digests of the files that an experiment names as its method or task; empty where it names none."""
+    found = {
+        "method": digest_of(METHODS, experiment.method),
+        "task": digest_of(TASKS, experiment.task),
     }
+    return {kind: digest for kind, digest in found.items() if digest is not None}
+
+
+def _stem(name: str) -> str:
+    return PurePath(name).stem if name.endswith(".py") else name

@@ -19,7 +19,7 @@ from typing import Any, ClassVar, TypeVar
 import torch
 from torch import Tensor, nn
 
-from avshot.recipe import Phase, Preset, Recipe, Turn
+from avshot.recipe import Phase, Preset, Recipe, Selection, Turn
 from avshot.settings import replace_fields
 from avshot.types import MODALITIES, Batch, Classes, Features
 
@@ -30,6 +30,7 @@ __all__ = [
     "Phase",
     "Preset",
     "Recipe",
+    "Selection",
     "Turn",
     "build_method",
     "check_modalities",

@@ -1,46 +1,40 @@
 """The honest protocol: stage 1 selects, stage 2 retrains from scratch, the test clips are scored once.
 
-`run(experiment, folder)` is the whole story, top to bottom. A killed run resumes where it was.
+`run(experiment, folder)` is the whole story, top to bottom; what the stages are, and what counts as good, the task
+says. A killed run resumes where it was.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-
-from avshot.classes.candidates import class_embeddings, stage_candidates
+from avshot.classes.candidates import candidates_of_stage
 from avshot.data.dataset import Dataset
 from avshot.data.load import load_dataset
 from avshot.data.noise import NoisyAudio
-from avshot.experiment import Experiment
+from avshot.experiment import Experiment, Parts, resolve
 from avshot.files.atomic import load_tensors
 from avshot.files.lock import sole_writer
-from avshot.method import Inputs, Method, build_method, check_modalities
+from avshot.method import Method
 from avshot.metrics.temperature import fit_temperature
-from avshot.registry import get_method
+from avshot.prediction.novelty import usual_of
 from avshot.run import Run, load_run
 from avshot.runs.claim import claim, finish, release
-from avshot.runs.key import Key, key_of
+from avshot.runs.key import key_of
 from avshot.runs.resume import check_stage, keep_choice, kept_choice
-from avshot.runs.write import Part, write_run
+from avshot.runs.write import Part, Trained, write_run
 from avshot.task import Stage
-from avshot.tasks.gzsl import stages
 from avshot.training.checkpoint import History
-from avshot.training.clips import ClipSource, modalities_of
-from avshot.training.distributed import here
-from avshot.training.loop import train
-from avshot.training.scoring import score_clips
+from avshot.training.clips import ClipSource
+from avshot.training.distributed import current
+from avshot.training.fitting import as_read, embedded, fit, shown
+from avshot.training.scoring import Judged, score_clips
 from avshot.training.selection import Judge
-from avshot.types import Classes
-
-Report = Callable[[str, int, int, dict[str, float]], None]
-Say = Callable[[str], None]
+from avshot.types import Classes, Progress, Say
 
 
 def run(
@@ -48,10 +42,10 @@ def run(
     folder: str | Path,
     *,
     dataset: Dataset | None = None,
-    progress: Report | None = None,
+    progress: Progress | None = None,
     say: Say | None = None,
 ) -> Run:
-    """Train and test one method with one seed, and write everything to `folder`.
+    """Train and test one method with one seed, and write everything to `folder`. Also `avshot.run_experiment`.
 
     Of several commands that train into one folder the first works, and the others wait and return its Run.
 
@@ -68,19 +62,22 @@ def run(
 
     Raises:
         ValueError: The folder holds a Run of something else (the message says what differs), or the dataset does not
-            fit the method.
+            fit the method or the task.
     """
-    folder, tell = Path(folder), say or _unsaid
+    folder, tell, parts = Path(folder), say or _unsaid, resolve(experiment)
     dataset = load_dataset(experiment.dataset) if dataset is None else dataset
-    raw = class_embeddings(dataset, experiment, candidates_of(dataset))
+    raw = embedded(parts, dataset)
     key = key_of(experiment, dataset, raw)
     folder.mkdir(parents=True, exist_ok=True)
     with sole_writer(folder, waiting=lambda: tell(f"another command trains in {folder}; waiting for it.")):
         if claim(folder, experiment, key, raw, tell):
-            here(experiment.device).share(None)
+            current(parts.device).share(None)
             return load_run(folder)
         try:
-            _train_and_test(experiment, folder, _opened(experiment, dataset), raw, key, progress, tell)
+            started = time.time()
+            training = _Training(parts, as_read(parts, dataset), raw, folder, progress or _unshown, tell)
+            trained = training.select_and_test()
+            write_run(folder, experiment, parts, training.dataset, trained, key, time.time() - started)
         except BaseException:
             release(folder)
             raise
@@ -88,176 +85,124 @@ def run(
         return load_run(folder)
 
 
+def follow(experiment: Experiment, *, dataset: Dataset | None = None) -> None:
+    """What all processes but the main one do beside its `run`: train along whenever it trains, and write nothing."""
+    parts = resolve(experiment)
+    dataset = as_read(parts, load_dataset(experiment.dataset) if dataset is None else dataset)
+    while (order := current(parts.device).share(None)) is not None:
+        stage, classes, options = order
+        fit(parts, dataset, stage, classes, **options)
+
+
 def _unsaid(text: str) -> None:
     """For a caller who does not listen: nothing that is said changes a number."""
 
 
-def candidates_of(dataset: Dataset) -> tuple[str, ...]:
-    """The classes that either stage may choose from."""
-    first, second = stages(dataset)
-    return tuple(dict.fromkeys(first.candidates + second.candidates))
+def _unshown(stage: str, done: int, total: int, numbers: dict[str, float]) -> None:
+    """For a caller who does not look."""
 
 
-def _train_and_test(
-    experiment: Experiment,
-    folder: Path,
-    dataset: Dataset,
-    raw: Classes,
-    key: Key,
-    progress: Report | None,
-    say: Say,
-) -> None:
-    started, (first, second) = time.time(), stages(dataset)
-    chosen, val = _select(experiment, dataset, first, raw, folder, progress, say)
-    model, plain, test = _retrain(experiment, dataset, second, raw, folder, chosen, progress, say)
-    here(experiment.device).share(None)
-    parts = {"val": val, "test": test}
-    write_run(experiment, dataset, folder, chosen, parts, model, plain, key, time.time() - started)
+@dataclass(frozen=True)
+class _Training:
+    """One training in its folder: what is asked, of which data.
 
-
-def follow(experiment: Experiment, *, dataset: Dataset | None = None) -> None:
-    """What all processes but the main one do beside its `run`: train along whenever it trains, and write nothing."""
-    processes = here(experiment.device)
-    dataset = _opened(experiment, dataset)
-    while (order := processes.share(None)) is not None:
-        stage, classes, options = order
-        _fit(experiment, dataset, stage, classes, **options)
-
-
-def _opened(experiment: Experiment, dataset: Dataset | None) -> Dataset:
-    dataset = load_dataset(experiment.dataset) if dataset is None else dataset
-    if dataset.features is not None:  # by its sizes alone: nothing is read yet
-        check_modalities(
-            get_method(experiment.method), Inputs(*dataset.features.dims, {}).modalities, experiment.modality
-        )
-    return dataset.averaged if reads_averages(experiment) else dataset
-
-
-def reads_averages(experiment: Experiment) -> bool:
-    """Whether its features are averaged once for all epochs; noise must be added to what was not averaged yet."""
-    return not get_method(experiment.method).needs.temporal and not experiment.audio_noise
-
-
-def _tested(dataset: Dataset, experiment: Experiment) -> Dataset:
-    """The dataset as the test sees it: with noise on the sound where that is asked for."""
-    if not experiment.audio_noise or dataset.features is None:
-        return dataset
-    return replace(dataset, features=NoisyAudio(dataset.features, experiment.audio_noise))
-
-
-def _build(experiment: Experiment, dataset: Dataset, clips: np.ndarray, classes: Classes) -> Method:
-    torch.manual_seed(experiment.seed)
-    inputs = Inputs.of(dataset.gather(clips[:1]), classes)
-    cls = get_method(experiment.method)
-    return build_method(cls, experiment.resolved_config(), inputs, experiment.modality).to(experiment.device)
-
-
-def _train(
-    experiment: Experiment,
-    dataset: Dataset,
-    stage: Stage,
-    classes: Classes,
-    folder: Path,
-    *,
-    judge: Judge | None = None,
-    progress: Report | None,
-    **options: Any,
-) -> tuple[Method, History]:
-    """Build and train a method on one stage, in this process and in those that follow it."""
-
-    def tell(done: int, total: int, numbers: dict[str, float]) -> None:
-        if progress is not None:
-            progress(stage.name, done, total, numbers)
-
-    here(experiment.device).share((stage, classes, options))
-    checkpoint = folder / f"{stage.name}.checkpoint"
-    return _fit(experiment, dataset, stage, classes, judge=judge, checkpoint=checkpoint, progress=tell, **options)
-
-
-def _fit(
-    experiment: Experiment, dataset: Dataset, stage: Stage, classes: Classes, **options: Any
-) -> tuple[Method, History]:
-    """The part of it that all processes do: labels refer to the seen classes only."""
-    model = _build(experiment, dataset, stage.train, classes)
-    check_modalities(model, modalities_of(dataset, stage.train), experiment.modality)  # a width alone is no features
-    source = ClipSource(dataset, stage.train, classes.select(stage.seen), _shown(experiment, dataset, stage))
-    seed = int(np.random.SeedSequence([experiment.seed, int(stage.name[-1])]).generate_state(1)[0])
-    return model, train(model, source, experiment.resolved_recipe(), seed=seed, candidates=classes, **options)
-
-
-def _shown(experiment: Experiment, dataset: Dataset, stage: Stage) -> str:
-    """What a method sees: what is asked for, or the only modality that the training clips have.
-
-    Another one, in a clip to be scored, would pass through layers that nothing trained, and have a say.
+    Attributes:
+        parts: What is asked.
+        dataset: As the method reads it.
+        raw: All candidate classes, before any optimisation.
+        folder: Where it is written.
+        progress: Called after each epoch.
+        say: Told sentences.
     """
-    there = modalities_of(dataset, stage.train)
-    return there[0] if experiment.modality == "both" and len(there) == 1 else experiment.modality
 
+    parts: Parts
+    dataset: Dataset
+    raw: Classes
+    folder: Path
+    progress: Progress
+    say: Say
 
-def _select(
-    experiment: Experiment,
-    dataset: Dataset,
-    stage: Stage,
-    raw: Classes,
-    folder: Path,
-    progress: Report | None,
-    say: Say,
-) -> tuple[dict[str, Any], Part]:
-    """Stage 1: choose epochs, learning-rate drops, calibration and temperature. Kept in stage1.json for a resume."""
-    best = folder / "stage1.safetensors"
-    classes, _, outcomes = stage_candidates(experiment, stage, raw)
-    source = ClipSource(dataset, stage.judge, classes, _shown(experiment, dataset, stage))
-    record = kept_choice(folder, best, say)
-    if record is None:
-        check_stage(folder / "stage1.checkpoint", best if len(source) else None, say)
-        judge = Judge(source, classes, experiment.resolved_recipe(), best) if len(source) else None
-        _, history = _train(experiment, dataset, stage, classes, folder, judge=judge, progress=progress)
-        record = {"chosen": _choice(history, stage, source, classes, best), "history": asdict(history)}
-        keep_choice(folder, record["chosen"], record["history"], best)
-    scores = load_tensors(best)[0]["scores"] if len(source) else None
-    return record["chosen"], Part(source, classes, scores, record["history"], outcomes)
+    def select_and_test(self) -> Trained:
+        """Select on the first stage, then train and test each of the others as it chose."""
+        first, *others = self.parts.task.stages(self.dataset)
+        chosen, val = self._select(first)
+        tested = [self._retrain(stage, chosen) for stage in others]
+        current(self.parts.device).share(None)
+        model, plain, _ = tested[0]
+        names = ["test", *(f"test{i}" for i in range(2, len(tested) + 1))]
+        results = {name: part for name, (_, _, part) in zip(names, tested, strict=True)}
+        usual = usual_of(self.dataset, others[0].train, results["test"].judged.source.modality)
+        return Trained(model, plain, usual, chosen, {"val": val} | results)
 
+    def _select(self, stage: Stage) -> tuple[dict[str, Any], Part]:
+        """Stage 1: choose epochs, learning-rate drops, settings and temperature. Kept in stage1.json for a resume."""
+        best = self.folder / "stage1.safetensors"
+        judged, _, outcomes = self._judged(stage, self.dataset)
+        record = kept_choice(self.folder, best, self.say)
+        if record is None:
+            check_stage(self.folder / "stage1.checkpoint", best if len(judged) else None, self.say)
+            _, history = self._fit(stage, judged.classes, judge=self._judge(judged, best))
+            record = {"chosen": self._choice(history, stage, judged, best), "history": asdict(history)}
+            keep_choice(self.folder, record["chosen"], record["history"], best)
+        scores = load_tensors(best)[0]["scores"] if len(judged) else None
+        return record["chosen"], Part(stage.name, judged, scores, record["history"], outcomes)
 
-def _choice(history: History, stage: Stage, source: ClipSource, classes: Classes, best: Path) -> dict[str, Any]:
-    """What the judged clips chose; without judged clips the recipe's epochs, beta 0 and temperature 1."""
-    if not history.scores:
-        untested: dict[str, Any] = {"beta": 0.0, "view": "both", "temperature": 1.0, "by": [], "score": None}
-        return {"epochs": len(history.losses), "drops": []} | untested
-    beta = history.betas[history.best]
-    return {
-        "epochs": history.best + 1,
-        "drops": history.drops,
-        "beta": beta,
-        "view": history.views[history.best],
-        "temperature": fit_temperature(load_tensors(best)[0]["scores"], source.labels, classes.seen, beta),
-        "by": list(stage.judged_on),
-        "score": history.scores[history.best],
-    }
+    def _retrain(self, stage: Stage, chosen: dict[str, Any]) -> tuple[Method, Classes, Part]:
+        """Train from scratch as chosen and score the test clips once. An oracle lets the test clips choose."""
+        judged, plain, outcomes = self._judged(stage, self._noisy())
+        name = "oracle" if stage.name == "stage2" else f"{stage.name}-oracle"
+        best, by_test = self.folder / f"{name}.safetensors", self.parts.oracle and len(judged) > 0
+        check_stage(self.folder / f"{stage.name}.checkpoint", best if by_test else None, self.say)
+        if by_test:
+            model, history = self._fit(stage, judged.classes, judge=self._judge(judged, best))
+            kept = load_tensors(best)[0]
+            weights = {k.removeprefix("weights/"): v for k, v in kept.items() if k.startswith("weights/")}
+            model.load_state_dict(weights)
+            chosen.update(self._choice(history, stage, judged, best))
+        else:
+            model, history = self._fit(stage, judged.classes, epochs=chosen["epochs"], drops=chosen["drops"])
+        scores = score_clips(model, judged, chosen["settings"]["view"]) if len(judged) else None
+        return model, plain, Part(stage.name, judged, scores, asdict(history), outcomes)
 
+    def _judged(self, stage: Stage, dataset: Dataset) -> tuple[Judged, Classes, dict[str, Any]]:
+        """The clips of a stage to score, its candidates before optimisation, and what optimisation did."""
+        used, plain, outcomes = candidates_of_stage(self.raw, stage.candidates, stage.seen, self.parts.optimise)
+        source = ClipSource(dataset, stage.judge, used, shown(self.parts, self.dataset, stage))
+        return Judged(source, used, stage.trials), plain, outcomes
 
-def _retrain(
-    experiment: Experiment,
-    dataset: Dataset,
-    stage: Stage,
-    raw: Classes,
-    folder: Path,
-    chosen: dict[str, Any],
-    progress: Report | None,
-    say: Say,
-) -> tuple[Method, Classes, Part]:
-    """Stage 2: train from scratch as chosen and score the test clips once. "oracle" lets the test clips choose."""
-    classes, plain, outcomes = stage_candidates(experiment, stage, raw)
-    source = ClipSource(_tested(dataset, experiment), stage.judge, classes, _shown(experiment, dataset, stage))
-    best, by_test = folder / "oracle.safetensors", experiment.select == "oracle" and len(source) > 0
-    check_stage(folder / "stage2.checkpoint", best if by_test else None, say)
-    if by_test:
-        judge = Judge(source, classes, experiment.resolved_recipe(), best)
-        model, history = _train(experiment, dataset, stage, classes, folder, judge=judge, progress=progress)
-        weights = {k.removeprefix("weights/"): v for k, v in load_tensors(best)[0].items() if k.startswith("weights/")}
-        model.load_state_dict(weights)
-        chosen.update(_choice(history, stage, source, classes, best))
-    else:
-        planned = {"epochs": chosen["epochs"], "drops": chosen["drops"]}
-        model, history = _train(experiment, dataset, stage, classes, folder, progress=progress, **planned)
-    scores = score_clips(model, source, classes, chosen["view"]) if len(source) else None
-    return model, plain, Part(source, classes, scores, asdict(history), outcomes)
+    def _judge(self, judged: Judged, best: Path) -> Judge | None:
+        return Judge(judged, self.parts.task, self.parts.selection, best) if len(judged) else None
+
+    def _fit(
+        self, stage: Stage, classes: Classes, *, judge: Judge | None = None, **options: Any
+    ) -> tuple[Method, History]:
+        """Train on one stage, in this process and in those that follow it."""
+        current(self.parts.device).share((stage, classes, options))
+        options |= {
+            "checkpoint": self.folder / f"{stage.name}.checkpoint",
+            "progress": partial(self.progress, stage.name),
+        }
+        return fit(self.parts, self.dataset, stage, classes, judge=judge, **options)
+
+    def _choice(self, history: History, stage: Stage, judged: Judged, best: Path) -> dict[str, Any]:
+        """What the judged clips chose; without any the recipe's epochs, neutral settings and temperature 1."""
+        task = self.parts.task
+        if not history.scores:
+            untested: dict[str, Any] = {"settings": dict(task.neutral), "temperature": 1.0, "by": [], "score": None}
+            return {"epochs": len(history.losses), "drops": []} | untested
+        settings, scores = history.settings[history.best], load_tensors(best)[0]["scores"]
+        ranked = task.apply(scores.double(), judged.classes.seen, settings)
+        return {
+            "epochs": history.best + 1,
+            "drops": history.drops,
+            "settings": settings,
+            "temperature": fit_temperature(ranked, judged.source.labels),
+            "by": list(stage.judged_on),
+            "score": history.scores[history.best],
+        }
+
+    def _noisy(self) -> Dataset:
+        """The dataset as the test sees it: with noise on the sound where that is asked for."""
+        if not self.parts.audio_noise or self.dataset.features is None:
+            return self.dataset
+        return replace(self.dataset, features=NoisyAudio(self.dataset.features, self.parts.audio_noise))

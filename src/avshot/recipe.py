@@ -1,12 +1,10 @@
-"""How a method is trained, as data: optimiser settings, phases, players that take turns, and named presets."""
+"""How a method is trained and chosen, as data: optimiser settings, phases, players that take turns, named presets."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 from typing import Any
-
-from avshot.metrics.generalised import BETA_GRIDS
 
 MOST = 10_000_000  # of anything that is counted: more is a slip of the keys, not a training
 VIEWS = ("both", "audio", "visual")
@@ -30,11 +28,6 @@ class Recipe:
         schedule: "constant"; "plateau" (x0.1 when the validation score has not risen for 3 epochs); "cosine" (one
             linear warm-up of 5 %, then a half cosine to 0 over all steps of `epochs`).
         clip_norm: Largest gradient norm, or None.
-        beta_grid: Name of the calibration grid (see `avshot.metrics.generalised.BETA_GRIDS`), in units of the method's score.
-        optimise_classes: Run class-embedding optimisation on the candidate names before training.
-        views: What the trained method may be shown when it scores: "both", "audio", "visual". With several, the
-            validation clips choose one along with epoch and calibration, so that a weak modality which was learnt by
-            heart does no harm. Only for methods trained to do with either (modality dropout). Published: "both".
         precision: "fp32"; or "bf16": the loss is computed under autocast, where matrix products round to bfloat16 (8
             bits of mantissa) while weights, gradients and the optimiser stay in float32. Scoring is always in fp32.
     """
@@ -48,9 +41,6 @@ class Recipe:
     betas: tuple[float, float] = (0.9, 0.999)
     schedule: str = "constant"
     clip_norm: float | None = None
-    beta_grid: str = "avca"
-    optimise_classes: bool = False
-    views: tuple[str, ...] = ("both",)
     precision: str = "fp32"
 
     def __post_init__(self) -> None:
@@ -65,10 +55,7 @@ class Recipe:
             raise ValueError(f"betas are {self.betas}; expected two numbers from 0 to below 1.")
         if self.clip_norm is not None and not 0 < self.clip_norm < math.inf:
             raise ValueError(f"clip_norm is {self.clip_norm}; expected a number above 0, or null for no limit.")
-        if not self.views or not set(self.views) <= set(VIEWS):
-            raise ValueError(f"views are {self.views}; expected some of {', '.join(VIEWS)}.")
-        choices = {"schedule": SCHEDULES, "beta_grid": tuple(BETA_GRIDS), "precision": PRECISIONS}
-        for name, known in choices.items():
+        for name, known in {"schedule": SCHEDULES, "precision": PRECISIONS}.items():
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} {getattr(self, name)!r} does not exist; use one of {', '.join(known)}.")
 
@@ -80,6 +67,28 @@ class Recipe:
 
 
 @dataclass(frozen=True)
+class Selection:
+    """What is tried and chosen around a training, as a preset has it; the task chooses (`avshot.task.Task.select`).
+
+    Attributes:
+        beta_grid: Name of the calibration grid (see `avshot.metrics.generalised.BETA_GRIDS`), in units of the method's
+            score.
+        optimise_classes: Run class-embedding optimisation on the candidate names before training.
+        views: What the trained method may be shown when it scores: "both", "audio", "visual". With several, the
+            validation clips choose one along with epoch and calibration, so that a weak modality which was learnt by
+            heart does no harm. Only for methods trained to do with either (modality dropout). Published: "both".
+    """
+
+    beta_grid: str = "avca"
+    optimise_classes: bool = False
+    views: tuple[str, ...] = ("both",)
+
+    def __post_init__(self) -> None:
+        if not self.views or not set(self.views) <= set(VIEWS):
+            raise ValueError(f"views are {self.views}; expected some of {', '.join(VIEWS)}.")
+
+
+@dataclass(frozen=True)
 class Turn:
     """One player of a phase: parameters with an optimiser of their own, and what they minimise.
 
@@ -87,11 +96,13 @@ class Turn:
         parameters: Prefixes of the parameter names that train; empty = all.
         terms: Names of the terms of `Method.loss` that it minimises; empty = all.
         steps: Batches in a row before the next player's turn.
+        pool: The named set of training clips (`avshot.task.Stage.pools`) that its batches are drawn from; empty = all.
     """
 
     parameters: tuple[str, ...] = ()
     terms: tuple[str, ...] = ()
     steps: int = 1
+    pool: str = ""
 
 
 @dataclass(frozen=True)
@@ -112,8 +123,9 @@ class Phase:
 
 @dataclass(frozen=True)
 class Preset:
-    """A named setting of a method: its `Config`, its `Recipe`, and where the numbers come from."""
+    """A named setting of a method: its `Config`, its `Recipe`, where the numbers come from, what is chosen around."""
 
     config: Any
     recipe: Recipe
     source: str
+    selection: Selection = Selection()

@@ -18,11 +18,12 @@ import numpy as np
 
 from avshot.classes.names import refuse_alike, tidy, tidy_all
 from avshot.data.dataset import Dataset, FeatureSource
+from avshot.experiment import parse_experiment, resolve
 from avshot.features.extractor import Extractor, create_extractor, extractor_of
 from avshot.machine.device import check_device
 from avshot.prediction.predictor import Prediction, Predictor
 from avshot.prediction.video import one_clip
-from avshot.run import Run, describe, load_run, parse_experiment
+from avshot.run import Run, load_run
 from avshot.types import MODALITIES, Clip
 
 _DATASET = "videos passed to Recognizer.fit"
@@ -64,7 +65,7 @@ class Recognizer:
         check_device(device)
         self.audio, self.visual, self.device = audio, visual, device
         self.experiment = parse_experiment({"dataset": _DATASET, "method": method, "device": device} | experiment)
-        describe(self.experiment)  # an unknown method, preset or field is reported now, not after the extraction
+        resolve(self.experiment)  # an unknown method, preset or field is reported now, not after the extraction
         self._folder = None if folder is None else Path(folder)
         self._temporary: _TemporaryFolder | None = None
         self._predictor: Predictor | None = None
@@ -85,7 +86,8 @@ class Recognizer:
 
         Args:
             videos: Video files.
-            labels: One class name for each, each class spelt one way (`avshot.classes.names.join_key` says what is alike).
+            labels: One class name for each, each class spelt one way (`avshot.classes.names.join_key` says what is
+                alike).
             classes: Further candidate classes without clips; those that are among the labels are left out.
             progress: Called with (stage, done, in all, numbers); the stages are "extract", "stage1" and "stage2",
                 counted in videos and epochs.

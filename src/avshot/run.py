@@ -22,36 +22,21 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import yaml
 from torch import Tensor
 
-from avshot.experiment import Experiment, describe, parse_experiment
-from avshot.files.atomic import load_tensors, save_json, save_tensors, save_text
+from avshot.experiment import Experiment, Parts, parse_experiment, resolve
+from avshot.files.atomic import file_digest, load_tensors
 from avshot.files.text import read_text
 from avshot.method import Inputs, Method, build_method
-from avshot.registry import get_method
-from avshot.runs.record import FORMAT, check_file, read_history, read_metrics, read_record
-from avshot.task import Scored
+from avshot.runs.record import check_file, read_history, read_metrics, read_record
+from avshot.task import Scored, Task, get_task
 from avshot.types import Classes
-
-__all__ = [
-    "FORMAT",
-    "Experiment",
-    "Run",
-    "Scored",
-    "describe",
-    "find_runs",
-    "load_run",
-    "parse_experiment",
-    "save_json",
-    "save_tensors",
-    "save_text",
-    "versions",
-]
 
 
 @dataclass(frozen=True)
@@ -73,10 +58,25 @@ class Run:
     info: dict[str, Any]
     metrics: dict[str, Any]
 
+    @cached_property
+    def task(self) -> Task:
+        """What it was trained and tested for."""
+        return get_task(self.experiment.task)
+
+    @cached_property
+    def parts(self) -> Parts:
+        """What the names of its experiment stand for. Raises ValueError where a method's file is not what it was."""
+        return resolve(self.experiment)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What the task let validation choose: `view`, and for gzsl `beta`."""
+        return dict(self.info["chosen"]["settings"])
+
     @property
     def beta(self) -> float:
-        """Calibration subtracted from the scores of seen classes."""
-        return float(self.info["chosen"]["beta"])
+        """Calibration subtracted from the scores of seen classes; 0 for tasks that have none."""
+        return float(self.settings.get("beta", 0.0))
 
     @property
     def temperature(self) -> float:
@@ -86,7 +86,7 @@ class Run:
     @property
     def view(self) -> str:
         """The modality that scores go by where a clip has it: "both", "audio" or "visual" (chosen on validation)."""
-        return str(self.info["chosen"]["view"])
+        return str(self.settings.get("view", "both"))
 
     @property
     def shown(self) -> str:
@@ -100,9 +100,9 @@ class Run:
 
     def method(self, device: str = "cpu") -> Method:
         """The trained method in eval mode."""
-        weights = self._tensors("weights.safetensors")
+        weights, parts = self._tensors("weights.safetensors"), self._unchanged()
         try:
-            model = build_method(get_method(self.experiment.method), self.experiment.resolved_config(), self.inputs)
+            model = build_method(parts.method, parts.config, self.inputs)
             model.load_state_dict(weights)
         except (ValueError, RuntimeError, MemoryError) as error:
             first = " ".join(str(error).split())
@@ -111,6 +111,19 @@ class Run:
                 f"describe ({first[:300]}); train again."
             ) from None
         return model.to(device).eval()
+
+    def _unchanged(self) -> Parts:
+        """The parts, if the files that the experiment names are those of the training."""
+        noted = self.info["sources"]
+        for kind, digest in noted.items():
+            file = Path(getattr(self.experiment, kind))
+            if not file.is_file() or file_digest(file) != digest:
+                raise ValueError(
+                    f"The Run in {self.path} was trained with the {kind} in {file}, which "
+                    f"{'has changed since' if file.is_file() else 'is not there'}; {self.path / f'{kind}.py'} holds "
+                    "its text of then."
+                )
+        return self.parts
 
     def classes(self, *, raw: bool = False) -> Classes:
         """Candidate classes of stage 2 with the embeddings the method used, or with the encoder's own (`raw`)."""
@@ -123,8 +136,11 @@ class Run:
             raise self._unfit("classes.safetensors", f"the {len(names)} classes")
         return Classes(names, {key: value for key, value in text.items() if value is not None}, seen)
 
-    def scored(self, part: Literal["val", "test"]) -> Scored | None:
-        """Scores of the validation (stage 1) or test (stage 2) clips; None where there were none."""
+    def scored(self, part: str) -> Scored | None:
+        """Scores of the validation ("val") or test ("test") clips; None where there were none.
+
+        A task with several draws has "test2", "test3" and so on, too.
+        """
         if part not in self.info["scored"]:
             return None
         tensors, about = self._tensors("scores.safetensors"), self.info["scored"][part]
@@ -192,7 +208,8 @@ def load_run(path: str | Path) -> Run:
     info = read_record(record)
     check_file(asked, info["files"])
     check_file(path / "metrics.json", info["files"])
-    return Run(path, read_experiment(asked), info, read_metrics(path / "metrics.json"))
+    experiment = read_experiment(asked)
+    return Run(path, experiment, info, read_metrics(path / "metrics.json", get_task(experiment.task).metrics))
 
 
 def read_experiment(file: Path) -> Experiment:

@@ -1,4 +1,4 @@
-"""Text that a person typed, as settings: `kind:place?key=value&key=value`, fields of frozen dataclasses, true and false.
+"""Text that a person typed, as settings: `kind:place?key=value`, fields of frozen dataclasses, true and false.
 
 Extractors, text encoders, datasets and `--set` are read by the functions below, each in one way for all.
 """

@@ -1,11 +1,68 @@
-"""The contract of a task."""
+"""The contract of a task: which clips train, select and test, among which classes, and what counts as good.
+
+A task is one file in `avshot/tasks/` with one class derived from `Task`; it is found by the name of its file
+(`avshot.registry`). It knows datasets and metrics, and nothing of methods, optimisers or files. The protocol, the
+command line, reports and benches pick it up.
+"""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 from torch import Tensor
+
+from avshot.data.dataset import Dataset
+from avshot.recipe import Selection
+from avshot.registry import TASKS
+
+Metrics = Mapping[str, Any]  # metric names of the task -> fraction or None; further entries are details
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Clips that are scored among the same classes.
+
+    Attributes:
+        clips: `[clip]` positions in `Stage.judge`.
+        classes: Their candidates, each one of `Stage.candidates`.
+    """
+
+    clips: np.ndarray
+    classes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of the protocol: a training, and the clips that are scored after it.
+
+    Attributes:
+        name: "stage1" for the one that selects, "stage2" and on for those that are tested.
+        pools: `{name: [clip] indices into the dataset's clips}`: the training clips. A turn of a method's training may
+            name one pool; all together are what others draw from.
+        judge: `[clip]` indices of the clips that are scored.
+        judged_on: Names of the folds in `judge` that have clips.
+        seen: Classes that are trained.
+        candidates: Classes to choose from when judging.
+        trials: Where not every clip is scored among all candidates: which are, among which. A clip in none of them is
+            an error; empty = one trial of everything.
+    """
+
+    name: str
+    pools: Mapping[str, np.ndarray]
+    judge: np.ndarray
+    judged_on: tuple[str, ...]
+    seen: tuple[str, ...]
+    candidates: tuple[str, ...]
+    trials: tuple[Trial, ...] = ()
+
+    @property
+    def train(self) -> np.ndarray:
+        """`[clip]` indices of all training clips: the pools one after the other."""
+        return np.concatenate([np.asarray(clips, dtype=np.int64) for clips in self.pools.values()])
 
 
 @dataclass(frozen=True)
@@ -13,7 +70,7 @@ class Scored:
     """Scores of one set of clips.
 
     Attributes:
-        scores: `[clip, class]`, before calibration.
+        scores: `[clip, class]`, before calibration; -inf where a class is not among the candidates of a clip.
         labels: `[clip]` index into `names`.
         seen: `[class]` bool.
         names: Class names.
@@ -28,30 +85,99 @@ class Scored:
 
 
 @dataclass(frozen=True)
-class Judgement:
-    """What a judge says after an epoch: a score to maximise, and the calibration and view that go with it."""
-
-    score: float
-    beta: float
-    view: str = "both"
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One stage of the protocol.
+class Verdict:
+    """What a task says of a trained method on the clips that select.
 
     Attributes:
-        name: "stage1" or "stage2".
-        train: `[clip]` indices into the dataset's clips.
-        judge: `[clip]` indices of the clips that are scored: seen and unseen together.
-        judged_on: Names of the folds in `judge` that have clips.
-        seen: Classes that are trained.
-        candidates: Classes to choose from when judging: the seen ones first, then the unseen ones.
+        score: To maximise.
+        settings: What goes with it: `view`, and what the task lets these clips choose (gzsl: `beta`). Plain values.
     """
 
-    name: str
-    train: np.ndarray
-    judge: np.ndarray
-    judged_on: tuple[str, ...]
-    seen: tuple[str, ...]
-    candidates: tuple[str, ...]
+    score: float
+    settings: Mapping[str, Any]
+
+
+class Task(ABC):
+    """Base class of all tasks. Subclasses are final, hold no state and take no arguments.
+
+    Attributes:
+        metrics: Names of the columns of its tables, in order; fractions, higher is better.
+        main: The metric that rows are sorted by.
+        explain: The paragraph above its tables: what each metric is, what was chosen on what.
+        neutral: The settings where no clips select.
+        harmonic: `main` is the harmonic mean of the class accuracies of seen and unseen clips, which a bench can test
+            for significance.
+    """
+
+    name: ClassVar[str]
+    metrics: ClassVar[tuple[str, ...]]
+    main: ClassVar[str]
+    explain: ClassVar[str]
+    neutral: ClassVar[Mapping[str, Any]] = {"view": "both"}
+    harmonic: ClassVar[bool] = False
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        cls.name = cls.__module__.rpartition(".")[2]
+
+    @abstractmethod
+    def stages(self, dataset: Dataset) -> tuple[Stage, ...]:
+        """The stage that selects, then those that are tested: one, or one for each draw.
+
+        Raises:
+            ValueError: The dataset's folds are not of this task: none to train on, or clips or classes in folds that
+                must not share them within a stage.
+        """
+
+    @abstractmethod
+    def measure(self, scored: Scored, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """The task's metrics of scored clips, None where one cannot be measured; further entries are details."""
+
+    def select(self, views: Mapping[str, Scored], selection: Selection) -> Verdict:
+        """Judge a method on the clips that select: the best view by `main`, with neutral settings otherwise.
+
+        Args:
+            views: The scores of the clips by what the method was shown: "both", "audio", "visual"; at least one.
+            selection: What the preset lets be chosen.
+        """
+        verdicts = []
+        for view, scored in views.items():
+            settings = {**self.neutral, "view": view}
+            verdicts.append(Verdict(float(self.measure(scored, settings)[self.main] or 0.0), settings))
+        return max(verdicts, key=lambda verdict: verdict.score)
+
+    def apply(self, scores: Tensor, seen: Tensor, settings: Mapping[str, Any]) -> Tensor:
+        """Scores `[clip, class]` as predictions rank them, `seen [class]` bool; as they are unless overridden."""
+        return scores
+
+    def average(self, draws: Sequence[Metrics]) -> dict[str, Any]:
+        """The metrics of several draws as one: their means; details are those of the first draw."""
+        values = {name: [draw.get(name) for draw in draws] for name in self.metrics}
+        means = {k: sum(found) / len(found) for k, v in values.items() if (found := [x for x in v if x is not None])}
+        return {**draws[0], **dict.fromkeys(self.metrics), **means}
+
+    def guessers(self, scored: Scored) -> dict[str, dict[str, float]]:
+        """`{name: {metric: value}}` of rows that need no training: none unless overridden."""
+        return {}
+
+    def absent(self, metrics: Metrics) -> list[str]:
+        """Why some of the metrics are None, as half-sentences; an empty mapping stands for no test clips at all."""
+        lacking = [name for name in self.metrics if metrics.get(name) is None]
+        if not metrics:
+            return ["there are no test clips"]
+        return [f"the test clips do not allow for {', '.join(lacking)}"] if lacking else []
+
+    def candidates(self, dataset: Dataset) -> tuple[str, ...]:
+        """The classes that any stage may choose from."""
+        return tuple(dict.fromkeys(name for stage in self.stages(dataset) for name in stage.candidates))
+
+
+def get_task(name: str) -> Task:
+    """The task called `name`, or in the file of that path. Raises ValueError naming what there is."""
+    task: Task = TASKS.get_class(name, Task)()
+    return task
+
+
+def list_tasks() -> list[str]:
+    """Names of all tasks, sorted: the files in `avshot/tasks/`, and what installed packages add."""
+    return TASKS.names()

@@ -5,7 +5,7 @@ All are frozen. Shapes are written `[clip, time, dim]`; times are seconds; masks
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,6 +13,9 @@ import torch
 from torch import Tensor
 
 MODALITIES = ("audio", "visual")
+
+Say = Callable[[str], None]  # is told sentences that a user should read
+Progress = Callable[[str, int, int, dict[str, float]], None]  # (what is done, done, in all, numbers of the last step)
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,8 @@ class Clip:
         start: Seconds from the beginning of the file, or None for the beginning.
         end: Seconds from the beginning of the file, or None for the end.
         group: The source the clip was cut from; clips of one group are related and must not straddle folds.
+        stored_as: Under which id its features are stored, where that is not its own: rows of a manifest that differ in
+            label alone share one description.
     """
 
     id: str
@@ -34,6 +39,12 @@ class Clip:
     start: float | None = None
     end: float | None = None
     group: str | None = None
+    stored_as: str | None = None
+
+    @property
+    def key(self) -> str:
+        """The id under which its features are stored."""
+        return self.id if self.stored_as is None else self.stored_as
 
 
 @dataclass(frozen=True)
@@ -214,12 +225,16 @@ class Classes:
     Attributes:
         names: Class names, unique.
         text: `{encoder: [class, dim]}` class embeddings; row j belongs to `names[j]`.
-        seen: `[class]` bool, True where the class has training clips.
+        seen: `[class]` bool, True where the class has a full set of training clips (seen, base).
+        factors: `{factor: [class] long}` where classes are combinations (an action and an adverb): which value of the
+            factor a class has; `{"antonym of <factor>": [class] long}` names the class with the opposite value. Empty
+            where classes are plain.
     """
 
     names: tuple[str, ...]
     text: Mapping[str, Tensor]
     seen: Tensor
+    factors: Mapping[str, Tensor] = field(default_factory=dict)
     _index: Mapping[str, int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -237,6 +252,11 @@ class Classes:
             raise ValueError(
                 f"seen has shape {tuple(self.seen.shape)} and type {self.seen.dtype}; expected [class] bool."
             )
+        for factor, values in self.factors.items():
+            if values.shape != (len(self.names),) or values.dtype != torch.long:
+                raise ValueError(
+                    f"Factor {factor!r} has shape {tuple(values.shape)} and type {values.dtype}; expected [class] long."
+                )
         object.__setattr__(self, "_index", index)
 
     def __len__(self) -> int:
@@ -261,15 +281,17 @@ class Classes:
         """The classes `names`, in that order. Raises ValueError for an unknown name."""
         rows = torch.tensor([self.index(name) for name in names], dtype=torch.long, device=self.seen.device)
         text = {encoder: vectors[rows.to(vectors.device)] for encoder, vectors in self.text.items()}
-        return Classes(tuple(names), text, self.seen[rows])
+        factors = {factor: values[rows.to(values.device)] for factor, values in self.factors.items()}
+        return Classes(tuple(names), text, self.seen[rows], factors)
 
     def with_text(self, text: Mapping[str, Tensor]) -> Classes:
         """The same classes with other embeddings (what class-embedding optimisation returns)."""
-        return Classes(self.names, text, self.seen)
+        return Classes(self.names, text, self.seen, self.factors)
 
     def to(self, device: torch.device | str) -> Classes:
         """Move every tensor to `device`."""
-        return Classes(self.names, {k: v.to(device) for k, v in self.text.items()}, self.seen.to(device))
+        text, factors = ({k: v.to(device) for k, v in part.items()} for part in (self.text, self.factors))
+        return Classes(self.names, text, self.seen.to(device), factors)
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from avshot.registry import create_method, list_methods
 from avshot.run import Experiment, find_runs, load_run, parse_experiment
 from avshot.task import Judgement
 from avshot.training.clips import ClipSource
-from avshot.training.distributed import Processes, accompanied, here, refuse
+from avshot.training.distributed import Processes, check, current, spawn
 from avshot.training.loop import train
 from avshot.types import Batch, Classes, Features
 from synthetic import synthetic_dataset
@@ -161,7 +161,7 @@ def test_slices_add_up_to_the_gradient_of_the_batch(name, monkeypatch):
     model = build(name).double().eval()
     if not model.phases():
         with pytest.raises(ValueError, match="learns nothing by gradient, so 2 processes"):
-            refuse(model, 24, 2)
+            check(model, 24, 2)
         return
     for module in model.modules():
         module.training = isinstance(module, BatchNorm)
@@ -180,10 +180,10 @@ def test_slices_add_up_to_the_gradient_of_the_batch(name, monkeypatch):
     if model.couples:
         assert worst > 1e-4, "its loss is that of its slices after all: let several processes train it"
         with pytest.raises(ValueError, match=f"{name} cannot learn from slices of a batch: .* train it with one"):
-            refuse(model, 24, 2)
+            check(model, 24, 2)
     else:
         assert worst < 1e-6
-        refuse(model, 24, 2)
+        check(model, 24, 2)
 
 
 def doubled(batch):
@@ -200,10 +200,10 @@ def doubled(batch):
 
 def test_what_cannot_be_shared_is_refused():
     with pytest.raises(ValueError, match="Batches of 3 clips cannot be shared by 4 processes"):
-        refuse(build("devise"), 3, 4)
+        check(build("devise"), 3, 4)
     with pytest.raises(ValueError, match="other clips of the batch"):
-        refuse(build("tcaf", triplet=1.0), 8, 2)
-    refuse(build("ez_avgzl", negatives="batch", smoothing=0.0), 1, 1)
+        check(build("tcaf", triplet=1.0), 8, 2)
+    check(build("ez_avgzl", negatives="batch", smoothing=0.0), 1, 1)
 
 
 # --- two real processes -----------------------------------------------------------------------------------------------
@@ -226,7 +226,7 @@ def trainings(folder):
         torch.manual_seed(len(found) + int(os.environ.get("RANK", "0")))  # other weights: the main one's must count
         model = create_method(name, Inputs(12, 10, {"made": 16}), dropout=0.0)
         file = folder / f"{name}{changes}.checkpoint"
-        if here().main:
+        if current().main:
             found.append((model, None))
         history = train(
             model,
@@ -234,11 +234,11 @@ def trainings(folder):
             replace(recipe, **changes),
             seed=7,
             epochs=epochs,
-            judge=judged if here().main else None,
-            checkpoint=file if here().main else None,
+            judge=judged if current().main else None,
+            checkpoint=file if current().main else None,
             candidates=classes,
         )
-        if here().main:
+        if current().main:
             found[-1] = (model, history)
     return found
 
@@ -252,8 +252,8 @@ def test_two_processes_give_the_weights_of_one(tmp_path):
     """And their history, resumed or not, in fp32 and in bf16; nothing is left of them afterwards."""
     pytest.importorskip("accelerate")
     (tmp_path / "two").mkdir()
-    with accompanied(2, trainings, tmp_path / "two"):
-        assert here().count == 2
+    with spawn(2, trainings, tmp_path / "two"):
+        assert current().count == 2
         two = trainings(tmp_path / "two")
     assert "WORLD_SIZE" not in os.environ
     assert not torch.distributed.is_initialized()
@@ -282,8 +282,8 @@ def test_a_process_that_dies_ends_the_training_with_one_sentence():
     pytest.importorskip("accelerate")
 
     def run():
-        with accompanied(2, dies):
-            here().share(1)
+        with spawn(2, dies):
+            current().share(1)
 
     with pytest.raises(ValueError, match="A process that trained along ended .exit code 7.*or with fewer"):
         run()
@@ -339,4 +339,4 @@ def test_without_accelerate_one_sentence_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "accelerate", None)
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(ValueError, match=r'pip install "avshot\[train\]"'):
-        here()
+        current()

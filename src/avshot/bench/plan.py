@@ -5,7 +5,7 @@ title = "AVCA without each of its loss terms"
 source = "Mercea et al., CVPR 2022, Table 5"
 datasets = ["ucf-main"]           # released benchmarks by name, or what `load_dataset` takes
 seeds = [0, 1, 2]
-metrics = ["HM", "ZSL"]           # left out: S U HM ZSL
+metrics = ["HM", "ZSL"]           # left out: those of the task (gzsl: S U HM ZSL AUSUC)
 against = "all terms"             # label of the row that differences are tested against
 references = ["eszsl"]            # rows that are added where their inputs fit; left out: eszsl and nearest_text
 
@@ -32,11 +32,11 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from avshot.experiment import Experiment, describe, parse_experiment
+from avshot.experiment import Experiment, parse_experiment, resolve
 from avshot.files.text import read_text
 from avshot.registry import get_method
+from avshot.task import Task, get_task
 
-METRICS = ("S", "U", "HM", "ZSL", "AUSUC")
 REFERENCES = ("eszsl", "nearest_text")
 RELEASED = {"ucf": "UCF", "activitynet": "ActivityNet", "vggsound": "VGGSound"}
 _RELEASED_NAME = re.compile(rf"({'|'.join(RELEASED)})-(cls|main)(\?.*)?")
@@ -72,7 +72,7 @@ class Plan:
     source: str = ""
     datasets: tuple[str, ...] = ()
     seeds: tuple[int, ...] = (0, 1, 2)
-    metrics: tuple[str, ...] = ("S", "U", "HM", "ZSL")
+    metrics: tuple[str, ...] = ()
     against: str = ""
 
     def only(self, methods: list[str]) -> Plan:
@@ -116,12 +116,20 @@ def load_plan(file: str | Path) -> Plan:
     common, references = content.pop("common", {}), content.pop("references", REFERENCES)
     rows = [_entry(file, common, row) for row in content.pop("rows")]
     used = {row.settings["method"] for row in rows}
-    shared = {key: value for key, value in common.items() if key not in ("method", "preset", "config", "recipe")}
+    shared = {
+        key: value for key, value in common.items() if key not in ("method", "preset", "config", "recipe", "selection")
+    }
     rows += [Entry(name, shared | {"method": name}, reference=True) for name in references if name not in used]
     rest: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in content.items()}
     plan = Plan(rows=tuple(rows), **rest)
-    _check(file, plan)
-    return plan
+    tasks = {row.settings.get("task", "gzsl") for row in rows}
+    if len(tasks) > 1:
+        raise ValueError(
+            f"{file} has rows of the tasks {', '.join(sorted(tasks))}; a table is of one: name it in [common]."
+        )
+    task = get_task(tasks.pop())
+    _check(file, plan, task)
+    return replace(plan, metrics=plan.metrics or task.metrics)
 
 
 class _Row(BaseModel):
@@ -138,6 +146,7 @@ class _Common(BaseModel):
 
     config: dict[str, Any] = {}
     recipe: dict[str, Any] = {}
+    selection: dict[str, Any] = {}
     optimise: dict[str, Any] = {}
 
 
@@ -167,7 +176,7 @@ def _check_types(file: Path, content: dict[str, Any]) -> None:
 def _entry(file: Path, common: Mapping[str, Any], row: dict[str, Any]) -> Entry:
     own = {f.name for f in fields(Entry)} - {"settings", "reference"}
     settings = {**common, **{key: value for key, value in row.items() if key not in own}}
-    for group in ("config", "recipe", "optimise"):  # a row adds to the common ones
+    for group in ("config", "recipe", "selection", "optimise"):  # a row adds to the common ones
         if group in common and group in row:
             settings[group] = {**common[group], **row[group]}
     label = row.get("label") or settings.get("method")
@@ -177,20 +186,20 @@ def _entry(file: Path, common: Mapping[str, Any], row: dict[str, Any]) -> Entry:
     return Entry(str(label), settings, **about)
 
 
-def _check(file: Path, plan: Plan) -> None:
+def _check(file: Path, plan: Plan, task: Task) -> None:
     labels = [row.label for row in plan.rows]
     twice = sorted({label for label in labels if labels.count(label) > 1})
     if twice:
         raise ValueError(f"{file}: two rows are labelled {twice[0]!r}; give each its own label.")
     if plan.against and plan.against not in labels:
         raise ValueError(f"{file}: against is {plan.against!r}; expected a label of a row: {', '.join(labels)}.")
-    unknown = set(plan.metrics) - set(METRICS)
+    unknown = set(plan.metrics) - set(task.metrics)
     if unknown:
-        raise ValueError(f"{file}: no metric {', '.join(sorted(unknown))}; expected some of {', '.join(METRICS)}.")
+        raise ValueError(f"{file}: no metric {', '.join(sorted(unknown))}; expected some of {', '.join(task.metrics)}.")
     for row in plan.rows:
         for name in plan.datasets or ("",):
             try:
-                describe(experiment_of(row, name or "any", seed=0))
+                resolve(experiment_of(row, name or "any", seed=0))
             except ValueError as error:
                 raise ValueError(f"{file}, row {row.label!r}: {error}") from None
 

@@ -4,24 +4,89 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from avshot.data.dataset import Dataset
-from avshot.data.load import load_dataset
+from avshot.data.load import load_dataset, load_described
 from avshot.data.mapped import shared_averages
-from avshot.experiment import Experiment
-from avshot.protocol import follow, reads_averages, run
-from avshot.terminal.progress import show_progress
-from avshot.training.distributed import accompanied, follows, leave, leave_with_parent
+from avshot.experiment import Experiment, resolve
+from avshot.machine.device import check_device
+from avshot.protocol import follow, run
+from avshot.runs.placing import place_runs, run_folder
+from avshot.training.distributed import is_worker, leave, leave_with_parent, spawn, warning
+from avshot.training.fitting import reads_averages
+from avshot.types import Progress, Say
+
+_STAGES = 2  # of a training at least
+
+
+@dataclass(frozen=True)
+class Swept:
+    """What came of some trainings.
+
+    Attributes:
+        placed: `{Run folder: experiment}`, finished or not.
+        failed: What went wrong, by folder.
+    """
+
+    placed: dict[Path, Experiment]
+    failed: dict[Path, Exception]
+
+
+def sweep(
+    experiments: Sequence[Experiment],
+    out: Path,
+    *,
+    jobs: int = 1,
+    processes: int = 1,
+    progress: Progress | None = None,
+    say: Say | None = None,
+) -> Swept:
+    """Train each of some experiments on one dataset into a folder of its own below `out`.
+
+    What can be known beforehand is found out before any training: an unknown field, a device that is not there, a
+    method that the data do not fit, a folder that cannot be written to. A training that fails does not stop the others.
+
+    Args:
+        experiments: All of one dataset; one that is there twice is trained once.
+        out: Folder for the Runs (`avshot.runs.placing`).
+        jobs: As in `train_all`.
+        processes: As there. Of several processes that share a training the first one alone places Runs and speaks.
+        progress: As there.
+        say: As there; told the warnings of the dataset, too.
+
+    Raises:
+        ValueError: What was asked cannot be trained.
+        OSError: `out` cannot be written to.
+    """
+    tell, device = say or _unsaid, experiments[0].device
+    check_device(device)
+    precisions = {resolve(experiment).recipe.precision for experiment in experiments}  # nothing unknown is asked for
+    asked = {run_folder(out, experiment): experiment for experiment in experiments}
+    dataset = load_described(experiments[0].dataset)
+    slow = [told for precision in sorted(precisions) if (told := warning(precision, device))]
+    for told in () if is_worker() else (*dataset.warnings(), *slow):
+        tell(told)
+    placed = asked if is_worker() else place_runs(out, list(asked.values()), dataset)
+    return Swept(placed, train_all(placed, dataset, jobs, processes, progress=progress, say=say))
 
 
 def train_all(
-    experiments: dict[Path, Experiment], dataset: Dataset, jobs: int, processes: int = 1
+    experiments: dict[Path, Experiment],
+    dataset: Dataset,
+    jobs: int,
+    processes: int = 1,
+    *,
+    progress: Progress | None = None,
+    say: Say | None = None,
 ) -> dict[Path, Exception]:
     """Train each experiment into its folder; returns what went wrong, by folder. A failure stops no other training.
 
@@ -30,39 +95,45 @@ def train_all(
         dataset: The dataset of all of them, for the trainings in this process.
         jobs: Trainings at a time, each in a process on one thread; 1 trains in this process, with as many threads as
             torch likes.
-        processes: Processes that share each training (`avshot.training.distributed`); under torchrun there are as many as it
-            started, and this stays 1. A failure then stops all, because they can only go on together.
+        processes: Processes that share each training (`avshot.training.distributed`); under torchrun there are as
+            many as it started, and this stays 1. A failure then stops all, because they can only go on together.
+        progress: Called with (which training and stage, epochs done, epochs in all, numbers); with several at a time
+            with the epochs of all of them.
+        say: Told sentences: which training failed and why, what was there already.
 
     Raises:
         ValueError: Several trainings at a time that share processes, or processes that would share one GPU.
     """
+    watch = _Watch(progress or _unshown, say or _unsaid)
     together = max(processes, int(os.environ.get("WORLD_SIZE", "1")))
     if together > 1 and jobs > 1:
         raise ValueError(f"Got {jobs} jobs of {together} processes each; use several of one of them.")
     if together == 1:
-        return _train_apart(experiments, dataset, jobs)
+        return _train_apart(experiments, dataset, jobs, watch)
     device = next((experiment.device for experiment in experiments.values()), "cpu")
     if ":" in device:
         raise ValueError(f"Got device {device} for {together} processes; each takes one of its own: drop the number.")
     try:
         with (
             _averages(experiments, dataset, processes) as averaged,
-            accompanied(processes, _follow_all, list(experiments.values()), averaged, device=device),
+            spawn(processes, _follow_all, list(experiments.values()), averaged, device=device),
         ):
-            _train_together(experiments, dataset, averaged)
+            _train_together(experiments, dataset, averaged, watch)
     finally:
         leave()
     return {}
 
 
-def _train_together(experiments: dict[Path, Experiment], dataset: Dataset, averaged: Dataset | None) -> None:
+def _train_together(
+    experiments: dict[Path, Experiment], dataset: Dataset, averaged: Dataset | None, watch: _Watch
+) -> None:
     """One after the other, each shared by all processes."""
-    if follows():
+    if is_worker():
         _follow_all(list(experiments.values()))
         return
     for count, (folder, experiment) in enumerate(experiments.items(), 1):
-        data = averaged if averaged is not None and reads_averages(experiment) else dataset
-        _run_one(experiment, folder, data, f"[{count}/{len(experiments)}] " if len(experiments) > 1 else "")
+        data = averaged if averaged is not None and reads_averages(resolve(experiment)) else dataset
+        run(experiment, folder, dataset=data, progress=watch.one(experiment, count, len(experiments)), say=watch.say)
 
 
 def _follow_all(experiments: list[Experiment], averaged: Dataset | None = None) -> None:
@@ -71,45 +142,145 @@ def _follow_all(experiments: list[Experiment], averaged: Dataset | None = None) 
         follow(experiment, dataset=_opened(experiment, averaged))
 
 
-def _train_apart(experiments: dict[Path, Experiment], dataset: Dataset, jobs: int) -> dict[Path, Exception]:
+def _train_apart(
+    experiments: dict[Path, Experiment], dataset: Dataset, jobs: int, watch: _Watch
+) -> dict[Path, Exception]:
     """Each training in one process."""
     finished = [folder for folder in experiments if (folder / "run.json").exists()]  # no process is needed for these
     if jobs == 1 or len(experiments) - len(finished) < 2:
-        return _train_here(experiments, dataset)
-    failed = _train_here({folder: experiments[folder] for folder in finished}, dataset)
-    experiments = {folder: experiment for folder, experiment in experiments.items() if folder not in finished}
-    context, workers = multiprocessing.get_context("spawn"), min(jobs, len(experiments))
+        return _train_here(experiments, dataset, watch)
+    failed = _train_here({folder: experiments[folder] for folder in finished}, dataset, watch)
+    waiting = {folder: experiment for folder, experiment in experiments.items() if folder not in finished}
+    return failed | _train_in_workers(waiting, dataset, min(jobs, len(waiting)), watch)
+
+
+def _train_in_workers(
+    experiments: dict[Path, Experiment], dataset: Dataset, workers: int, watch: _Watch
+) -> dict[Path, Exception]:
+    failed: dict[Path, Exception] = {}
+    context = multiprocessing.get_context("spawn")
+    told: Any = context.Queue()
     with (
-        show_progress("training") as bar,
         _averages(experiments, dataset, workers) as averaged,
-        ProcessPoolExecutor(workers, mp_context=context, initializer=_prepare_worker, initargs=(averaged,)) as pool,
+        watch.all(told, experiments) as done,
+        ProcessPoolExecutor(
+            workers, mp_context=context, initializer=_prepare_worker, initargs=(averaged, told)
+        ) as pool,
     ):
-        waiting = {pool.submit(_run_quietly, e, folder): folder for folder, e in experiments.items()}
+        asked = {pool.submit(_run_in_worker, e, folder): folder for folder, e in experiments.items()}
         try:
-            bar(0, len(experiments))
-            for done, future in enumerate(as_completed(waiting), 1):
+            for future in as_completed(asked):
                 problem = future.exception()
                 if problem is not None:
-                    failed[waiting[future]] = problem if isinstance(problem, Exception) else RuntimeError(repr(problem))
-                    print(f"{waiting[future]}: {problem}", file=sys.stderr, flush=True)
-                bar(done, len(experiments))
+                    error = problem if isinstance(problem, Exception) else RuntimeError(repr(problem))
+                    failed[asked[future]] = error
+                    watch.say(f"{asked[future]}: {problem}")
+                for text in () if problem is not None else future.result():
+                    watch.say(text)
+                done(asked[future])
         except KeyboardInterrupt:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return failed
 
 
-def _train_here(experiments: dict[Path, Experiment], dataset: Dataset) -> dict[Path, Exception]:
+def _train_here(experiments: dict[Path, Experiment], dataset: Dataset, watch: _Watch) -> dict[Path, Exception]:
     """One after the other in this process."""
     failed: dict[Path, Exception] = {}
     for count, (folder, experiment) in enumerate(experiments.items(), 1):
         try:
-            _run_one(experiment, folder, dataset, f"[{count}/{len(experiments)}] " if len(experiments) > 1 else "")
+            run(
+                experiment,
+                folder,
+                dataset=dataset,
+                progress=watch.one(experiment, count, len(experiments)),
+                say=watch.say,
+            )
         except Exception as error:  # kept and raised at the end
             failed[folder] = error
             if len(experiments) > 1:
-                print(f"{folder}: {error}", file=sys.stderr, flush=True)
+                watch.say(f"{folder}: {error}")
     return failed
+
+
+def _unsaid(text: str) -> None:
+    """For a caller who does not listen."""
+
+
+def _unshown(what: str, done: int, total: int, numbers: dict[str, float]) -> None:
+    """For a caller who does not look."""
+
+
+@dataclass(frozen=True)
+class _Watch:
+    """Who is told how far the trainings are."""
+
+    progress: Progress
+    say: Say
+
+    def one(self, experiment: Experiment, count: int, total: int) -> Progress:
+        """For a training in this process, the `count`th of `total`."""
+        place = f"[{count}/{total}] " if total > 1 else ""
+
+        def tell(stage: str, done: int, epochs: int, numbers: dict[str, float]) -> None:
+            self.progress(f"{place}{experiment.label()} seed {experiment.seed}, {stage}", done, epochs, numbers)
+
+        return tell
+
+    @contextmanager
+    def all(self, told: Any, experiments: dict[Path, Experiment]) -> Iterator[Callable[[Path], None]]:
+        """For trainings in worker processes, which put (folder, stage, done, in all) into the queue `told`.
+
+        Yields what is to be called with the folder of a training that has ended.
+        """
+        tally = _Tally({folder: resolve(experiment).recipe.epochs for folder, experiment in experiments.items()})
+
+        def show() -> None:
+            self.progress(f"{len(experiments)} trainings", *tally.epochs(), {"ended": len(tally.ended)})
+
+        def listen() -> None:
+            while (news := told.get()) is not None:
+                tally.note(*news)
+                show()
+
+        def end(folder: Path) -> None:
+            tally.ended.add(folder)
+            show()
+
+        listener = threading.Thread(target=listen, daemon=True)
+        listener.start()
+        show()
+        try:
+            yield end
+        finally:
+            told.put(None)
+            listener.join(timeout=10)
+
+
+class _Tally:
+    """How many epochs of some trainings are done, of how many in all.
+
+    The stages to come count as many epochs as the recipe has until they begin: stage 1 chooses how many they are.
+    """
+
+    def __init__(self, planned: dict[Path, int]) -> None:
+        self.planned, self.ended = planned, set[Path]()
+        self.begun: dict[Path, dict[str, tuple[int, int]]] = {folder: {} for folder in planned}
+
+    def note(self, folder: Path, stage: str, done: int, total: int) -> None:
+        """A stage of a training has done so many epochs."""
+        self.begun[folder][stage] = (done, total)
+
+    def epochs(self) -> tuple[int, int]:
+        """(done, in all)."""
+        done = total = 0
+        for folder, planned in self.planned.items():
+            stages = list(self.begun[folder].values())
+            passed = sum(stage[0] for stage in stages)
+            done += passed
+            to_come = 0 if folder in self.ended else max(0, _STAGES - len(stages)) * planned
+            total += passed if folder in self.ended else sum(stage[1] for stage in stages) + to_come
+        return done, total
 
 
 def raise_first(failed: dict[Path, Exception], total: int) -> None:
@@ -134,45 +305,40 @@ def _averages(
 ) -> AbstractContextManager[Dataset | None]:
     """One copy of the averaged features for all processes, where several are to read them."""
     waiting = [folder for folder in experiments if not (folder / "run.json").exists()]
-    if processes == 1 or not any(reads_averages(experiments[folder]) for folder in waiting):
+    if processes == 1 or not any(reads_averages(resolve(experiments[folder])) for folder in waiting):
         return nullcontext()
     return shared_averages(dataset, waiting[0].parent)
 
 
 _averaged: Dataset | None = None  # in a worker process: what its parent shares
+_told: Any = None  # and the queue of what it tells its parent
 
 
-def _prepare_worker(averaged: Dataset | None) -> None:
+def _prepare_worker(averaged: Dataset | None, told: Any) -> None:
     """One thread each; and a worker whose parent was killed leaves, or it would train on beside a resumed command."""
     import torch
 
-    global _averaged
-    _averaged = averaged
+    global _averaged, _told
+    _averaged, _told = averaged, told
     torch.set_num_threads(1)
     leave_with_parent()
 
 
 def _opened(experiment: Experiment, averaged: Dataset | None) -> Dataset:
     """The dataset of an experiment in another process than the first: shared averages will do for most methods."""
-    return averaged if averaged is not None and reads_averages(experiment) else _load(experiment.dataset)
+    shared = averaged is not None and reads_averages(resolve(experiment))
+    return averaged if averaged is not None and shared else _load(experiment.dataset)
 
 
 _load = lru_cache(maxsize=1)(load_dataset)  # a worker trains many methods on one dataset
 
 
-def _run_quietly(experiment: Experiment, folder: Path) -> None:
-    """In a worker process: nothing but an error travels back."""
-    run(experiment, folder, dataset=_opened(experiment, _averaged), say=_note)
+def _run_in_worker(experiment: Experiment, folder: Path) -> list[str]:
+    """In a worker process: epochs travel back while it trains, what is said when it ends."""
+    said: list[str] = []
 
+    def tell(stage: str, done: int, total: int, numbers: dict[str, float]) -> None:
+        _told.put((folder, stage, done, total))
 
-def _note(text: str) -> None:
-    print(f"note: {text}", file=sys.stderr, flush=True)
-
-
-def _run_one(experiment: Experiment, folder: Path, dataset: Dataset, place: str) -> None:
-    with show_progress(f"{place}{experiment.label()} seed {experiment.seed}") as bar:
-
-        def tell(stage: str, done: int, total: int, numbers: dict[str, float]) -> None:
-            bar(done, total, f"{stage} " + " ".join(f"{k} {v:.3f}" for k, v in numbers.items()))
-
-        run(experiment, folder, dataset=dataset, progress=tell, say=_note)
+    run(experiment, folder, dataset=_opened(experiment, _averaged), progress=tell, say=said.append)
+    return said

@@ -14,10 +14,8 @@ from torch import Tensor
 from avshot.bench.plan import Plan
 from avshot.bench.significance import holm, paired_p_value
 from avshot.bench.trainings import Block, Line
-from avshot.metrics.generalised import why_absent
-from avshot.metrics.stacking import predict_calibrated
 from avshot.report.published import published
-from avshot.report.rows import trivial
+from avshot.report.rows import Row, guessers, percent, row_of
 from avshot.run import Run
 from avshot.task import Scored
 from avshot.terminal.tables import markdown
@@ -31,36 +29,50 @@ class Result:
 
     Attributes:
         label: Of the row.
-        values: `{metric: one value per seed}`, fractions.
+        row: Its Runs as one row; None where there are none.
         printed: `{metric: per cent}` as published.
         source: Where the published numbers stand.
         note: What a reader must know about the published numbers or the row.
         p: Corrected p value of the difference in HM to the row that the plan compares with, or None.
-        selected_on: What chose epoch and calibration.
-        seconds: Mean time of a Run, or None.
-        parameters: Number of parameters, or None.
-        seeds: Number of Runs.
         reason: Why there are no values.
     """
 
     label: str
-    values: dict[str, list[float]]
+    row: Row | None
     printed: dict[str, float]
     source: str = ""
     note: str = ""
     p: float | None = None
-    selected_on: str = "-"
-    seconds: float | None = None
-    parameters: int | None = None
-    seeds: int = 0
     reason: str = ""
+
+    @property
+    def runs(self) -> tuple[Run, ...]:
+        """Its Runs, by seed; none for guessers and for rows that were left out."""
+        return () if self.row is None else self.row.runs
+
+    @property
+    def values(self) -> dict[str, list[float]]:
+        """`{metric: one value per seed}`, fractions."""
+        return {} if self.row is None else self.row.values
+
+    @property
+    def seconds(self) -> float | None:
+        """Mean time of a Run."""
+        return float(np.mean([run.info["seconds"] for run in self.runs])) if self.runs else None
+
+    @property
+    def parameters(self) -> int | None:
+        """Number of parameters."""
+        return int(self.runs[0].info["parameters"]) if self.runs else None
+
+    @property
+    def selected_on(self) -> str:
+        """What chose epoch and settings."""
+        return "-" if self.row is None else self.row.selected_on
 
     def cell(self, metric: str) -> str:
         """Mean and sample deviation in per cent."""
-        found = 100 * np.array(self.values.get(metric, []))
-        if len(found) == 0:
-            return "-"
-        return f"{found.mean():.1f}" + (f" ± {found.std(ddof=1):.1f}" if len(found) > 1 else "")
+        return percent(self.values.get(metric, []))
 
 
 def results(plan: Plan, block: Block) -> list[Result]:
@@ -72,28 +84,15 @@ def results(plan: Plan, block: Block) -> list[Result]:
         for line in lines
     ]
     first = next((line.runs[0] for line in block.lines if line.runs), None)
-    guessers = [] if first is None else trivial(block.name, first)
-    return lines + [Result(row.label, row.values, {}) for row in guessers]
+    return lines + [Result(row.label, row, {}) for row in (guessers(block.name, first) if first is not None else ())]
 
 
 def _result(line: Line, plan: Plan, block: Block) -> Result:
     entry, runs = line.entry, line.runs
     printed, source, note = _printed(line, plan, block)
-    values = {m: [r.metrics[m] for r in runs if r.metrics.get(m) is not None] for m in (*plan.metrics, "HM", "AUSUC")}
+    row = row_of(block.name, entry.label, runs) if runs else None
     notes = [text for text in (entry.note, entry.misprint, note) if text]
-    return Result(
-        entry.label,
-        {metric: found for metric, found in values.items() if found},
-        printed,
-        source,
-        " ".join(notes),
-        None,
-        _selection(runs),
-        float(np.mean([run.info["seconds"] for run in runs])) if runs else None,
-        runs[0].info["parameters"] if runs else None,
-        len(runs),
-        line.reason,
-    )
+    return Result(entry.label, row, printed, source, " ".join(notes), None, line.reason)
 
 
 def _printed(line: Line, plan: Plan, block: Block) -> tuple[dict[str, float], str, str]:
@@ -106,24 +105,18 @@ def _printed(line: Line, plan: Plan, block: Block) -> tuple[dict[str, float], st
         return {}, "", ""
     for row in published(block.benchmark):
         if row["method"] == entry.settings["method"] and entry.settings.get("modality", "both") == "both":
-            numbers = {m: float(row[m]) for m in ("S", "U", "HM", "ZSL") if row[m]}
+            numbers = {m: float(row[m]) for m in plan.metrics if row.get(m)}
             chosen = "unstated" if row["selected_on"] == "unstated" else f"on {row['selected_on']}"
             return numbers, f"{row['source']} (selection {chosen})", row.get("note") or ""
     return {}, "", ""
-
-
-def _selection(runs: Sequence[Run]) -> str:
-    """What chose epoch and calibration."""
-    if not runs:
-        return "-"
-    chosen = runs[0].info["chosen"]
-    return "test (oracle)" if chosen["select"] == "oracle" else " + ".join(chosen["by"]) or "nothing"
 
 
 def _p_values(plan: Plan, block: Block) -> tuple[dict[str, float], dict[str, str]]:
     """Holm-corrected p value of each row against the plan's row over the seeds that both have; why others have none."""
     against = next((line for line in block.lines if line.entry.label == plan.against), None)
     if against is None or not against.runs:
+        return {}, {}
+    if not against.runs[0].task.harmonic:
         return {}, {}
     base = {run.experiment.seed: run for run in against.runs}
     found: dict[str, float] = {}
@@ -174,7 +167,7 @@ def _order(ids: Sequence[str], wanted: Sequence[str]) -> Tensor:
 
 def _right(run: Run, test: Scored) -> Tensor:
     """`[clip]` True where the calibrated prediction is the label."""
-    return predict_calibrated(test.scores, test.seen, run.beta) == test.labels
+    return run.task.apply(test.scores, test.seen, run.settings).argmax(dim=1) == test.labels
 
 
 def table(plan: Plan, lines: Sequence[Result]) -> tuple[list[str], list[list[str]]]:
@@ -190,7 +183,7 @@ def table(plan: Plan, lines: Sequence[Result]) -> tuple[list[str], list[list[str
         row += [f"{line.printed[m]:.2f}" if m in line.printed else "-" for m in printed]
         row += [_p_text(line.p)] if plan.against else []
         row += [
-            str(line.seeds or "-"),
+            str(len(line.runs) or "-"),
             "-" if line.seconds is None else f"{line.seconds:.0f}",
             "-" if line.parameters is None else f"{line.parameters / 1e6:.2f} M",
             line.selected_on,
@@ -219,13 +212,13 @@ def remarks(lines: Sequence[Result]) -> list[str]:
 def absences(block: Block) -> list[str]:
     """Why there is a "-" where a number is expected."""
     first = next((line.runs[0] for line in block.lines if line.runs), None)
-    return [] if first is None else [f"Where there is a -, {reason}." for reason in why_absent(first.metrics)]
+    return [] if first is None else [f"Where there is a -, {reason}." for reason in first.task.absent(first.metrics)]
 
 
 def _left_out(line: Result) -> str:
     if not line.reason:
         return ""
-    return f"Not run: {line.reason}" if line.seeds == 0 else f"A training failed: {line.reason}"
+    return f"Not run: {line.reason}" if not line.runs else f"A training failed: {line.reason}"
 
 
 def as_markdown(plan: Plan, block: Block, lines: Sequence[Result], *, caption: str) -> str:

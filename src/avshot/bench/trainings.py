@@ -13,12 +13,13 @@ from avshot.bench.plan import Entry, Plan, benchmark_of, experiment_of, locate
 from avshot.bench.sweep import train_all
 from avshot.data.dataset import Dataset
 from avshot.data.load import load_described
-from avshot.experiment import Experiment
+from avshot.experiment import Experiment, resolve
 from avshot.files.atomic import content_digest
 from avshot.run import Run, load_run
 from avshot.runs.key import origin_of
 from avshot.runs.placing import Keys, make_folder, place
 from avshot.training.fitting import why_not
+from avshot.types import Progress, Say
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Block:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Trainings:
     """What a bench gave: a block per dataset, and what failed, by Run folder."""
 
     blocks: tuple[Block, ...]
@@ -59,8 +60,16 @@ class Outcome:
 
 
 def train_plan(
-    plan: Plan, out: Path, datasets: Sequence[str], *, root: Path | None = None, jobs: int = 1, **more: Any
-) -> Outcome:
+    plan: Plan,
+    out: Path,
+    datasets: Sequence[str],
+    *,
+    root: Path | None = None,
+    jobs: int = 1,
+    progress: Progress | None = None,
+    say: Say | None = None,
+    **more: Any,
+) -> Trainings:
     """Train every row of `plan` on every dataset with every seed, into `out/<dataset>/<row>/seed-<seed>`.
 
     A row whose inputs do not fit a dataset (two text encoders and there is one, a text tower of another width) is left
@@ -72,6 +81,8 @@ def train_plan(
         datasets: Released benchmarks by name, or what `load_dataset` takes.
         root: Folder of the released benchmarks.
         jobs: Trainings at a time.
+        progress: As in `avshot.bench.sweep.train_all`.
+        say: As there.
         more: Further fields of `Experiment` for every row, for example `device`.
 
     Raises:
@@ -93,12 +104,12 @@ def train_plan(
             trainings += 1
             continue
         for loaded, experiments in asked.trainings:
-            failed |= train_all(experiments, loaded, jobs)
+            failed |= train_all(experiments, loaded, jobs, progress=progress, say=say)
             trainings += len(experiments)
         lines = tuple(_line(row, asked, failed) for row in plan.rows)
         simulated = asked.name.startswith("simulated-")
         blocks.append(Block(dataset, asked.name, benchmark_of(asked.name), simulated, lines))
-    return Outcome(tuple(blocks), failed, trainings)
+    return Trainings(tuple(blocks), failed, trainings)
 
 
 @dataclass(frozen=True)
@@ -148,7 +159,7 @@ def _asked(plan: Plan, dataset: str, folder: Path, root: Path | None, more: dict
 
 def _why_not(experiment: Experiment, keys: Keys) -> str | None:
     try:
-        return why_not(experiment, keys.dataset, keys.classes(experiment))
+        return why_not(resolve(experiment), keys.dataset, keys.classes(experiment))
     except ValueError as error:  # a text encoder that is not there, or does not know a class
         return str(error)
 

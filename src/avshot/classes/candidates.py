@@ -1,7 +1,8 @@
-"""Candidate classes: the embeddings that an experiment asks for, and which of them a stage may choose from."""
+"""Candidate classes: the class embeddings that a training asks for, and those of one stage."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -12,61 +13,79 @@ from torch import Tensor
 
 from avshot.classes.embed import embed_classes
 from avshot.classes.optimise.config import OptimiseConfig
-from avshot.classes.optimise.optimise import Outcome, optimise
+from avshot.classes.optimise.optimise import optimise
+from avshot.classes.optimise.outcome import Outcome
 from avshot.classes.phrase import phrases, read_descriptions
-from avshot.data.dataset import Dataset
-from avshot.data.official.benchmark import released_descriptions
-from avshot.experiment import Experiment
-from avshot.task import Stage
 from avshot.types import Classes
 
 
-def class_embeddings(dataset: Dataset, experiment: Experiment, names: tuple[str, ...]) -> Classes:
-    """Class embeddings of `names` as the text encoders (or the dataset's own vectors) give them."""
-    return joined(_embedded(dataset, experiment, names), experiment)
+@dataclass(frozen=True)
+class Wording:
+    """How class names become class embeddings.
 
-
-def joined(classes: Classes, experiment: Experiment) -> Classes:
-    """Several class embeddings end to end, each at unit length, where the experiment asks for that (`join_text`)."""
-    if not experiment.join_text:
-        return classes
-    side_by_side = torch.cat([F.normalize(vectors, dim=1) for vectors in classes.text.values()], dim=1)
-    return classes.with_text({"+".join(classes.text): side_by_side})
-
-
-def _embedded(dataset: Dataset, experiment: Experiment, names: tuple[str, ...]) -> Classes:
-    own = [name for name in experiment.text if name in dataset.text]
-    if dataset.text and (own or not any(":" in name for name in experiment.text)):  # "clip:<model>" asks for an encoder
-        place = {name: i for i, name in enumerate(dataset.names)}
-        rows = torch.tensor([place[name] for name in names])
-        text = {encoder: dataset.text[encoder][rows] for encoder in own or dataset.text}
-        return Classes(names, text, torch.zeros(len(names), dtype=torch.bool))
-    spoken = {name: dataset.phrases.get(name, name) for name in names}
-    texts = phrases(tuple(spoken.values()), prompts=experiment.prompts, descriptions=_description_file(experiment))
-    return embed_classes(names, experiment.text, phrases={name: texts[spoken[name]] for name in names})
-
-
-def descriptions_of(experiment: Experiment) -> dict[str, list[str]] | None:
-    """All descriptions that an experiment's file holds, by `join_key` of the class; None where it names no file.
-
-    A Run keeps them, so that it does not depend on the file staying where and what it is.
+    Attributes:
+        encoders: Specs of text encoders.
+        prompts: Prompt ensemble, or "name".
+        descriptions: Table with descriptions of the classes, or None.
+        join: Several class embeddings end to end as one, each at unit length.
     """
-    file = _description_file(experiment)
-    return None if file is None else read_descriptions(file)
+
+    encoders: tuple[str, ...] = ("wordllama",)
+    prompts: str = "name"
+    descriptions: str | None = None
+    join: bool = False
+
+    def described(self) -> dict[str, list[str]] | None:
+        """All descriptions of the table, by `join_key` of the class; None where none is named.
+
+        A Run keeps them, so that it does not depend on the file staying where and what it is.
+        """
+        return None if self.descriptions is None else read_descriptions(self.descriptions)
+
+    def joined(self, classes: Classes) -> Classes:
+        """Several class embeddings as one, where that is asked for."""
+        if not self.join:
+            return classes
+        side_by_side = torch.cat([F.normalize(vectors, dim=1) for vectors in classes.text.values()], dim=1)
+        return classes.with_text({"+".join(classes.text): side_by_side})
 
 
-def _description_file(experiment: Experiment) -> str | None:
-    if experiment.descriptions == "released":
-        return str(released_descriptions(experiment.dataset))
-    return experiment.descriptions
+def class_embeddings(
+    names: tuple[str, ...], wording: Wording, *, words: Mapping[str, str], own: Mapping[str, Tensor]
+) -> Classes:
+    """Class embeddings of `names` as the text encoders, or the dataset's own vectors, give them.
+
+    Args:
+        names: Class names.
+        wording: How they are embedded.
+        words: `{name: what is embedded in its place}`; a class that is not in it is embedded under its own name.
+        own: `{encoder: [name, dim]}`: vectors that came with the dataset. Those that `wording` names are taken, or all
+            where it names none of them and no encoder with a place (`clip:...`).
+    """
+    named = [encoder for encoder in wording.encoders if encoder in own]
+    if own and (named or not any(":" in encoder for encoder in wording.encoders)):
+        unseen = torch.zeros(len(names), dtype=torch.bool)
+        return wording.joined(Classes(names, {encoder: own[encoder] for encoder in named or own}, unseen))
+    spoken = {name: words.get(name, name) for name in names}
+    texts = phrases(tuple(spoken.values()), prompts=wording.prompts, descriptions=wording.descriptions)
+    return wording.joined(embed_classes(names, wording.encoders, phrases={name: texts[spoken[name]] for name in names}))
 
 
-def stage_candidates(experiment: Experiment, stage: Stage, raw: Classes) -> tuple[Classes, Classes, dict[str, Any]]:
-    """Candidate classes of a stage with (used, raw) embeddings; optimisation sees only this stage's names."""
-    picked = raw.select(stage.candidates)
-    seen = torch.tensor([name in set(stage.seen) for name in stage.candidates], dtype=torch.bool)
-    picked = Classes(picked.names, picked.text, seen)
-    settings = experiment.resolved_optimise()
+def candidates_of_stage(
+    raw: Classes, names: Sequence[str], seen: Sequence[str], settings: OptimiseConfig | None
+) -> tuple[Classes, Classes, dict[str, Any]]:
+    """The candidates `names` of a stage with the embeddings that are used, with the raw ones, and what moved them.
+
+    Args:
+        raw: All classes of the training.
+        names: Candidates of the stage; optimisation sees only these.
+        seen: Those of them that are trained.
+        settings: Of class-embedding optimisation; None = off.
+    """
+    picked, trained = raw.select(names), set(seen)
+    picked = Classes(
+        picked.names, picked.text, torch.tensor([name in trained for name in names], dtype=torch.bool), picked.factors
+    )
     if settings is None:
         return picked, picked, {}
     moved = {encoder: _optimised(_Given(vectors, picked.names, settings)) for encoder, vectors in picked.text.items()}

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from avshot.cli.endings import STOPPED, last_words, open_streams, stop, watch_interrupts
+from avshot.terminal.progress import say
 
 try:
     import typer
@@ -121,8 +122,11 @@ def extract(
 @app.command()
 def train(
     dataset: Annotated[str, typer.Argument(help="Dataset .toml, simulated:NAME or official:FOLDER?name=...")],
-    method: Annotated[str, typer.Option(help="Methods, comma-separated; see `avshot methods`.")] = "ez_avgzl",
+    method: Annotated[
+        str, typer.Option(help="Methods, comma-separated (`avshot methods`), or .py files.")
+    ] = "ez_avgzl",
     out: Annotated[Path, typer.Option(help="Folder for the Runs.")] = Path("runs"),
+    task: Annotated[str, typer.Option(help="What is trained and tested for.")] = "gzsl",
     seeds: Seeds = "0",
     preset: Annotated[str, typer.Option(help="Preset of every method.")] = "default",
     modality: Annotated[str, typer.Option(help="both, audio, visual; comma-separated.")] = "both",
@@ -133,7 +137,9 @@ def train(
         bool | None, typer.Option("--optimise-classes/--no-optimise-classes", help="Default: as the preset says.")
     ] = None,
     select: Annotated[str, typer.Option(help='What chooses epoch and calibration: "val", or "oracle" (test).')] = "val",
-    changes: Annotated[list[str] | None, typer.Option("--set", help="config.X=V, recipe.X=V or optimise.X=V.")] = None,
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", help="config.X=V, recipe.X=V, selection.X=V, optimise.X=V.")
+    ] = None,
     device: Annotated[str, typer.Option(help="torch device.")] = "cpu",
     jobs: Jobs = 1,
     processes: Annotated[
@@ -147,6 +153,7 @@ def train(
     train_grid(
         dict(
             dataset=dataset,
+            task=task,
             preset=preset,
             text=tuple(parse_some("--text", text)),
             prompts=prompts,
@@ -262,10 +269,6 @@ def optimise_classes_command(
     from avshot.cli.inspect import print_optimisation
 
     print_optimisation(names, text, plot, changes or [])
-
-
-def say(text: str) -> None:
-    print(text, file=sys.stderr)
 
 
 def main(arguments: list[str] | None = None) -> Any:

@@ -16,6 +16,7 @@ from avshot.bench.trainings import train_plan
 from avshot.files.atomic import save_text
 from avshot.machine.device import check_device
 from avshot.run import versions
+from avshot.terminal.progress import note, show_trainings
 from avshot.terminal.tables import print_table
 
 WORLD = "world"  # the rendered world, made where it is not there yet
@@ -57,7 +58,8 @@ def run_bench(
     if not plan.datasets:
         raise ValueError(f"{file} names no datasets; pass --dataset SPEC, for example --dataset world.")
     specs = [_world(out) if name == WORLD else name for name in plan.datasets]
-    outcome = train_plan(plan, out, specs, root=root, jobs=jobs, device=device)
+    with show_trainings() as progress:
+        outcome = train_plan(plan, out, specs, root=root, jobs=jobs, device=device, progress=progress, say=note)
     if not outcome.blocks:  # no dataset could be loaded
         raise next(iter(outcome.failed.values()))
     found = [(block, results(plan, block)) for block in outcome.blocks]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from avshot.machine.cores import cores
 
 METHODS = ("devise", "gru", "ez_avgzl")
 
@@ -31,7 +32,7 @@ def run_demo(out: Path, *, seeds: Sequence[int], clips: int, difficulty: float) 
     toml = prepare_world(out / "world", clips=clips, difficulty=difficulty)
     axes: dict[str, list[Any]] = {"method": list(METHODS), "modality": ["both"], "seed": list(seeds)}
     # Small models: several trainings on one thread each finish sooner than one after the other on all cores.
-    made = train_grid({"dataset": str(toml)}, axes, out / "runs", jobs=_cores())
+    made = train_grid({"dataset": str(toml)}, axes, out / "runs", jobs=cores())
     unseen = load_dataset(str(toml)).classes_of("test_unseen")
     clips_of = {name: demo_clip(out / "new", name, difficulty=difficulty) for name in unseen}
     best = next(run for run, asked in made.items() if (asked.method, asked.seed) == ("ez_avgzl", seeds[0]))
@@ -71,7 +72,3 @@ def _new_clips(run: Path, clips: dict[str, Path]) -> str:
     title = f"new clips of classes without a single training clip: {len(right)} of {len(rows)} right"
     print_table(title, ["class", "predicted", "probability", "right"], rows)
     return right[0] if right else next(iter(clips))
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

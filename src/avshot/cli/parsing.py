@@ -88,14 +88,12 @@ def parse_changes(changes: Sequence[str]) -> dict[str, dict[str, Any]]:
     Raises:
         ValueError: Not of the form group.field=value, or an unknown group.
     """
-    groups: dict[str, dict[str, Any]] = {"config": {}, "recipe": {}, "optimise": {}}
+    groups: dict[str, dict[str, Any]] = {"config": {}, "recipe": {}, "selection": {}, "optimise": {}}
     for change in changes:
         key, equals, value = change.partition("=")
         group, dot, name = key.strip().partition(".")
         if not equals or not dot or group not in groups:
-            raise ValueError(
-                f"Got --set {change!r}; expected config.NAME=VALUE, recipe.NAME=VALUE or optimise.NAME=VALUE."
-            )
+            raise ValueError(f"Got --set {change!r}; expected GROUP.NAME=VALUE, with the group {', '.join(groups)}.")
         groups[group][name] = parse_value(value)
     return groups
 

@@ -15,7 +15,7 @@ def write_report(root: Path, out: Path | None, *, runs: list[Any] | None = None)
     A damaged Run is named in a note and left out.
     """
     from avshot.report.page import check_page, write_page
-    from avshot.report.rows import remarks, summarise, table
+    from avshot.report.rows import remarks, summarise, table, tables
     from avshot.run import find_runs
 
     if not root.is_dir():
@@ -25,8 +25,7 @@ def write_report(root: Path, out: Path | None, *, runs: list[Any] | None = None)
     if not runs:
         raise ValueError(f"No finished Run in or below {root} that can be read; make one with `avshot train`.")
     rows = summarise(runs)
-    for name in dict.fromkeys(row.dataset for row in rows):
-        members = [row for row in rows if row.dataset == name]
+    for name, members in tables(rows).items():
         print_table(f"{name}: per cent, mean ± deviation over seeds", *table(members))
         for remark in remarks(members):
             note(remark)

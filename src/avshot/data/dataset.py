@@ -1,7 +1,6 @@
 """`Dataset`: clips, their labels, named folds and the source of their features, joined by clip id.
 
-`load_dataset(spec)` is the one door: a declared dataset (`.toml`, see `avshot.data.manifest`), a released benchmark
-folder (`avshot.data.official.benchmark`) or simulated features (`avshot.data.simulated.simulate`).
+`avshot.data.load.load_dataset` makes one from its description.
 """
 
 from __future__ import annotations
@@ -25,13 +24,6 @@ __all__ = ["FOLDS", "Dataset", "FeatureSource", "MemoryFeatures"]
 
 FOLDS = ("train", "val_seen", "val_unseen", "test_seen", "test_unseen")
 
-# Folds whose classes must not meet: a class of the right-hand folds counts as unseen when those on the left were
-# trained on. `test_seen` may hold classes of `val_unseen`: stage 2 trains on both.
-_DISJOINT = (
-    ("val_unseen", ("train", "val_seen")),
-    ("test_unseen", ("train", "val_seen", "val_unseen", "test_seen")),
-)
-
 
 @dataclass(frozen=True)
 class Dataset:
@@ -44,7 +36,8 @@ class Dataset:
         name: Name of the dataset.
         clips: All clips; ids are unique.
         names: All class names; every label is among them.
-        folds: `{fold: [clip] indices into clips}`; `FOLDS` are the usual ones. No clip is in two folds.
+        folds: `{fold: [clip] indices into clips}`; `FOLDS` are the usual ones. Which folds may share clips or classes
+            is for a task to say (`avshot.task.Task.stages`).
         features: Where the features are, joined to the clips by id; None when only the tables exist.
         phrases: Words to embed for a class; a class that is not in it is embedded under its own name.
         text: Precomputed class vectors `{encoder: [name, dim]}` in the order of `names` (released benchmarks).
@@ -77,7 +70,6 @@ class Dataset:
             folds = {fold: rows[~np.isin(rows, gone)] for fold, rows in folds.items()}
             object.__setattr__(self, "missing", tuple((self.clips[i].id, reasons[i]) for i in lost))
         object.__setattr__(self, "folds", folds)
-        _check_disjoint(self)
 
     def __len__(self) -> int:
         return len(self.clips)
@@ -133,6 +125,12 @@ class Dataset:
         present = set(self._label_of[rows].tolist())
         return tuple(name for i, name in enumerate(self.names) if i in present)
 
+    def text_of(self, names: Sequence[str]) -> dict[str, Tensor]:
+        """The dataset's own class vectors of some of its classes: `{encoder: [name, dim]}`; empty where it has none."""
+        place = {name: i for i, name in enumerate(self.names)}
+        rows = torch.tensor([place[name] for name in names], dtype=torch.long)
+        return {encoder: vectors[rows] for encoder, vectors in self.text.items()}
+
     @cached_property
     def identity(self) -> dict[str, Any]:
         """All that results on this dataset depend on, by name, json-able; `fingerprint` is its digest.
@@ -143,14 +141,14 @@ class Dataset:
         ids = [clip.id for clip in self.clips]
         content = None if self.features is None else getattr(self.features, "content", None)
         return {
-            "clips": sorted((clip.id, clip.label) for clip in self.clips),
+            "clips": sorted((clip.id, clip.label, *([clip.stored_as] * bool(clip.stored_as))) for clip in self.clips),
             "names": self.names,
             "phrases": dict(sorted(self.phrases.items())),
             "folds": {fold: sorted(ids[i] for i in rows) for fold, rows in sorted(self.folds.items())},
             "candidates": {fold: sorted(names) for fold, names in sorted(self.candidates.items())},
             "text": {encoder: _digest(vectors) for encoder, vectors in sorted(self.text.items())},
             "features": None if self.features is None else dict(self.features.spec),
-            "values": None if content is None else content(ids),
+            "values": None if content is None else content(list(dict.fromkeys(clip.key for clip in self.clips))),
         }
 
     def fingerprint(self, *, values: bool = True) -> str:
@@ -184,7 +182,7 @@ class Dataset:
     def _row_of(self) -> np.ndarray:
         ids = () if self.features is None else self.features.ids
         index = {id: i for i, id in enumerate(ids)}
-        return np.array([index.get(clip.id, -1) for clip in self.clips], dtype=np.int64)
+        return np.array([index.get(clip.key, -1) for clip in self.clips], dtype=np.int64)
 
     def _groups(self, *folds: str) -> set[str]:
         rows = (i for fold in folds for i in self.folds.get(fold, ()))
@@ -201,10 +199,10 @@ def _absent(clips: Sequence[Clip], source: FeatureSource) -> dict[int, str]:
     status: Mapping[str, str] = getattr(source, "status", {})
     reasons = {}
     for i, clip in enumerate(clips):
-        state = status.get(clip.id, "ok")
+        state = status.get(clip.key, "ok")
         if state.startswith("error"):
             reasons[i] = state
-        elif clip.id not in known:
+        elif clip.key not in known:
             reasons[i] = "not extracted"
     return reasons
 
@@ -227,28 +225,9 @@ def _check_names(dataset: Dataset) -> None:
 
 
 def _check_folds(dataset: Dataset, folds: Mapping[str, np.ndarray]) -> None:
-    taken: dict[int, str] = {}
     for fold, rows in folds.items():
         if len(rows) and (rows.min() < 0 or rows.max() >= len(dataset.clips)):
             raise ValueError(f"Fold {fold!r} points outside the {len(dataset.clips)} clips of {dataset.name!r}.")
-        for i in rows.tolist():
-            if i in taken:
-                clip = dataset.clips[i].id
-                raise ValueError(f"Clip {clip!r} is in fold {taken[i]!r} and in {fold!r}; expected one fold.")
-            taken[i] = fold
-
-
-def _check_disjoint(dataset: Dataset) -> None:
-    for unseen, others in _DISJOINT:
-        if unseen not in dataset.folds:
-            continue
-        for seen in others:
-            if seen not in dataset.folds:
-                continue
-            both = set(dataset.classes_of(unseen)) & set(dataset.classes_of(seen))
-            if both:
-                shared = first_few(sorted(both))
-                raise ValueError(f"Classes in fold {unseen!r} and in {seen!r}, which must not share any: {shared}.")
 
 
 def _repeated(values: Sequence[str]) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +16,7 @@ from avshot.features.store.place import Place
 from avshot.features.store.shard import shard_file
 from avshot.features.store.standing import Standing, standing
 from avshot.files.lock import sole_writer
+from avshot.machine.cores import cores
 from avshot.types import Clip
 
 __all__ = ["ExtractConfig", "Extraction", "extract"]
@@ -182,7 +182,7 @@ def _workers(workers: int | None, root: str, runner: str) -> int | None:
     if runner == "ray":
         return workers
     if workers is None:
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return cores()
     return None if workers == 1 else workers
 
 

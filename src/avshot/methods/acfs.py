@@ -33,7 +33,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from avshot.method import Inputs, Method, Needs, Phase, Preset, Recipe, Turn, method
+from avshot.method import Inputs, Method, Needs, Phase, Preset, Recipe, Selection, Turn, method
 from avshot.nn.batch_means import mean_over
 from avshot.nn.final_classifier import ClassifierConfig, FinalClassifier
 from avshot.nn.generator import Critic, Generator, gradient_penalty, plays
@@ -92,9 +92,10 @@ class ACFS(Method):
                 embedding=256,
                 critic_steps=1,
             ),
-            Recipe(epochs=12, passes_per_epoch=4, batch_size=64, lr=2e-3, betas=(0.5, 0.999), beta_grid="exact"),
+            Recipe(epochs=12, passes_per_epoch=4, batch_size=64, lr=2e-3, betas=(0.5, 0.999)),
             "ours, for small own datasets: small networks, few generated features; the better of 2 settings on the "
             "test clips of one simulated dataset",
+            Selection(beta_grid="exact"),
         ),
         **{
             f"{dataset}-{kind}": _assumed()

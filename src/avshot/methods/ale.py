@@ -27,7 +27,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from avshot.method import Inputs, Method, Needs, Preset, Recipe, method
+from avshot.method import Inputs, Method, Needs, Preset, Recipe, Selection, method
 from avshot.nn.bilinear import BilinearMap, violations
 from avshot.types import Batch, Classes, Features
 
@@ -48,8 +48,9 @@ _Config = Config  # for annotations inside the class, whose attribute `Config` h
 def _published(dropout: float, normalise: bool) -> Preset:
     return Preset(
         Config(dropout=dropout, normalise_inputs=normalise),
-        Recipe(epochs=50, batches_per_epoch=500, batch_size=256, lr=1e-3, schedule="plateau", beta_grid="avca"),
+        Recipe(epochs=50, batches_per_epoch=500, batch_size=256, lr=1e-3, schedule="plateau"),
         "AVCA-GZSL 2711aeb, run scripts of the ALE baseline",
+        Selection(beta_grid="avca"),
     )
 
 
@@ -62,8 +63,9 @@ class ALE(Method):
     presets: ClassVar[Mapping[str, Preset]] = {
         "default": Preset(
             Config(),
-            Recipe(epochs=12, passes_per_epoch=5, batch_size=64, lr=1e-3, beta_grid="exact"),
+            Recipe(epochs=12, passes_per_epoch=5, batch_size=64, lr=1e-3),
             "ours, for small own datasets: as devise; not tuned",
+            Selection(beta_grid="exact"),
         ),
         "ucf-cls": _published(0.2, True),
         "activitynet-cls": _published(0.2, True),

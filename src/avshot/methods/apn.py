@@ -25,7 +25,7 @@ from typing import Any, ClassVar
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from avshot.method import Inputs, Method, Needs, Preset, Recipe, method
+from avshot.method import Inputs, Method, Needs, Preset, Recipe, Selection, method
 from avshot.nn.bilinear import BilinearMap
 from avshot.types import Batch, Classes, Features
 
@@ -48,8 +48,9 @@ _Config = Config  # for annotations inside the class, whose attribute `Config` h
 def _published(normalise: bool) -> Preset:
     return Preset(
         Config(normalise_inputs=normalise),
-        Recipe(epochs=50, batches_per_epoch=500, batch_size=256, lr=1e-3, schedule="plateau", beta_grid="avca"),
+        Recipe(epochs=50, batches_per_epoch=500, batch_size=256, lr=1e-3, schedule="plateau"),
         "AVCA-GZSL 2711aeb, run scripts of the APN baseline",
+        Selection(beta_grid="avca"),
     )
 
 
@@ -62,8 +63,9 @@ class APN(Method):
     presets: ClassVar[Mapping[str, Preset]] = {
         "default": Preset(
             Config(prototypes=False),
-            Recipe(epochs=12, passes_per_epoch=5, batch_size=64, lr=1e-3, beta_grid="exact"),
+            Recipe(epochs=12, passes_per_epoch=5, batch_size=64, lr=1e-3),
             "ours, for small own datasets: without the prototypes, which change no score; not tuned",
+            Selection(beta_grid="exact"),
         ),
         "ucf-cls": _published(True),
         "activitynet-cls": _published(True),

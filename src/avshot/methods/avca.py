@@ -32,7 +32,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from avshot.method import Inputs, Method, Needs, Preset, Recipe, method, replace_fields
+from avshot.method import Inputs, Method, Needs, Preset, Recipe, Selection, method, replace_fields
 from avshot.nn.avca import PUBLISHED, Avca, AvcaConfig
 from avshot.nn.released_weights import fill
 from avshot.types import Batch, Classes, Features
@@ -65,8 +65,9 @@ class AVCA(Method):
     presets: ClassVar[Mapping[str, Preset]] = {
         "default": Preset(
             Config(dropout_projection=0.2, dropout_decoder=0.1, scaling="standardise"),
-            Recipe(epochs=12, passes_per_epoch=5, batch_size=64, lr=1e-3, weight_decay=1e-5, beta_grid="exact"),
+            Recipe(epochs=12, passes_per_epoch=5, batch_size=64, lr=1e-3, weight_decay=1e-5),
             "ours, for small own datasets: dropout as on ActivityNet, plain batch normalisation, scaled inputs",
+            Selection(beta_grid="exact"),
         ),
         **{name: _published(name) for name in PUBLISHED},
     }

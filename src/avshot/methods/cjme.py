@@ -29,7 +29,7 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from avshot.method import Inputs, Method, Needs, Preset, Recipe, method, replace_fields
+from avshot.method import Inputs, Method, Needs, Preset, Recipe, Selection, method, replace_fields
 from avshot.nn.batch_means import mean_over
 from avshot.nn.mlp import InputScaling
 from avshot.nn.released_weights import fill
@@ -58,8 +58,9 @@ _Config = Config  # for annotations inside the class, whose attribute `Config` h
 def _published(dropout: float) -> Preset:
     return Preset(
         Config(dropout=dropout),
-        Recipe(epochs=50, batches_per_epoch=500, batch_size=256, lr=1e-3, schedule="plateau", beta_grid="avca"),
+        Recipe(epochs=50, batches_per_epoch=500, batch_size=256, lr=1e-3, schedule="plateau"),
         "AVCA-GZSL 2711aeb, run scripts of the CJME baseline",
+        Selection(beta_grid="avca"),
     )
 
 
@@ -83,8 +84,9 @@ class CJME(Method):
     presets: ClassVar[Mapping[str, Preset]] = {
         "default": Preset(
             Config(scaling="standardise"),
-            Recipe(epochs=12, passes_per_epoch=5, batch_size=64, lr=1e-3, beta_grid="exact"),
+            Recipe(epochs=12, passes_per_epoch=5, batch_size=64, lr=1e-3),
             "ours, for small own datasets: scaled inputs; not tuned",
+            Selection(beta_grid="exact"),
         ),
         "ucf-cls": _published(0.2),
         "activitynet-cls": _published(0.2),

@@ -31,7 +31,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from avshot.method import Inputs, Method, Needs, Preset, Recipe, method, replace_fields
+from avshot.method import Inputs, Method, Needs, Preset, Recipe, Selection, method, replace_fields
 from avshot.nn.batch_means import mean_over, squared_error
 from avshot.nn.fusion_weights import shape_of
 from avshot.nn.mlp import EmbNet1, EmbNet2, InputScaling
@@ -66,16 +66,9 @@ _Config = Config  # for annotations inside the class, whose attribute `Config` h
 def _published(epochs: int, lr: float) -> Preset:
     return Preset(
         Config(),
-        Recipe(
-            epochs=epochs,
-            batches_per_epoch=300,
-            batch_size=64,
-            lr=lr,
-            weight_decay=1e-5,
-            schedule="plateau",
-            beta_grid="clipclap",
-        ),
+        Recipe(epochs=epochs, batches_per_epoch=300, batch_size=64, lr=lr, weight_decay=1e-5, schedule="plateau"),
         "ClipClap-GZSL, run scripts (which overrule the YAML files); thesis section 5.4.1",
+        Selection(beta_grid="clipclap"),
     )
 
 
@@ -88,8 +81,9 @@ class ClipClap(Method):
     presets: ClassVar[Mapping[str, Preset]] = {
         "default": Preset(
             Config(scaling="standardise"),
-            Recipe(epochs=12, passes_per_epoch=5, batch_size=64, lr=1e-3, weight_decay=1e-5, beta_grid="exact"),
+            Recipe(epochs=12, passes_per_epoch=5, batch_size=64, lr=1e-3, weight_decay=1e-5),
             "ours, for small own datasets: layers and losses as published, scaled inputs; not tuned",
+            Selection(beta_grid="exact"),
         ),
         "ucf-cls": _published(20, 7e-5),
         "activitynet-cls": _published(15, 1e-4),

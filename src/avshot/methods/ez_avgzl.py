@@ -8,7 +8,7 @@ Paper: Mo and Morgado, "Audio-visual Generalized Zero-shot Learning the Easy Way
 https://arxiv.org/abs/2407.13095. No code was released; the following is our reading.
 
 **Table 4 of the paper is four configurations**: {`tcaf`, `ez_avgzl`} x {`optimise_classes` off, on}. "AVLA off" is TCaF
-with its own losses, "CEO" is the `Recipe` field `optimise_classes`, on in all presets here.
+with its own losses, "CEO" is the field `optimise_classes` of `Selection`, on in all presets here.
 
 How ours differs, where the paper is silent or cannot be meant as printed:
 
@@ -39,7 +39,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from avshot.method import Inputs, Method, Needs, Preset, Recipe, method, replace_fields
+from avshot.method import Inputs, Method, Needs, Preset, Recipe, Selection, method, replace_fields
 from avshot.nn.dropout import use_dropout
 from avshot.nn.fusion import Fused, FusionConfig, TemporalFusion
 from avshot.nn.similarity import MLP, CentredText, Cosine, CrossAttention, Linear, Scale, Similarity
@@ -80,11 +80,10 @@ def _published(**fields: Any) -> Preset:
         lr=1e-4,
         weight_decay=1e-5,
         betas=(0.9, 0.999),
-        beta_grid="avca",
-        optimise_classes=True,
     )
     source = "paper section 4.1 (heads, epochs, batch, optimiser); layers, dropouts, batches per epoch as TCaF"
-    return Preset(replace_fields(Config(negatives="batch"), fields), recipe, source)
+    chosen = Selection(beta_grid="avca", optimise_classes=True)
+    return Preset(replace_fields(Config(negatives="batch"), fields), recipe, source, chosen)
 
 
 _LONG = {"train_visual_steps": 60, "test_visual_steps": 300}  # as TCaF on ActivityNet
@@ -128,11 +127,9 @@ class EzAvgzl(Method):
                 weight_decay=1e-4,
                 schedule="cosine",
                 clip_norm=1.0,
-                beta_grid="exact",
-                optimise_classes=True,
-                views=("both", "audio", "visual"),
             ),
             "ours, for small own datasets",
+            Selection(beta_grid="exact", optimise_classes=True, views=("both", "audio", "visual")),
         ),
         "ucf-cls": _published(),
         "activitynet-cls": _published(dropout_transformer=0.4, **_LONG),

@@ -26,7 +26,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from avshot.method import Inputs, Method, Needs, Preset, Recipe, method
+from avshot.method import Inputs, Method, Needs, Preset, Recipe, Selection, method
 from avshot.nn.augment import drop_modality
 from avshot.nn.autocast import exact, widened
 from avshot.nn.mlp import InputScaling
@@ -161,10 +161,9 @@ class GRU(Method):
                 weight_decay=1e-4,
                 schedule="cosine",
                 clip_norm=1.0,
-                beta_grid="exact",
-                views=("both", "audio", "visual"),
             ),
             "ours, for small own datasets; chosen on validation folds of spoken commands, sound alone",
+            Selection(beta_grid="exact", views=("both", "audio", "visual")),
         ),
     }
     paper = "none: a reference model of this project, see the file's first lines"

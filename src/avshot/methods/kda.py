@@ -41,7 +41,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from avshot.method import Inputs, Method, Needs, Preset, Recipe, method
+from avshot.method import Inputs, Method, Needs, Preset, Recipe, Selection, method
 from avshot.nn.attention import TransformerLayer
 from avshot.nn.batch_means import mean_over
 from avshot.nn.mlp import EmbNet2, InputScaling
@@ -97,7 +97,6 @@ _RELEASED: dict[str, Any] = {
 def _published(source: str, normalise: bool, **fields: Any) -> Preset:
     recipe = Recipe(
         epochs=50, batches_per_epoch=50, batch_size=2048, lr=1e-3, betas=(0.5, 0.999), schedule="plateau",
-        beta_grid="avca",
     )  # fmt: skip
     return Preset(Config(normalise=normalise, **fields), recipe, source)
 
@@ -126,8 +125,9 @@ class KDA(Method):
                 common=256,
                 alignment_weight=0.1,
             ),
-            Recipe(epochs=12, passes_per_epoch=5, batch_size=64, lr=1e-3, weight_decay=1e-5, beta_grid="exact"),
+            Recipe(epochs=12, passes_per_epoch=5, batch_size=64, lr=1e-3, weight_decay=1e-5),
             "ours, for small own datasets: narrower, scaled inputs, losses as in the paper, less alignment",
+            Selection(beta_grid="exact"),
         ),
         "ucf-main": _paper(False, 0.2, 0.3, 10.0),
         "ucf-cls": _paper(True, 0.2, 0.3, 10.0),

@@ -25,7 +25,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from avshot.method import Inputs, Method, Needs, Phase, Preset, Recipe, method
+from avshot.method import Inputs, Method, Needs, Phase, Preset, Recipe, Selection, method
 from avshot.nn.text import text_entries
 from avshot.types import Classes, Features
 
@@ -53,8 +53,9 @@ class NearestText(Method):
     presets: ClassVar[Mapping[str, Preset]] = {
         "default": Preset(
             Config(),
-            Recipe(epochs=1, batches_per_epoch=1, beta_grid="exact"),
+            Recipe(epochs=1, batches_per_epoch=1),
             "ours: sound and picture count alike",
+            Selection(beta_grid="exact"),
         ),
     }
     paper = (

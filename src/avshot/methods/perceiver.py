@@ -34,7 +34,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from avshot.method import Inputs, Method, Needs, Preset, Recipe, method, replace_fields
+from avshot.method import Inputs, Method, Needs, Preset, Recipe, Selection, method, replace_fields
 from avshot.nn.attention import Attention, FeedForward, TransformerLayer
 from avshot.nn.dropout import use_dropout
 from avshot.nn.encoders import TokenConfig, TokenEncoders
@@ -61,9 +61,7 @@ _Config = Config  # for annotations inside the class, whose attribute `Config` h
 
 
 def _published(lr: float, schedule: str, **fields: Any) -> Preset:
-    recipe = Recipe(
-        epochs=50, batches_per_epoch=300, batch_size=64, lr=lr, weight_decay=1e-5, schedule=schedule, beta_grid="avca"
-    )
+    recipe = Recipe(epochs=50, batches_per_epoch=300, batch_size=64, lr=lr, weight_decay=1e-5, schedule=schedule)
     source = "thesis appendix B.1.2: latents as stated, the rest TCaF's settings for these features (TCAF-GZSL)"
     return Preset(replace_fields(Config(norm_over_padding=True), fields), recipe, source)
 
@@ -145,10 +143,9 @@ class Perceiver(TcafHeads, Method):
                 weight_decay=1e-4,
                 schedule="cosine",
                 clip_norm=1.0,
-                beta_grid="exact",
-                views=("both", "audio", "visual"),
             ),
             "ours, for small own datasets: smaller and regularised, as the default of tcaf; not tuned",
+            Selection(beta_grid="exact", views=("both", "audio", "visual")),
         ),
         "ucf-cls": _published(7e-5, "plateau"),
         "activitynet-cls": _published(

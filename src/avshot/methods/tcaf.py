@@ -39,7 +39,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from avshot.method import Inputs, Method, Needs, Preset, Recipe, method, replace_fields
+from avshot.method import Inputs, Method, Needs, Preset, Recipe, Selection, method, replace_fields
 from avshot.nn.fusion import FusionConfig, TemporalFusion
 from avshot.nn.fusion_weights import FUSION_NAMES, fusion_sizes, shape_of, without_copies
 from avshot.nn.released_weights import fill
@@ -56,9 +56,7 @@ _Config = Config  # for annotations inside the class, whose attribute `Config` h
 
 
 def _published(source: str, lr: float, schedule: str, **fields: Any) -> Preset:
-    recipe = Recipe(
-        epochs=50, batches_per_epoch=300, batch_size=64, lr=lr, weight_decay=1e-5, schedule=schedule, beta_grid="avca"
-    )
+    recipe = Recipe(epochs=50, batches_per_epoch=300, batch_size=64, lr=lr, weight_decay=1e-5, schedule=schedule)
     return Preset(replace_fields(Config(norm_over_padding=True), fields), recipe, f"TCAF-GZSL, {source}")
 
 
@@ -99,10 +97,9 @@ class Tcaf(TcafHeads, Method):
                 weight_decay=1e-4,
                 schedule="cosine",
                 clip_norm=1.0,
-                beta_grid="exact",
-                views=("both", "audio", "visual"),
             ),
             "ours, for small own datasets: smaller and regularised; token, attention and losses as published",
+            Selection(beta_grid="exact", views=("both", "audio", "visual")),
         ),
         "ucf-cls": _published(_CLS, 7e-5, "plateau"),
         "activitynet-cls": _published(

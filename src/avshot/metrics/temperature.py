@@ -7,33 +7,41 @@ import torch
 from torch import Tensor
 
 
-def fit_temperature(scores: Tensor, labels: Tensor, seen: Tensor, beta: float) -> float:
-    """Temperature that makes softmax probabilities of calibrated scores honest on these clips.
+def fit_temperature(scores: Tensor, labels: Tensor) -> float:
+    """Temperature that makes softmax probabilities of scores honest on these clips.
 
-    Minimises the class-balanced negative log-likelihood of `softmax((scores - beta * seen) / T)` over T > 0 on a
-    logarithmic grid followed by a refinement (the function is smooth with one minimum in log T in practice).
+    Minimises the class-balanced negative log-likelihood of `softmax(scores / T)` over T > 0 on a logarithmic grid
+    followed by a refinement (the function is smooth with one minimum in log T in practice).
     Source: Guo et al., "On Calibration of Modern Neural Networks", ICML 2017, section 4.2. Ours differs: of n clips the
     target of the true class is (n + 1) / (n + 2), the rest is spread over the others (Platt, "Probabilistic Outputs for
     Support Vector Machines", 1999, section 2.2). Otherwise three clips that happen to be right would make T vanish and
     every probability 1; with it, n clips never vouch for more than about (n + 1) / (n + 2).
+
+    Args:
+        scores: `[clip, class]` as predictions rank them; -inf where a class is not among the candidates of a clip.
+        labels: `[clip]` index into the classes.
 
     Returns:
         T; 1.0 when there are no clips.
     """
     if len(scores) == 0:
         return 1.0
-    calibrated = scores.double() - beta * seen.double()
+    calibrated = scores.double()
     counts = torch.bincount(labels, minlength=scores.shape[1])
     weight = 1.0 / counts[labels].double()
     doubt = 1 / (len(scores) + 2)
-    target = torch.full_like(calibrated, doubt / max(scores.shape[1] - 1, 1))
+    among = calibrated.isfinite()
+    whole = bool(among.all())
+    others = (among.sum(dim=1, keepdim=True) - 1).clamp(min=1)
+    target = torch.where(among, doubt / others.double(), 0.0)
     target[torch.arange(len(labels)), labels] = 1 - doubt
 
     def loss(temperature: float) -> float:
-        likelihood = (target * torch.log_softmax(calibrated / temperature, dim=1)).sum(dim=1)
+        logs = torch.log_softmax(calibrated / temperature, dim=1)
+        likelihood = (target * (logs if whole else torch.where(among, logs, 0.0))).sum(dim=1)
         return float(-(weight * likelihood).sum() / weight.sum())
 
-    spread = max(float(calibrated.std()), 1e-8)
+    spread = max(float((calibrated if whole else calibrated[among]).std()), 1e-8)
     centre, width = np.log(spread), 6.0
     for _ in range(4):
         grid = np.exp(np.linspace(centre - width, centre + width, 25))

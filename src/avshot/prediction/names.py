@@ -1,17 +1,88 @@
-"""Class names that a Run was not trained with: their texts, and whether its text encoder still is what it was."""
+"""Class names that somebody types, as candidates of a Run: which of its own they mean, how others are embedded."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from avshot.classes.candidates import joined
+import torch
+
 from avshot.classes.embed import embed_classes
-from avshot.classes.phrase import join_key, phrases, read_descriptions
+from avshot.classes.names import join_key, tidy_all
+from avshot.classes.optimise.optimise import optimise_classes
+from avshot.classes.phrase import phrases, read_descriptions
 from avshot.run import Run
 from avshot.runs.key import class_changes
+from avshot.types import Classes
 
 _MOST_TEXTS = 2000  # embedded to see whether a text encoder is what it was
+
+
+class Names:
+    """Class names of a Run, and any others that its text encoder can embed.
+
+    Args:
+        run: A finished Run.
+        closed: Why the Run's method can score no other classes; empty where it can.
+    """
+
+    def __init__(self, run: Run, closed: str = "") -> None:
+        self.run, self.known, self._closed = run, run.classes(), closed
+        self._same_space = False
+
+    def classes(self, names: Sequence[str]) -> Classes:
+        """Candidate classes `names`, in that order and spelling.
+
+        A class of the Run keeps the embedding it was trained with, however its name is written (case, spaces and
+        punctuation do not matter). Others are embedded by the Run's text encoder; where the Run optimised its class
+        embeddings, new names are optimised jointly with the Run's, and only the rows of the new names are taken.
+
+        Raises:
+            ValueError: No names, a name given twice, or a class that this Run cannot embed.
+        """
+        wanted = tidy_all(names)
+        if not wanted:
+            raise ValueError('Got no class names; name the candidate classes, for example "dog barking, rain".')
+        spelt = self._spellings()
+        meant = [name if name in self.known.names else spelt.get(join_key(name), name) for name in wanted]
+        count = Counter(meant)
+        twice = [f"{name!r} = {other!r}" for name, other in zip(wanted, meant, strict=True) if count[other] > 1]
+        if twice:  # by the words that the dataset gave for a class: no list of names shows that
+            raise ValueError(f"Class names that mean one class of the Run: {', '.join(twice)}; name it once.")
+        new = [name for name in meant if name not in self.known.names]
+        picked = (self._with(new) if new else self.known).select(meant)
+        return Classes(wanted, picked.text, picked.seen, picked.factors)
+
+    def _spellings(self) -> dict[str, str]:
+        """`{join_key of a name or of its words: class of the Run}`, where one class is meant; names win over words."""
+        words = self.run.info["data"].get("phrases", {})
+        return _by_key((text, name) for name, text in words.items() if name in self.known.names) | _by_key(
+            (name, name) for name in self.known.names
+        )
+
+    def _with(self, new: Sequence[str]) -> Classes:
+        run, parts, known = self.run, self.run.parts, self.known
+        if self._closed:
+            raise ValueError(f"{self._closed}, not {new[0]!r}.")
+        embedded = parts.wording.joined(embed_classes(new, parts.wording.encoders, phrases=texts_of(run, new)))
+        if embedded.dims != known.dims:
+            raise ValueError(
+                f"This Run uses the class vectors {', '.join(known.text)}, which came with its dataset, so it cannot "
+                f"embed {new[0]!r}; choose among its {len(known)} classes or train with a text encoder."
+            )
+        if not self._same_space:
+            check_space(run)
+            self._same_space = True
+        names = known.names + tuple(new)
+        unseen = torch.zeros(len(names), dtype=torch.bool)
+        if parts.optimise is not None:
+            raw = run.classes(raw=True)
+            joint = {k: torch.cat([raw.text[k], embedded.text[k]]) for k in known.text}
+            moved, _ = optimise_classes(Classes(names, joint, unseen), parts.optimise)
+            embedded = moved.select(new)
+        text = {k: torch.cat([known.text[k], embedded.text[k]]) for k in known.text}
+        return Classes(names, text, torch.cat([known.seen, unseen[: len(new)]]))
 
 
 def texts_of(run: Run, names: Sequence[str]) -> dict[str, list[str]]:
@@ -35,15 +106,22 @@ def check_space(run: Run) -> None:
     Raises:
         ValueError: It does not; the message names the text encoder and some of the classes.
     """
-    raw, words = run.classes(raw=True), run.info["data"]["phrases"]
+    raw, words, wording = run.classes(raw=True), run.info["data"]["phrases"], run.parts.wording
     spoken = {name: words.get(name, name) for name in raw.names}
     texts = texts_of(run, list(spoken.values()))
     names = raw.names[:: 1 + sum(map(len, texts.values())) // _MOST_TEXTS]
     phrased = {name: texts[spoken[name]] for name in names}
-    now = joined(embed_classes(names, run.experiment.text, phrases=phrased), run.experiment)
+    now = wording.joined(embed_classes(names, wording.encoders, phrases=phrased))
     changed = class_changes(raw, now)
     if changed:
         raise ValueError(
             f"The Run in {run.path} cannot take new class names, because these are not what they were in training: "
             f"{'; '.join(changed)}. Bring the files of the text encoder back as they were, or train again."
         )
+
+
+def _by_key(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """`{join_key(text): class}` of `(text, class)`, without texts that two classes share."""
+    keyed = {(join_key(text), name) for text, name in pairs}
+    count = Counter(key for key, _ in keyed)
+    return {key: name for key, name in keyed if key and count[key] == 1}

@@ -27,8 +27,8 @@ class Prediction:
             stream but nothing in it) or "black" (the same of the picture); the first of these that holds.
         duration: Seconds.
         ranking: Classes, most probable first; probabilities add up to 1 over all candidates.
-        modality: Share of the decision that rested on "audio" and on "visual" (see `avshot.prediction.attribution`): they add up to
-            1, or are 0 when neither speaks for the first class.
+        modality: Share of the decision that rested on "audio" and on "visual" (see `avshot.prediction.attribution`):
+            they add up to 1, or are 0 when neither speaks for the first class.
         moments: Windows of the file in seconds with their share of the decision, in time order.
         notes: What a reader should know: a modality that is missing or holds nothing, a truncated file, what of it was
             dropped, a clip unlike the training clips.

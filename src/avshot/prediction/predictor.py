@@ -5,22 +5,20 @@ A finished Run is enough: it names the extractors and text encoders, holds weigh
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from functools import cached_property
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from avshot.classes.candidates import joined
 from avshot.classes.names import tidy_all
-from avshot.classes.phrase import join_key
 from avshot.machine.device import check_device
 from avshot.method import Method
 from avshot.prediction.attribution import Moment, log_odds, modality_shares, moments
-from avshot.prediction.names import check_space, texts_of
+from avshot.prediction.names import Names
 from avshot.prediction.novelty import distance_to_usual
 from avshot.prediction.prediction import Guess, Prediction
 from avshot.prediction.video import one_clip
@@ -33,12 +31,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Guess", "Moment", "Prediction", "Predictor"]
 
+LISTS = 32  # of class names that are kept ready
 _WORDS = {"audio": "sound", "visual": "picture"}
 _EMPTY = {"audio": "silent", "visual": "black"}
 
 
 class Predictor:
     """A Run opened for prediction; loads the model, the extractors and the class embeddings once.
+
+    Several threads may use one Predictor: what it keeps is made once under a lock, and scoring changes nothing.
 
     Args:
         run: A finished Run.
@@ -49,96 +50,60 @@ class Predictor:
         check_device(device)
         self.run, self.device = run, device
         self.model: Method = run.method(device)
-        self._known = run.classes()
-        self._named: tuple[tuple[str, ...], Classes] | None = None
+        closed = ""
+        if not self.model.needs.open_vocabulary and not self.model.adapts():
+            closed = f"Method {run.experiment.method!r} knows only its own {len(run.classes())} classes"
+        self._names = Names(run, closed)
         self._usual = run.familiar()
-        self._same_space = False
-        self._adapted: Classes | None = None  # candidates that a method without an open vocabulary learnt last
+        self._lists: OrderedDict[tuple[str, ...], tuple[Classes, Method]] = OrderedDict()
+        self._lock = threading.RLock()
+        self._made: Job | None = None
 
     def classes(self, names: Sequence[str] | None = None) -> Classes:
-        """Candidate classes `names`, in that order and spelling; None takes the Run's own.
+        """Candidate classes `names`, in that order and spelling; None takes the Run's own (`Names.classes`).
 
-        A class of the Run keeps the embedding it was trained with, however its name is written (case, spaces and
-        punctuation do not matter). Others are embedded by the Run's text encoder; where the Run optimised its class
-        embeddings, new names are optimised jointly with the Run's, and only the rows of the new names are taken.
-
-        Raises:
-            ValueError: No names, a name given twice, or a class that this Run cannot embed.
+        The last `LISTS` lists of names are kept. Raises ValueError for names that the Run cannot embed.
         """
-        if names is None:
-            self._adapt(self._known)
-            return self._known
-        wanted = tidy_all(names)
-        if self._named is None or self._named[0] != wanted:
-            self._named = (wanted, self._embedded(wanted))
-        self._adapt(self._named[1])
-        return self._named[1]
+        return self._prepared(names)[0]
 
-    def _adapt(self, candidates: Classes) -> None:
-        """Prepare a method that scores nothing but the candidates it has adapted to.
+    def _prepared(self, names: Sequence[str] | None) -> tuple[Classes, Method]:
+        """Candidates, and the method that scores them."""
+        if names is None:
+            return self._names.known, self.model
+        wanted = tidy_all(names)
+        with self._lock:
+            if wanted not in self._lists:
+                candidates = self._names.classes(wanted)
+                self._lists[wanted] = (candidates, self._adapted(candidates))
+                if len(self._lists) > LISTS:
+                    self._lists.popitem(last=False)
+            self._lists.move_to_end(wanted)
+            return self._lists[wanted]
+
+    def _adapted(self, candidates: Classes) -> Method:
+        """The model; where it scores nothing but the candidates it has adapted to, one that has adapted to these.
 
         It knows the Run's classes from their clips. With a new name among them it has to learn all candidates from what
         it kept, without clips.
         """
-        if self.model.needs.open_vocabulary or not self.model.adapts() or candidates is self._adapted:
-            return
-        if _rows(candidates) <= _rows(self._known):
-            if self._adapted is not None:
-                self.model, self._adapted = self.run.method(self.device), None
-            return
+        if self.model.needs.open_vocabulary or not self.model.adapts():
+            return self.model
+        if _rows(candidates) <= _rows(self._names.known):
+            return self.model
+        model = self.run.method(self.device)
         torch.manual_seed(self.run.experiment.seed)
-        self.model.adapt(None, candidates.to(self.device))
-        self._adapted = candidates
+        model.adapt(None, candidates.to(self.device))
+        return model
 
-    def _embedded(self, wanted: tuple[str, ...]) -> Classes:
-        if not wanted:
-            raise ValueError('Got no class names; name the candidate classes, for example "dog barking, rain".')
-        spelt = self._spellings()
-        meant = [name if name in self._known.names else spelt.get(join_key(name), name) for name in wanted]
-        count = Counter(meant)
-        twice = [f"{name!r} = {other!r}" for name, other in zip(wanted, meant, strict=True) if count[other] > 1]
-        if twice:  # by the words that the dataset gave for a class: no list of names shows that
-            raise ValueError(f"Class names that mean one class of the Run: {', '.join(twice)}; name it once.")
-        new = [name for name in meant if name not in self._known.names]
-        picked = (self._with(new) if new else self._known).select(meant)
-        return Classes(wanted, picked.text, picked.seen)
-
-    def _spellings(self) -> dict[str, str]:
-        """`{join_key of a name or of its words: class of the Run}`, where one class is meant; names win over words."""
-        words = self.run.info["data"].get("phrases", {})
-        return _by_key((text, name) for name, text in words.items() if name in self._known.names) | _by_key(
-            (name, name) for name in self._known.names
-        )
-
-    def _with(self, new: Sequence[str]) -> Classes:
-        from avshot.classes.embed import embed_classes
-        from avshot.classes.optimise.optimise import optimise_classes
-
-        experiment, known = self.run.experiment, self._known
-        if not self.model.needs.open_vocabulary and not self.model.adapts():
-            raise ValueError(f"Method {experiment.method!r} knows only its own {len(known)} classes, not {new[0]!r}.")
-        embedded = joined(embed_classes(new, experiment.text, phrases=texts_of(self.run, new)), experiment)
-        if embedded.dims != known.dims:
-            raise ValueError(
-                f"This Run uses the class vectors {', '.join(known.text)}, which came with its dataset, so it cannot "
-                f"embed {new[0]!r}; choose among its {len(known)} classes or train with a text encoder."
-            )
-        if not self._same_space:
-            check_space(self.run)
-            self._same_space = True
-        names = known.names + tuple(new)
-        settings = experiment.resolved_optimise()
-        if settings is not None:
-            raw = self.run.classes(raw=True)
-            joint = {k: torch.cat([raw.text[k], embedded.text[k]]) for k in known.text}
-            moved, _ = optimise_classes(Classes(names, joint, torch.zeros(len(names), dtype=torch.bool)), settings)
-            embedded = moved.select(new)
-        text = {k: torch.cat([known.text[k], embedded.text[k]]) for k in known.text}
-        return Classes(names, text, torch.cat([known.seen, torch.zeros(len(new), dtype=torch.bool)]))
-
-    @cached_property
+    @property
     def _job(self) -> Job:
-        """The Run's extractors."""
+        """The Run's extractors, made once."""
+        with self._lock:
+            if self._made is None:
+                self._made = self._extractors()
+            return self._made
+
+    def _extractors(self) -> Job:
         from avshot.features.describe import Job
         from avshot.features.extractor import extractor_of
 
@@ -193,17 +158,17 @@ class Predictor:
         if top is not None and top < 1:
             raise ValueError(f"top is {top}; expected at least 1, or None for all classes.")
         clip = one_clip(video)
-        candidates = self.classes(classes)
+        candidates, model = self._prepared(classes)
         features, described, duration = self._described(clip)
         self._check_usable(clip, features, described.empty)
         used = features.prefer(self.run.view)
         strange = self._strangeness(used)
-        p = self._log_probabilities(used, candidates, heat=max([1.0, *strange.values()]), name=clip.id)[0].exp()
+        p = self._log_probabilities(model, used, candidates, heat=max([1.0, *strange.values()]), name=clip.id)[0].exp()
         order = p.argsort(descending=True, stable=True).tolist()
         guesses = [Guess(candidates.names[i], float(p[i]), bool(candidates.seen[i])) for i in order]
 
         def evidence(views: Features) -> Tensor:
-            return log_odds(self._log_probabilities(views, candidates, name=clip.id), order[0])
+            return log_odds(self._log_probabilities(model, views, candidates, name=clip.id), order[0])
 
         return Prediction(
             video=clip.path,
@@ -230,11 +195,13 @@ class Predictor:
         return [m for m in MODALITIES if modality in ("both", m) and spec.get(m) is not None]
 
     @torch.inference_mode()
-    def _log_probabilities(self, features: Features, classes: Classes, heat: float = 1.0, name: str = "") -> Tensor:
+    def _log_probabilities(
+        self, model: Method, features: Features, classes: Classes, heat: float = 1.0, name: str = ""
+    ) -> Tensor:
         """`[view, class]` of views of clip `name`, in double precision: a confident model's evidence is in the tail."""
-        scores = self.model.score(features.to(self.device), classes.to(self.device)).cpu().double()
-        scores = checked_scores(self.model.name, scores, features, classes, [name] * len(features))
-        lowered = scores - self.run.beta * classes.seen.double()
+        scores = model.score(features.to(self.device), classes.to(self.device)).cpu().double()
+        scores = checked_scores(model.name, scores, features, classes, [name] * len(features))
+        lowered = self.run.task.apply(scores, classes.seen, self.run.settings)
         return torch.log_softmax(lowered / (self.run.temperature * heat), dim=1)
 
     def _strangeness(self, features: Features) -> dict[str, float]:
@@ -271,13 +238,6 @@ class Predictor:
                     f"The {_WORDS[name]} is {factor:.1f} times as unusual as the strangest training clip; take the "
                     "ranking as a guess (its probabilities were flattened by that factor)."
                 )
-
-
-def _by_key(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """`{join_key(text): class}` of `(text, class)`, without texts that two classes share."""
-    keyed = {(join_key(text), name) for text, name in pairs}
-    count = Counter(key for key, _ in keyed)
-    return {key: name for key, name in keyed if key and count[key] == 1}
 
 
 def _rows(classes: Classes) -> set[tuple[float, ...]]:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from avshot.classes.optimise.plot import draw_outcome
-from avshot.metrics.stacking import exact_curve, predict_calibrated
+from avshot.metrics.stacking import exact_curve
 from avshot.report.rows import Row
 from avshot.run import Run
 from avshot.task import Scored
@@ -81,7 +81,7 @@ def seen_unseen(rows: Sequence[Row]) -> Figure | None:
     drawn = 0
     for row in rows:
         scored = row.runs[0].scored("test") if row.runs else None
-        if scored is None or "AUSUC" not in row.values:
+        if scored is None or not row.task.harmonic or "AUSUC" not in row.values:
             continue
         curve = exact_curve(scored.scores, scored.labels, scored.seen)
         area = row.runs[0].metrics["AUSUC"]
@@ -116,7 +116,7 @@ def learning(rows: Sequence[Row]) -> Figure | None:
         return None
     axis.set(xlabel="epoch of stage 1", ylabel="validation score (%)", ylim=(0, 102))
     axis.xaxis.get_major_locator().set_params(integer=True)
-    figure.suptitle("Validation score (harmonic mean) per epoch; the dot is the epoch chosen", fontsize=11)
+    figure.suptitle(f"Validation score ({rows[0].task.main}) per epoch; the dot is the epoch chosen", fontsize=11)
     _legend_below(figure)
     return figure
 
@@ -126,7 +126,10 @@ def per_class(row: Row) -> Figure | None:
     test = row.runs[0].scored("test") if row.runs else None
     if test is None:
         return None
-    values = np.array([[np.nan if v is None else v for v in run.metrics["per_class"]] for run in row.runs])
+    found = [run.metrics.get("per_class") for run in row.runs]
+    if not all(found):  # not every task has accuracies of classes
+        return None
+    values = np.array([[np.nan if v is None else v for v in accuracies or ()] for accuracies in found])
     known = ~np.isnan(values).all(axis=0)
     mean = 100 * values[:, known].mean(axis=0)
     names = [name for name, keep in zip(test.names, known, strict=True) if keep]
@@ -185,7 +188,7 @@ def confusion(row: Row) -> Figure | None:
 
 def _confusion(run: Run, test: Scored) -> tuple[np.ndarray, list[str], int]:
     order = torch.cat([test.seen.nonzero().flatten(), (~test.seen).nonzero().flatten()])
-    guess = predict_calibrated(test.scores, test.seen, run.beta)
+    guess = run.task.apply(test.scores, test.seen, run.settings).argmax(dim=1)
     n = len(test.names)
     counts = torch.bincount(test.labels * n + guess, minlength=n * n).reshape(n, n).double()
     rows = counts / counts.sum(dim=1, keepdim=True).clamp(min=1)

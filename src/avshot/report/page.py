@@ -19,7 +19,7 @@ from avshot.files.lock import sole_writer
 from avshot.files.output import output_file
 from avshot.report import figures
 from avshot.report.published import published
-from avshot.report.rows import METRICS, Row, remarks, summarise, table
+from avshot.report.rows import Row, remarks, summarise, table, tables
 from avshot.run import Run
 from avshot.terminal.tables import is_numeric, markdown
 
@@ -41,12 +41,6 @@ img { max-width: 100%; height: auto; } figure { margin: 1.2rem 0; } .warn { back
 border-left: 4px solid #E69F00; } code { background: #f2f2f2; padding: 0 .25rem; } details { margin: .6rem 0; }
 """
 _PICTURE = "[0-9][0-9][0-9]-*.png"
-_READ_ME = (
-    "S and U are mean per-class accuracies on seen and unseen classes when both are candidates, HM is their harmonic "
-    "mean, ZSL the accuracy on unseen classes when only those are candidates, AUSUC the area under S as a function of "
-    "U over all calibrations (0 to 100 here). Mean ± sample deviation over seeds. Epoch and calibration (beta, "
-    "subtracted from the scores of seen classes) were chosen on the folds named in the last column."
-)
 
 
 def write_page(runs: Sequence[Run], file: Path) -> None:
@@ -82,10 +76,10 @@ def check_page(file: Path) -> Path:
 
 def _write_page(rows: list[Row], file: Path, folder: Path) -> None:
     """All parts are made before the first file is written; pictures of an earlier report go last."""
-    html, text = [], [f"# avshot report\n\n{_READ_ME}\n"]
+    explained = list(dict.fromkeys(row.task.explain for row in rows))
+    html, text = [], ["# avshot report\n", *(f"{paragraph}\n" for paragraph in explained)]
     pictures: dict[Path, bytes] = {}
-    for name in dict.fromkeys(row.dataset for row in rows):
-        members = [row for row in rows if row.dataset == name]
+    for name, members in tables(rows).items():
         html.append(f"<h2>{escape(name)}</h2>")
         text.append(f"## {_plain(name)}\n")
         for warning in (*members[0].runs[0].info["data"]["warnings"], *remarks(members)):
@@ -99,7 +93,7 @@ def _write_page(rows: list[Row], file: Path, folder: Path) -> None:
             text.append(f"### {_plain(title)}\n\n![{_plain(title)}](<{folder.name}/{path.name}>)\n")
         html += [_class_table(row) for row in _detailed(members)]
     about = f"{date.today().isoformat()} · {_versions([run for row in rows for run in row.runs])}"
-    head = f"<h1>avshot report</h1><p class='lead'>{about}</p><p>{_READ_ME}</p>"
+    head = f"<h1>avshot report</h1><p class='lead'>{about}</p>" + "".join(f"<p>{escape(p)}</p>" for p in explained)
     body = f"<title>avshot report</title><style>{_STYLE}</style>{head}{''.join(html)}{_settings(rows)}"
     meta = '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
     for path, content in pictures.items():
@@ -117,7 +111,9 @@ def _add_tables(rows: list[Row], html: list[str], text: list[str]) -> None:
     theirs = published(rows[0].runs[0].info["data"]["name"])
     if not theirs:
         return
-    metrics = [m for m in METRICS if m != "AUSUC"]
+    metrics = [m for m in rows[0].task.metrics if m in theirs[0]]  # papers print no AUSUC
+    if not metrics:
+        return
     ours = {row.runs[0].experiment.method: row for row in reversed(rows) if row.runs}  # the best row of each method
     columns = ["published", *(f"{m} {who}" for m in metrics for who in ("published", "ours")), "our row", "source"]
     sources: dict[tuple[str, ...], list[str]] = {}  # later papers quote the numbers of earlier ones
@@ -171,7 +167,7 @@ def _detailed(rows: list[Row]) -> list[Row]:
 def _class_table(row: Row) -> str:
     """Accuracy of every class, folded away: figures name only so many."""
     test = row.runs[0].scored("test")
-    if test is None:
+    if test is None or not all(run.metrics.get("per_class") for run in row.runs):
         return ""
     clips = torch.bincount(test.labels, minlength=len(test.names)).tolist()
     lines = []

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from avshot.metrics.generalised import why_absent
 from avshot.run import Run
 from avshot.runs.key import class_changes
-
-METRICS = ("S", "U", "HM", "ZSL", "AUSUC")
+from avshot.task import Task
 
 
 @dataclass(frozen=True)
@@ -22,27 +21,46 @@ class Row:
     Attributes:
         dataset: Name of the dataset; where several datasets share a name, with the start of the fingerprint.
         label: What was run, or "chance" or "majority".
+        task: What was trained and tested for; its metrics are the columns.
         values: `{metric: one value per seed}` as fractions; a metric that was not measured is absent.
-        beta: Calibration of each seed.
-        epochs: Epochs of each seed.
-        selected_on: Folds that chose epoch and calibration.
-        runs: The Runs; empty for reference rows.
+        runs: The Runs, by seed; empty for reference rows.
     """
 
     dataset: str
     label: str
+    task: Task
     values: dict[str, list[float]]
-    beta: list[float]
-    epochs: list[int]
-    selected_on: str
     runs: tuple[Run, ...] = ()
+
+    @property
+    def table(self) -> tuple[str, str]:
+        """Which table it belongs to: dataset and task."""
+        return self.dataset, self.task.name
+
+    @property
+    def selected_on(self) -> str:
+        """Folds that chose epoch and settings."""
+        if not self.runs:
+            return "-"
+        chosen = self.runs[0].info["chosen"]
+        return "test (oracle)" if chosen["select"] == "oracle" else " + ".join(chosen["by"]) or "nothing"
+
+    def chosen(self, name: str) -> list[Any]:
+        """What validation chose for `name` in each seed: "epochs", or a setting of the task."""
+        found = [run.info["chosen"] for run in self.runs]
+        return [one[name] if name in one else one["settings"][name] for one in found]
 
     def cell(self, metric: str) -> str:
         """Mean and sample standard deviation over seeds in percent, for example `81.2 ± 0.9`."""
-        values = 100 * np.array(self.values.get(metric, []))
-        if len(values) == 0:
-            return "-"
-        return f"{values.mean():.1f}" + (f" ± {values.std(ddof=1):.1f}" if len(values) > 1 else "")
+        return percent(self.values.get(metric, []))
+
+
+def percent(values: Sequence[float]) -> str:
+    """Mean and sample standard deviation of fractions in per cent, "-" for none."""
+    found = 100 * np.array(values)
+    if len(found) == 0:
+        return "-"
+    return f"{found.mean():.1f}" + (f" ± {found.std(ddof=1):.1f}" if len(found) > 1 else "")
 
 
 def summarise(runs: Sequence[Run]) -> list[Row]:
@@ -51,28 +69,29 @@ def summarise(runs: Sequence[Run]) -> list[Row]:
     Runs on different data (other fingerprint, which covers the features) are never averaged, even under one name, nor
     are Runs with other settings or other class embeddings, even under one label. Of copies of one Run the first counts.
     """
-    groups: dict[tuple[str, str], list[list[Run]]] = {}
+    groups: dict[tuple[str, str, str], list[list[Run]]] = {}
     for run in runs:
         data = run.info["data"]
-        of_data = groups.setdefault((data["name"], data["fingerprint"]), [])
+        of_data = groups.setdefault((data["name"], data["fingerprint"], run.experiment.task), [])
         of_row = next((found for found in of_data if _alike(found[0], run)), None)
         if of_row is None:
             of_data.append([run])
         elif run.experiment.seed not in {other.experiment.seed for other in of_row}:
             of_row.append(run)
-    named = Counter(name for name, _ in groups)
+    named = Counter(name for name, _ in {(name, fingerprint) for name, fingerprint, _ in groups})
     rows = []
-    for (name, fingerprint), members in sorted(groups.items()):
+    for (name, fingerprint, _), members in sorted(groups.items()):
         title = name if named[name] == 1 else f"{name} (data {fingerprint[:8]})"
         found_rows = [row_of(title, label, found) for label, found in zip(_labels(members), members, strict=True)]
         rows += sorted(found_rows, key=_merit)
-        rows += trivial(title, found_rows[0].runs[0])
+        rows += guessers(title, found_rows[0].runs[0])
     return rows
 
 
 def _merit(row: Row) -> float:
-    """To sort by: the best row first, by HM, or by what there is in its place."""
-    return next((-float(np.mean(row.values[m])) for m in ("HM", "ZSL", "S") if m in row.values), 1.0)
+    """To sort by: the best row first, by the task's main metric, or by the last one that there is in its place."""
+    order = (row.task.main, *reversed(row.task.metrics))
+    return next((-float(np.mean(row.values[m])) for m in order if m in row.values), 1.0)
 
 
 def _alike(one: Run, other: Run) -> bool:
@@ -117,71 +136,37 @@ def _in_full(run: Run) -> str:
 def row_of(name: str, label: str, runs: Sequence[Run]) -> Row:
     """One row of Runs that differ only in their seed."""
     runs = sorted(runs, key=lambda r: r.experiment.seed)
-    values = {m: [r.metrics[m] for r in runs if r.metrics.get(m) is not None] for m in METRICS}
-    chosen = [r.info["chosen"] for r in runs]
-    return Row(
-        name,
-        label,
-        {metric: found for metric, found in values.items() if found},
-        [c["beta"] for c in chosen],
-        [c["epochs"] for c in chosen],
-        " + ".join(chosen[0]["by"]) or "nothing",
-        tuple(runs),
-    )
+    task = runs[0].task
+    values = {m: [r.metrics[m] for r in runs if r.metrics.get(m) is not None] for m in task.metrics}
+    return Row(name, label, task, {metric: found for metric, found in values.items() if found}, tuple(runs))
 
 
-def chance(name: str, run: Run) -> Row:
-    """Uniform guessing among the candidates of `run`: 1/C for S and U, 1/(unseen) for ZSL, and AUSUC of all mixtures.
-
-    A guesser that says "seen" with probability p has S = p / seen, U = (1 - p) / unseen: a straight line, under which
-    lies 1 / (2 * seen * unseen). What the Run itself could not measure for want of clips is absent here, too.
-    """
+def guessers(name: str, run: Run) -> list[Row]:
+    """Rows that need no training (`avshot.task.Task.guessers`), without what the Run could not measure either."""
     test = run.scored("test")
-    if test is None:
-        return Row(name, "chance", {}, [], [], "-")
-    n, seen = len(test.seen), int(test.seen.sum())
-    found = {
-        "S": 1 / n,
-        "U": 1 / n,
-        "HM": 1 / n,
-        "ZSL": 1 / max(n - seen, 1),
-        "AUSUC": 1 / max(2 * seen * (n - seen), 1),
-    }
-    return Row(name, "chance", _measured(found, run), [], [], "-")
-
-
-def trivial(name: str, run: Run) -> list[Row]:
-    """Rows of the two guessers that look at nothing: chance, and always the same class.
-
-    The second says the commonest training class, or where only unseen ones are candidates, always the same of them. S
-    is 1/seen, U and HM are 0, ZSL is 1/unseen, however uneven the classes are.
-    """
-    guesser, test = chance(name, run), run.scored("test")
-    values: dict[str, list[float]] = {}
-    if test is not None:
-        seen, unseen = int(test.seen.sum()), int((~test.seen).sum())
-        values = _measured({"S": 1 / max(seen, 1), "U": 0.0, "HM": 0.0, "ZSL": 1 / max(unseen, 1)}, run)
-    return [guesser, Row(name, "majority", values, [], [], "-")]
-
-
-def _measured(values: dict[str, float], run: Run) -> dict[str, list[float]]:
-    return {metric: [value] for metric, value in values.items() if run.metrics.get(metric) is not None}
+    found = {"chance": {}} if test is None else run.task.guessers(test)
+    return [
+        Row(name, who, run.task, {m: [value] for m, value in values.items() if run.metrics.get(m) is not None})
+        for who, values in found.items()
+    ]
 
 
 def table(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
-    """Head and cells of the results table, in percent."""
-    head = ["method", *METRICS, "seeds", "beta", "epochs", "selected on"]
+    """Head and cells of the results table of one dataset and task, in percent."""
+    task = rows[0].task
+    settings = [name for name in task.neutral if name != "view"]
+    head = ["method", *task.metrics, "seeds", *settings, "epochs", "selected on"]
 
-    def spread(values: Sequence[float], form: str) -> str:
-        return "-" if not values else "/".join(form.format(v) for v in values)
+    def spread(values: Sequence[Any]) -> str:
+        return "/".join(f"{v:.3g}" if isinstance(v, float) else f"{v}" for v in values) or "-"
 
     cells = [
         [
             row.label,
-            *(row.cell(m) for m in METRICS),
+            *(row.cell(m) for m in task.metrics),
             str(len(row.runs)) if row.runs else "-",
-            spread(row.beta, "{:.3g}"),
-            spread(row.epochs, "{}"),
+            *(spread(row.chosen(name)) for name in settings),
+            spread(row.chosen("epochs")),
             row.selected_on,
         ]
         for row in rows
@@ -189,7 +174,19 @@ def table(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
     return head, cells
 
 
+def tables(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """`{title: rows}` of each dataset; where one has rows of several tasks, of each task."""
+    keys = dict.fromkeys(row.table for row in rows)
+    tasks = Counter(dataset for dataset, _ in keys)
+    return {
+        (dataset if tasks[dataset] == 1 else f"{dataset}: {task}"): [
+            row for row in rows if row.table == (dataset, task)
+        ]
+        for dataset, task in keys
+    }
+
+
 def remarks(rows: Sequence[Row]) -> list[str]:
     """What a reader of the rows of one dataset must know: why there is a "-" where a number is expected."""
     first = next((row.runs[0] for row in rows if row.runs), None)
-    return [] if first is None else [f"Where there is a -, {reason}." for reason in why_absent(first.metrics)]
+    return [] if first is None else [f"Where there is a -, {reason}." for reason in first.task.absent(first.metrics)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +13,12 @@ from avshot.experiment import Experiment
 from avshot.files.atomic import load_sealed, load_tensors, save_sealed, save_tensors, save_text
 from avshot.runs.key import Key, class_changes, data_changes, setting_changes, settings_of, version_changes
 from avshot.run import load_run, read_experiment, versions
-from avshot.types import Classes
-
-Say = Callable[[str], None]
+from avshot.types import Classes, Say
 
 KEY = "key.json"
 _VECTORS = "key.safetensors"  # the class embeddings, while the Run is unfinished
 CLAIM = (KEY, _VECTORS, "experiment.yaml")
-BEGUN = ("stage1.checkpoint", "stage1.json", "stage1.safetensors", "stage2.checkpoint", "oracle.safetensors")
+_BEGUN = ("stage*.checkpoint", "stage1.json", "stage1.safetensors", "*oracle.safetensors")
 _CURE = "choose another --out, or remove that folder to train it again"
 
 
@@ -54,21 +51,26 @@ def claim(folder: Path, experiment: Experiment, key: Key, raw: Classes, say: Say
     return False
 
 
+def begun(folder: Path) -> list[str]:
+    """Names of the files of an unfinished training in a folder."""
+    return sorted(file.name for pattern in _BEGUN for file in folder.glob(pattern))
+
+
 def is_free(folder: Path) -> bool:
     """Nobody has claimed the folder, and nothing was trained there."""
-    return not any(os.path.lexists(folder / name) for name in (*CLAIM, *BEGUN, "run.json"))
+    return not begun(folder) and not any(os.path.lexists(folder / name) for name in (*CLAIM, "run.json"))
 
 
 def release(folder: Path) -> None:
     """Leave no claim in a folder in which nothing was trained: a corrected command would find it taken."""
-    if not any(os.path.lexists(folder / name) for name in (*BEGUN, "run.json", "weights.safetensors")):
+    if not begun(folder) and not any(os.path.lexists(folder / name) for name in ("run.json", "weights.safetensors")):
         for name in CLAIM:
             (folder / name).unlink(missing_ok=True)
 
 
 def finish(folder: Path) -> None:
     """Remove what only an unfinished Run needs."""
-    for name in (_VECTORS, *BEGUN):
+    for name in (_VECTORS, *begun(folder)):
         if name != "stage1.json":
             (folder / name).unlink(missing_ok=True)
 
@@ -96,12 +98,12 @@ def _check_finished(folder: Path, key: Key, raw: Classes, say: Say) -> None:
 
 def _check_begun(folder: Path, experiment: Experiment, key: Key, raw: Classes, say: Say) -> None:
     """An unfinished Run goes on under the same key alone; a claim without anything trained is void."""
-    begun = [name for name in BEGUN if os.path.lexists(folder / name)]
-    if not begun:
+    left = begun(folder)
+    if not left:
         return
     noted = read_key(folder)
     if noted is None:
-        _begin_anew(folder, experiment, begun, say)
+        _begin_anew(folder, experiment, left, say)
         return
     before = noted["key"]
     _refuse_settings(folder, setting_changes(before["experiment"], key.experiment))
@@ -123,7 +125,7 @@ def _embedding_changes(folder: Path, raw: Classes) -> list[str]:
     return class_changes(before, raw)
 
 
-def _begin_anew(folder: Path, experiment: Experiment, begun: list[str], say: Say) -> None:
+def _begin_anew(folder: Path, experiment: Experiment, left: list[str], say: Say) -> None:
     """Of what was begun there nobody knows any more what it depends on.
 
     Only what was begun for the same experiment is thrown away; for another one the folder is taken.
@@ -134,7 +136,7 @@ def _begin_anew(folder: Path, experiment: Experiment, begun: list[str], say: Say
             f"{folder} holds an unfinished Run, and both files that say of what are missing; remove that folder."
         )
     _refuse_settings(folder, setting_changes(settings_of(read_experiment(file)), settings_of(experiment)))
-    for name in begun:
+    for name in left:
         (folder / name).unlink(missing_ok=True)
     say(f"{folder / KEY} is missing or damaged, so nobody knows on what {folder} was trained so far; it begins anew.")
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from avshot.data.dataset import Dataset, first_few
-from avshot.experiment import Experiment
+from avshot.experiment import Experiment, files_of
 from avshot.files.atomic import content_digest, tensors_digest
 from avshot.types import Classes
 
@@ -57,8 +57,9 @@ def key_of(experiment: Experiment, dataset: Dataset, raw: Classes) -> Key:
 
 
 def settings_of(experiment: Experiment) -> dict[str, Any]:
-    """What was asked for, but where the data lie."""
-    return experiment.model_dump(mode="json", exclude={"dataset"})
+    """What was asked for, but where the data lie; with digests of the files that are named as method or task."""
+    files = files_of(experiment)
+    return experiment.model_dump(mode="json", exclude={"dataset"}) | ({"files": files} if files else {})
 
 
 def origin_of(dataset: str) -> str:
@@ -97,7 +98,7 @@ def setting_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[s
     """Which fields of the experiment differ, each as words: `recipe.epochs is 3, it was 2`."""
     found = []
     for name in dict.fromkeys([*now, *before]):
-        old, new = before.get(name), now.get(name)
+        old, new = before.get(name, {}), now.get(name, {})  # a field that is younger than the Run was not set
         if isinstance(old, dict) and isinstance(new, dict):
             fields = dict.fromkeys([*new, *old])
             found += [_changed(f"{name}.{k}", old.get(k), new.get(k)) for k in fields if old.get(k) != new.get(k)]

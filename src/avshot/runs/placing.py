@@ -15,15 +15,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from avshot.classes.candidates import class_embeddings
 from avshot.runs.claim import claim, is_free, read_key
 from avshot.data.dataset import Dataset
 from avshot.machine.device import check_device
-from avshot.experiment import Experiment
+from avshot.experiment import Experiment, resolve
 from avshot.files.lock import sole_writer
-from avshot.training.fitting import why_not
+from avshot.training.fitting import embedded, why_not
 from avshot.runs.key import Key, key_of, origin_of
-from avshot.protocol import candidates_of
 from avshot.run import read_experiment
 from avshot.runs.record import read_record
 from avshot.types import Classes
@@ -77,7 +75,7 @@ def place_runs(out: Path, experiments: Sequence[Experiment], dataset: Dataset) -
     for device in sorted({experiment.device for experiment in experiments}):
         check_device(device)
     for experiment in experiments:
-        reason = why_not(experiment, dataset, keys.classes(experiment))
+        reason = why_not(resolve(experiment), dataset, keys.classes(experiment))
         if reason is not None:
             raise ValueError(reason)
     make_folder(out)
@@ -102,9 +100,10 @@ class Keys:
 
     def classes(self, experiment: Experiment) -> Classes:
         """All candidate classes as the experiment's text encoders embed them."""
-        asked = (experiment.text, experiment.prompts, experiment.descriptions, experiment.join_text, experiment.dataset)
+        text = (experiment.text, experiment.prompts, experiment.descriptions, experiment.join_text)
+        asked = (*text, experiment.dataset, experiment.task)
         if asked not in self._made:
-            self._made[asked] = class_embeddings(self.dataset, experiment, candidates_of(self.dataset))
+            self._made[asked] = embedded(resolve(experiment), self.dataset)
         return self._made[asked]
 
     def key(self, experiment: Experiment) -> Key:

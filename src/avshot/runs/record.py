@@ -1,13 +1,15 @@
 """What `run.json`, `metrics.json` and `history.json` of a Run may hold, and reading them back unchanged.
 
 `run.json` holds its own digest and those of the other files. Format 1, of avshot 0.1, has no digests: its Runs are read
-as far as their files fit together.
+as far as their files fit together. Up to format 2 there was one task, and `beta` and `view` stood beside what they are
+part of now, the settings that the task chose; they are read as such.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from avshot.files.atomic import content_digest, file_digest, load_json, save_json
 
-FORMAT = 2
+FORMAT = 3
 _DIGEST = "digest"
 
 _Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -30,8 +32,7 @@ class _Part(BaseModel):
 class _Chosen(_Part):
     epochs: int = Field(ge=1)
     drops: list[int] = []
-    beta: _Finite
-    view: Literal["both", "audio", "visual"] = "both"
+    settings: dict[str, Any]
     temperature: float = Field(gt=0, allow_inf_nan=False)
     by: list[str]
     score: _Finite | None = None
@@ -77,7 +78,7 @@ class _Record(_Part):
     resolved: dict[str, Any]
     features: dict[str, Any]
     data: _Data
-    scored: dict[Literal["val", "test"], _Scored]
+    scored: dict[str, _Scored]
     optimise: dict[str, dict[str, dict[str, Any]]] = {}
     parameters: int = Field(ge=0)
     seconds: float = Field(ge=0, allow_inf_nan=False)
@@ -85,6 +86,7 @@ class _Record(_Part):
     versions: dict[str, str]
     descriptions: dict[str, list[str]] | None = None
     files: dict[str, str] = {}
+    sources: dict[str, str] = {}
     key: _Key | None = None
 
     @model_validator(mode="after")
@@ -99,27 +101,22 @@ class _Record(_Part):
 
 
 class _Metrics(_Part):
-    S: _Share | None
-    U: _Share | None
-    HM: _Share | None
-    ZSL: _Share | None
-    AUSUC: _Share | None
-    beta: _Finite = 0.0
-    per_class: list[_Share | None]
+    per_class: list[_Share | None] | None = None
     without_clips: int = Field(default=0, ge=0)
+
+    @model_validator(mode="after")
+    def _numbers(self) -> _Metrics:
+        for name, value in (self.model_extra or {}).items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ValueError(f"{name} is {value}")
+        return self
 
 
 class _Stage(_Part):
     losses: list[dict[str, _Finite]]
     scores: list[_Finite] = []
-    betas: list[_Finite] = []
-    views: list[str] = []
+    settings: list[dict[str, Any]] = []
     drops: list[int] = []
-
-
-class _History(_Part):
-    stage1: _Stage
-    stage2: _Stage
 
 
 def read_record(path: Path) -> dict[str, Any]:
@@ -136,7 +133,17 @@ def read_record(path: Path) -> dict[str, Any]:
         noted = content.pop(_DIGEST, None) if isinstance(content, dict) else None
         if noted is None or noted != _digest(content):
             raise ValueError(f"{path} was changed or damaged after the training (its digest differs); train again.")
-    return checked(path, content, _Record)
+    return checked(path, _in_settings(content), _Record)
+
+
+def _in_settings(content: Any) -> Any:
+    """`run.json` of an older format with what the task chose where it is now."""
+    chosen = content.get("chosen") if isinstance(content, dict) else None
+    if not isinstance(chosen, dict) or "settings" in chosen or "beta" not in chosen:
+        return content
+    settings = {"beta": chosen["beta"], "view": chosen.get("view", "both")}
+    kept = {key: value for key, value in chosen.items() if key not in settings}
+    return {**content, "chosen": {**kept, "settings": settings}}
 
 
 def write_record(path: Path, content: Mapping[str, Any]) -> None:
@@ -160,15 +167,42 @@ def checked(path: Path, content: Any, schema: type[BaseModel]) -> dict[str, Any]
         raise ValueError(f"{path} is damaged ({where}: {what}); train again.") from None
 
 
-def read_metrics(path: Path) -> dict[str, Any]:
-    """Content of a `metrics.json`; empty where nothing was tested. Raises ValueError naming the file."""
+def read_metrics(path: Path, names: Sequence[str]) -> dict[str, Any]:
+    """Content of a `metrics.json`; empty where nothing was tested.
+
+    Args:
+        path: The file.
+        names: Metrics that it must hold, each a fraction or None.
+
+    Raises:
+        ValueError: It does not; the message names the file.
+    """
     content = load_json(path)
-    return {} if content == {} else checked(path, content, _Metrics)
+    if content == {}:
+        return {}
+    found = checked(path, content, _Metrics)
+    for name in names:
+        value = found.get(name, "missing")
+        if value is not None and not (isinstance(value, int | float) and 0 <= value <= 1):
+            raise ValueError(f"{path} is damaged ({name} is {value}); train again.")
+    return found
 
 
 def read_history(path: Path) -> dict[str, Any]:
-    """Content of a `history.json`. Raises ValueError naming the file."""
-    return checked(path, load_json(path), _History)
+    """Content of a `history.json`: a mapping for each stage. Raises ValueError naming the file."""
+    content = load_json(path)
+    if not isinstance(content, dict) or not content:
+        raise ValueError(f"{path} is damaged (it holds no stages); train again.")
+    return {stage: checked(path, _settings_of_epochs(found), _Stage) for stage, found in content.items()}
+
+
+def _settings_of_epochs(stage: Any) -> Any:
+    """A stage of an older format, whose betas and views were lists of their own."""
+    if not isinstance(stage, dict) or "betas" not in stage:
+        return stage
+    views = stage.get("views") or ["both"] * len(stage["betas"])
+    settings = [{"beta": beta, "view": view} for beta, view in zip(stage["betas"], views, strict=False)]
+    return {key: value for key, value in stage.items() if key not in ("betas", "views")} | {"settings": settings}
 
 
 def check_file(path: Path, files: dict[str, str]) -> None:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from avshot.training.checkpoint import load_history
 from avshot.files.atomic import file_digest, load_sealed, load_tensors, save_sealed
-
-Say = Callable[[str], None]
+from avshot.types import Say
 
 
 def keep_choice(folder: Path, chosen: dict[str, Any], history: dict[str, Any], best: Path) -> None:
@@ -34,9 +32,10 @@ def kept_choice(folder: Path, best: Path, say: Say) -> dict[str, Any] | None:
         say(f"{error} It is chosen again.")
         done.unlink()
         return None
-    if record["scores"] == _digest(best):
+    if "settings" in record["chosen"] and record["scores"] == _digest(best):
         return record
-    say(f"{best} is missing or damaged; stage 1 is trained again.")
+    why = "is missing or damaged" if "settings" in record["chosen"] else "is of avshot 0.1"
+    say(f"{best} {why}; stage 1 is trained again.")
     for name in ("stage1.json", "stage1.checkpoint", "stage1.safetensors", "stage2.checkpoint"):
         (folder / name).unlink(missing_ok=True)
     return None

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from avshot.classes.candidates import descriptions_of
 from avshot.data.dataset import Dataset
-from avshot.experiment import Experiment, describe
-from avshot.prediction.novelty import usual_of
+from avshot.experiment import Experiment, Parts, files_of
 from avshot.files.atomic import file_digest, save_json, save_tensors, save_text
-from avshot.training.scoring import embed_clips
-from avshot.runs.key import Key
 from avshot.method import Method
-from avshot.metrics.generalised import gzsl_metrics
-from avshot.report.card import model_card
-from avshot.training.distributed import here
-from avshot.run import FORMAT, versions
-from avshot.runs.record import write_record
-from avshot.tasks.gzsl import stages
-from avshot.training.clips import ClipSource
+from avshot.run import versions
+from avshot.runs.card import model_card
+from avshot.runs.key import Key
+from avshot.runs.record import FORMAT, write_record
+from avshot.training.distributed import current
+from avshot.training.scoring import Judged, embed_clips
 from avshot.types import Classes
 
 
@@ -30,8 +27,8 @@ from avshot.types import Classes
 class Part:
     """The judged clips of one stage: what was scored, among which classes, and how it came about."""
 
-    source: ClipSource
-    classes: Classes
+    stage: str
+    judged: Judged
     scores: Tensor | None
     history: dict[str, Any]
     outcomes: dict[str, Any]
@@ -39,63 +36,96 @@ class Part:
     def tensors(self, prefix: str) -> dict[str, Tensor]:
         """What `scores.safetensors` holds of it, each name behind `prefix/`; there must be scores."""
         assert self.scores is not None
-        values = {"scores": self.scores, "labels": self.source.labels, "seen": self.classes.seen}
+        values = {"scores": self.scores, "labels": self.judged.source.labels, "seen": self.judged.classes.seen}
         return {f"{prefix}/{key}": value for key, value in values.items()}
 
-    def about(self, dataset: Dataset) -> dict[str, Any]:
+    def about(self) -> dict[str, Any]:
         """Which classes and clips the columns and rows of the scores are."""
-        return {"names": list(self.classes.names), "ids": [dataset.clips[i].id for i in self.source.clips.tolist()]}
+        return {"names": list(self.judged.classes.names), "ids": self.judged.source.ids}
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training came to.
+
+    Attributes:
+        model: The method after the first tested stage.
+        raw: The candidates of that stage, before any optimisation.
+        usual: What the clips were like that it was trained on (`avshot.prediction.novelty`).
+        chosen: What validation chose.
+        parts: The stages: "val", "test", and "test2" and on for further draws.
+    """
+
+    model: Method
+    raw: Classes
+    usual: dict[str, Tensor]
+    chosen: dict[str, Any]
+    parts: Mapping[str, Part]
 
 
 def write_run(
-    experiment: Experiment,
-    dataset: Dataset,
-    folder: Path,
-    chosen: dict[str, Any],
-    parts: dict[str, Part],
-    model: Method,
-    raw: Classes,
-    key: Key,
-    seconds: float,
+    folder: Path, experiment: Experiment, parts: Parts, dataset: Dataset, trained: Trained, key: Key, seconds: float
 ) -> None:
     """Write the Run; `run.json` comes last, names the digest of every other file and marks the Run as finished."""
-    test, classes = parts["test"], parts["test"].classes
-    scored = {name: part for name, part in parts.items() if part.scores is not None}
-    text = {f"text/{k}": v for k, v in classes.text.items()} | {f"raw/{k}": v for k, v in raw.text.items()}
-    tensors = {
-        "weights": model.state_dict(),
-        "classes": text | {"seen": classes.seen},
-        "scores": {k: v for name, part in scored.items() for k, v in part.tensors(name).items()},
-        "familiar": usual_of(dataset, stages(dataset)[1].train, test.source.modality),
-    }
-    metrics: dict[str, Any] = {}
+    test, model = trained.parts["test"], trained.model
+    metrics = _metrics(parts, trained)
+    tensors = _tensors(trained)
     if test.scores is not None:
-        metrics = gzsl_metrics(test.scores, test.source.labels, classes.seen, chosen["beta"])
-        tensors["embeddings"] = embed_clips(model, test.source, classes, chosen["view"])
+        view = trained.chosen["settings"]["view"]
+        tensors["embeddings"] = embed_clips(model, test.judged.source, test.judged.classes, view)
     digests = {f"{name}.safetensors": save_tensors(folder / f"{name}.safetensors", t) for name, t in tensors.items()}
     save_json(folder / "metrics.json", metrics)
-    save_json(folder / "history.json", {"stage1": parts["val"].history, "stage2": test.history})
+    save_json(folder / "history.json", {part.stage: part.history for part in trained.parts.values()})
     digests |= {name: file_digest(folder / name) for name in ("metrics.json", "history.json", "experiment.yaml")}
+    sources = files_of(experiment)
+    for kind in sources:  # to be read, not run: where the file has changed, this says how it was
+        shutil.copyfile(getattr(experiment, kind), folder / f"{kind}.py")
     info = {
         "format": FORMAT,
-        "chosen": chosen | {"grid": experiment.resolved_recipe().beta_grid, "select": experiment.select},
+        "chosen": trained.chosen | {"grid": parts.selection.beta_grid, "select": experiment.select},
         "inputs": asdict(model.inputs),
-        "shown": test.source.modality,
-        "classes": list(classes.names),
-        "encoders": list(classes.text),
-        "resolved": describe(experiment),
+        "shown": test.judged.source.modality,
+        "classes": list(test.judged.classes.names),
+        "encoders": list(test.judged.classes.text),
+        "resolved": parts.to_dict(),
         "features": {} if dataset.features is None else dict(dataset.features.spec),
         "data": {"name": dataset.name, "fingerprint": key.data["fingerprint"], "warnings": list(dataset.warnings())}
         | {"folds": {fold: len(rows) for fold, rows in dataset.folds.items()}, "phrases": dict(dataset.phrases)},
-        "scored": {name: part.about(dataset) for name, part in scored.items()},
-        "optimise": {name: part.outcomes for name, part in parts.items()},
+        "scored": {name: part.about() for name, part in trained.parts.items() if part.scores is not None},
+        "optimise": {name: part.outcomes for name, part in trained.parts.items()},
         "parameters": sum(p.numel() for p in model.parameters()),
         "seconds": seconds,
-        "processes": here(experiment.device).count,
+        "processes": current(parts.device).count,
         "versions": versions(),
-        "descriptions": descriptions_of(experiment),
+        "descriptions": parts.wording.described(),
         "key": key.to_dict(),
         "files": digests,
+        "sources": sources,
     }
-    save_text(folder / "README.md", model_card(experiment, info, metrics, seen=classes.seen.tolist()))
+    card = model_card(experiment, parts, info, metrics, seen=test.judged.classes.seen.tolist())
+    save_text(folder / "README.md", card)
     write_record(folder / "run.json", info)
+
+
+def _metrics(parts: Parts, trained: Trained) -> dict[str, Any]:
+    """The task's metrics of the tested stages, averaged where there are several; empty where nothing was tested."""
+    draws = [
+        parts.task.measure(part.judged.scored(part.scores), trained.chosen["settings"])
+        for name, part in trained.parts.items()
+        if name != "val" and part.scores is not None
+    ]
+    return {} if not draws else draws[0] if len(draws) == 1 else parts.task.average(draws)
+
+
+def _tensors(trained: Trained) -> dict[str, dict[str, Tensor]]:
+    """The content of each `.safetensors` file but the embeddings."""
+    test = trained.parts["test"]
+    classes = test.judged.classes
+    text = {f"text/{k}": v for k, v in classes.text.items()} | {f"raw/{k}": v for k, v in trained.raw.text.items()}
+    scored = {name: part for name, part in trained.parts.items() if part.scores is not None}
+    return {
+        "weights": trained.model.state_dict(),
+        "classes": text | {"seen": classes.seen} | {f"factor/{k}": v for k, v in classes.factors.items()},
+        "scores": {k: v for name, part in scored.items() for k, v in part.tensors(name).items()},
+        "familiar": trained.usual,
+    }

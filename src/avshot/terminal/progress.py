@@ -5,8 +5,11 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Protocol
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from avshot.types import Progress
 
 QUIET_SECONDS = 15.0  # between two lines where there is no terminal
 
@@ -49,6 +52,23 @@ def show_progress(title: str) -> Iterator[Bar]:
             progress.update(task, completed=done, total=total, words=words)
 
         yield bar
+
+
+@contextmanager
+def show_trainings() -> Iterator[Progress]:
+    """Yield what trainings tell how far they are: a bar for each stage; the last state of each stays on the screen."""
+    with ExitStack() as stack:
+        shown: dict[str, Bar] = {}
+
+        def tell(what: str, done: int, total: int, numbers: dict[str, float]) -> None:
+            if what not in shown:
+                stack.close()
+                shown.clear()
+                shown[what] = stack.enter_context(show_progress(what))
+            words = " ".join(f"{k} {v:.3f}" if isinstance(v, float) else f"{v} {k}" for k, v in numbers.items())
+            shown[what](done, total, words)
+
+        yield tell
 
 
 class _Lines:

@@ -21,16 +21,14 @@ class History:
     Attributes:
         losses: Per epoch, the mean of each loss term.
         scores: Per epoch, the judge's score (empty without a judge).
-        betas: Per epoch, the judge's calibration.
-        views: Per epoch, the modalities the judge trusts (see `Recipe.views`).
+        settings: Per epoch, what the task chose along with that score (`avshot.task.Verdict`).
         drops: Epochs after which the learning rate was cut.
         best: Epoch with the best score (the first on ties), 0-based; the last epoch without a judge.
     """
 
     losses: list[dict[str, float]] = field(default_factory=list)
     scores: list[float] = field(default_factory=list)
-    betas: list[float] = field(default_factory=list)
-    views: list[str] = field(default_factory=list)
+    settings: list[dict[str, Any]] = field(default_factory=list)
     drops: list[int] = field(default_factory=list)
 
     @property

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -22,15 +23,33 @@ class ClipSource:
         clips: `[clip]` indices into the dataset's clips; all their labels must be in `classes`.
         classes: The classes that labels refer to.
         modality: "both", "audio" or "visual": what the method gets to see.
+        pools: `{name: [clip] positions among the clips}` that a turn of a training may draw from alone.
     """
 
-    def __init__(self, dataset: Dataset, clips: np.ndarray, classes: Classes, modality: str = "both") -> None:
+    def __init__(
+        self,
+        dataset: Dataset,
+        clips: np.ndarray,
+        classes: Classes,
+        modality: str = "both",
+        pools: Mapping[str, Tensor] | None = None,
+    ) -> None:
         self.dataset, self.clips, self.classes, self.modality = dataset, clips, classes, modality
         names = [dataset.names[i] for i in dataset.labels(clips).tolist()]
         self.labels = torch.tensor([classes.index(name) for name in names], dtype=torch.long)
+        self.pools: Mapping[str, Tensor] = pools or {}
 
     def __len__(self) -> int:
         return len(self.clips)
+
+    @cached_property
+    def ids(self) -> list[str]:
+        """Ids of the clips, in order."""
+        return [self.dataset.clips[clip].id for clip in self.clips.tolist()]
+
+    def only(self, positions: np.ndarray) -> ClipSource:
+        """The clips at some positions alone."""
+        return ClipSource(self.dataset, self.clips[positions], self.classes, self.modality)
 
     @property
     def waits(self) -> str:
@@ -45,8 +64,7 @@ class ClipSource:
     def parts(self, size: int = 256) -> Iterator[tuple[list[str], Features]]:
         """All clips in order, `size` at a time: their ids, and their features with the chosen modality."""
         for i in range(0, len(self), size):
-            ids = [self.dataset.clips[clip].id for clip in self.clips[i : i + size].tolist()]
-            yield ids, self.features(slice(i, i + size))
+            yield self.ids[i : i + size], self.features(slice(i, i + size))
 
     def batch(self, positions: Tensor) -> Batch:
         """The clips at `positions` as a batch without negatives."""

@@ -2,8 +2,8 @@
 
 Each process holds the whole method, draws the same batches and computes the loss of its slice of each. Gradients are
 summed, weighted by clips, so that all take the step that one process would take, up to rounding. Batch norms see the
-whole batch (`avshot.nn.batch_means`). Random draws inside a loss (dropout, noise) differ from one process to the next, and so
-from those of a single process. The first process alone judges, adapts and writes.
+whole batch (`avshot.nn.batch_means`). Random draws inside a loss (dropout, noise) differ from one process to the next,
+and so from those of a single process. The first process alone judges, adapts and writes.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class Processes:
 
 
 class Several(Processes):
-    """Several processes, this being one of them; see `Processes`. Made by `here`."""
+    """Several processes, this being one of them; see `Processes`. Made by `current`."""
 
     def __init__(self, kind: str) -> None:
         self._kind, self._precision = kind, ""
@@ -136,7 +136,7 @@ class Several(Processes):
         return total
 
 
-def here(device: torch.device | str = "cpu") -> Processes:
+def current(device: torch.device | str = "cpu") -> Processes:
     """The processes that train together with this one, as torchrun and `accompanied` tell in the environment.
 
     Args:
@@ -157,7 +157,7 @@ def warning(precision: str, device: str) -> str:
     return "this processor has no bf16 instructions, so precision=bf16 is several times slower than fp32 here."
 
 
-def follows() -> bool:
+def is_worker() -> bool:
     """Whether this process was started to train along with a main one, which reports."""
     return int(os.environ.get("RANK", "0")) > 0
 
@@ -170,7 +170,7 @@ def _several(kind: str) -> Several:
         raise ValueError('Several processes need accelerate: pip install "avshot[train]".') from None
 
 
-def refuse(method: Method, batch_size: int, count: int) -> None:
+def check(method: Method, batch_size: int, count: int) -> None:
     """Raise ValueError, in one sentence, where `count` processes cannot train `method` as one would."""
     alone = "; train it with one process."
     if count > 1 and not method.phases():
@@ -182,7 +182,7 @@ def refuse(method: Method, batch_size: int, count: int) -> None:
 
 
 @contextmanager
-def accompanied(count: int, companion: Callable[..., None], *arguments: Any, device: str = "cpu") -> Iterator[None]:
+def spawn(count: int, companion: Callable[..., None], *arguments: Any, device: str = "cpu") -> Iterator[None]:
     """What runs inside is the first of `count` processes on this machine; the others run `companion(*arguments)`.
 
     They divide the threads of this one. When it fails they are stopped; when one of them dies, it fails.
@@ -191,7 +191,7 @@ def accompanied(count: int, companion: Callable[..., None], *arguments: Any, dev
         count: Processes in all; 1 starts none.
         companion: A function of a module (it is found by name in a fresh process), which trains whenever this one does.
         arguments: Travel to each of them.
-        device: Where they train; see `here`.
+        device: Where they train; see `current`.
 
     Raises:
         ValueError: A companion died, or accelerate is missing.
@@ -214,7 +214,7 @@ def accompanied(count: int, companion: Callable[..., None], *arguments: Any, dev
         os.environ.update(settings)
         for pipe in started:
             pipe.recv()  # a group that one never joins would be waited for in vain
-        here(device)
+        current(device)
         yield
         for process in companions:
             process.join(_LEAVING)
@@ -255,7 +255,7 @@ def _accompany(pipe: Any, device: str, companion: Callable[..., None], arguments
     leave_with_parent()
     pipe.send("ready")
     try:
-        here(device)
+        current(device)
         companion(*arguments)
     except ValueError as error:
         time.sleep(_LATER)  # usually the main process found the same: it says so, and stops this one

@@ -1,59 +1,114 @@
-"""Whether a method can be trained on a dataset: found out before any training, without memory for its weights."""
+"""Fitting a method to one stage of a task: what it reads, how it is built, and whether it can be trained at all."""
 
 from __future__ import annotations
 
-import os
+from typing import Any
 
+import numpy as np
 import torch
 
 from avshot.classes.candidates import class_embeddings
 from avshot.data.dataset import Dataset
-from avshot.experiment import Experiment
-from avshot.method import Inputs, build_method
-from avshot.registry import get_method
+from avshot.experiment import Parts
+from avshot.machine.memory import memory
+from avshot.method import Inputs, Method, build_method, check_modalities
+from avshot.task import Stage
+from avshot.training.checkpoint import History
+from avshot.training.clips import ClipSource, modalities_of
+from avshot.training.loop import train
 from avshot.types import Classes
 
 _COPIES = 4  # weights, their gradients, and two averages of Adam
 _BYTES = 4  # of a number
 
 
-def why_not(experiment: Experiment, dataset: Dataset, classes: Classes | None = None) -> str | None:
+def embedded(parts: Parts, dataset: Dataset, names: tuple[str, ...] | None = None) -> Classes:
+    """Class embeddings of `names`, or of all candidates of the task, as asked for; before any optimisation."""
+    names = parts.task.candidates(dataset) if names is None else names
+    return class_embeddings(names, parts.wording, words=dataset.phrases, own=dataset.text_of(names))
+
+
+def reads_averages(parts: Parts) -> bool:
+    """Whether features are averaged once for all epochs; noise must be added to what was not averaged yet."""
+    return not parts.method.needs.temporal and not parts.audio_noise
+
+
+def as_read(parts: Parts, dataset: Dataset) -> Dataset:
+    """The dataset as the method reads it. Raises ValueError where its features lack a modality that is needed."""
+    if dataset.features is not None:  # by its sizes alone: nothing is read yet
+        check_modalities(parts.method, Inputs(*dataset.features.dims, {}).modalities, parts.modality)
+    return dataset.averaged if reads_averages(parts) else dataset
+
+
+def shown(parts: Parts, dataset: Dataset, stage: Stage) -> str:
+    """What a method sees: what is asked for, or the only modality that the training clips have.
+
+    Another one, in a clip to be scored, would pass through layers that nothing trained, and have a say.
+    """
+    there = modalities_of(dataset, stage.train)
+    return there[0] if parts.modality == "both" and len(there) == 1 else parts.modality
+
+
+def fit(parts: Parts, dataset: Dataset, stage: Stage, classes: Classes, **options: Any) -> tuple[Method, History]:
+    """Build and train a method on one stage; labels refer to the seen classes only.
+
+    Args:
+        parts: What is asked.
+        dataset: As the method reads it.
+        stage: Whose training clips are learnt from.
+        classes: Its candidates with the embeddings to use.
+        options: Further arguments of `avshot.training.loop.train`.
+    """
+    model = _built(parts, dataset, stage.train, classes)
+    check_modalities(model, modalities_of(dataset, stage.train), parts.modality)  # a width alone is no features
+    seen = classes.select(stage.seen)
+    source = ClipSource(dataset, stage.train, seen, shown(parts, dataset, stage), _positions(stage))
+    number = int(stage.name.removeprefix("stage"))
+    seed = int(np.random.SeedSequence([parts.seed, number]).generate_state(1)[0])
+    return model, train(model, source, parts.recipe, seed=seed, candidates=classes, **options)
+
+
+def _built(parts: Parts, dataset: Dataset, clips: np.ndarray, classes: Classes) -> Method:
+    torch.manual_seed(parts.seed)
+    inputs = Inputs.of(dataset.gather(clips[:1]), classes)
+    return build_method(parts.method, parts.config, inputs, parts.modality).to(parts.device)
+
+
+def _positions(stage: Stage) -> dict[str, torch.Tensor]:
+    """Where the clips of each pool stand among the training clips."""
+    ends = np.cumsum([len(clips) for clips in stage.pools.values()]).tolist()
+    return {
+        name: torch.arange(end - len(clips), end) for (name, clips), end in zip(stage.pools.items(), ends, strict=True)
+    }
+
+
+def why_not(parts: Parts, dataset: Dataset, classes: Classes | None = None) -> str | None:
     """Why a method cannot be trained on a dataset, or None when its inputs fit.
 
     Only sizes, modalities and memory are looked at: the method is built without memory for its weights.
 
     Args:
-        experiment: What is asked.
+        parts: What is asked.
         dataset: Has features and training clips.
         classes: Some embedded classes; None embeds one.
     """
     try:
-        classes = class_embeddings(dataset, experiment, dataset.names[:1]) if classes is None else classes
-        inputs = Inputs.of(dataset.gather(dataset.folds["train"][:1]), classes)
+        classes = embedded(parts, dataset, dataset.names[:1]) if classes is None else classes
+        inputs = Inputs.of(dataset.gather(parts.task.stages(dataset)[0].train[:1]), classes)
         with torch.device("meta"):
-            model = build_method(
-                get_method(experiment.method), experiment.resolved_config(), inputs, experiment.modality
-            )
+            model = build_method(parts.method, parts.config, inputs, parts.modality)
     except ValueError as error:
         return str(error)
     except (RuntimeError, OverflowError, MemoryError) as error:  # sizes beyond all bounds
-        return f"Method {experiment.method!r} cannot be built with these settings: {_first_line(error)}."
+        return f"Method {parts.method.name!r} cannot be built with these settings: {_first_line(error)}."
     needed = _COPIES * _BYTES * sum(parameter.numel() for parameter in model.parameters())
-    if experiment.device == "cpu" and needed > (memory := _memory()):
+    if parts.device == "cpu" and needed > (there := memory()):
         return (
-            f"Method {experiment.method!r} with these settings needs {needed / 1e9:.0f} GB of memory to train; this "
-            f"machine has {memory / 1e9:.0f} GB. Choose smaller sizes."
+            f"Method {parts.method.name!r} with these settings needs {needed / 1e9:.0f} GB of memory to train; this "
+            f"machine has {there / 1e9:.0f} GB. Choose smaller sizes."
         )
     return None
 
 
 def _first_line(error: BaseException) -> str:
     return (str(error).strip() or type(error).__name__).partition("\n")[0].rstrip(".")
-
-
-def _memory() -> float:
-    """Bytes of this machine; no bound where the system does not say."""
-    try:
-        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    except (AttributeError, ValueError, OSError):
-        return float("inf")

@@ -13,12 +13,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from avshot.method import Method, Phase, Recipe
-from avshot.task import Judgement
+from avshot.task import Verdict
 from avshot.training.checkpoint import History, load_state, save_state
 from avshot.training.clips import ClipSource
-from avshot.training.distributed import here, refuse
+from avshot.training.distributed import check, current
 from avshot.training.finite import why_not_finite
 from avshot.training.optimisers import Players
 from avshot.training.prefetch import one_ahead, pays
@@ -28,7 +29,7 @@ from avshot.types import Batch, Classes
 PLATEAU_PATIENCE = 3  # AVCA, TCaF and ClipClap code
 
 
-Judge = Callable[[Method], Judgement]
+Judge = Callable[[Method], Verdict]
 Progress = Callable[[int, int, dict[str, float]], None]
 
 
@@ -45,7 +46,7 @@ def train(
     checkpoint: Path | None = None,
     progress: Progress | None = None,
 ) -> History:
-    """Train `method` in place, in this process or as one of several that call this alike (`avshot.training.distributed`).
+    """Train `method` in place, in this process or as one of several that call this alike.
 
     Args:
         method: On the device to train on.
@@ -70,8 +71,8 @@ def train(
             fault, if any is), the checkpoint is of another training, or several processes cannot train this method.
     """
     total = recipe.epochs if epochs is None else epochs
-    phases, processes = method.phases(), here(method.device)
-    refuse(method, recipe.batch_size, processes.count)
+    phases, processes = method.phases(), current(method.device)
+    check(method, recipe.batch_size, processes.count)
     total = total if phases else 1  # what learns nothing by gradient is ready after one look
     classes = source.classes.to(method.device)
     history, players, phase = History(), Players(method, None, recipe, processes), None
@@ -98,9 +99,9 @@ def train(
         _check_weights(method, source, classes)
         if processes.main and candidates is not None and (judge is not None or epoch + 1 == total):
             _adapt(method, source, candidates.to(method.device))
-        judgement = processes.share(_judged(method, judge) if processes.main and judge is not None else None)
-        if judgement is not None:
-            _note(judgement, history, recipe, epoch)
+        verdict = processes.share(_judged(method, judge) if processes.main and judge is not None else None)
+        if verdict is not None:
+            _note(verdict, history, recipe, epoch)
         if processes.main and checkpoint is not None:
             save_state(checkpoint, method, players.state(), history, seed, recipe)
         if progress is not None:
@@ -113,13 +114,15 @@ def _epoch(
     players: Players, source: ClipSource, classes: Classes, seeded: torch.Generator, epoch: int, drops: Sequence[int]
 ) -> dict[str, float]:
     """All steps of one epoch; the mean of each loss term. Raises ValueError when one is not finite."""
-    method, recipe, sampler = players.method, players.recipe, BalancedSampler(source.labels)
+    method, recipe = players.method, players.recipe
+    draws = {pool: _Draw(source, pool) for pool in players.pools}
     part = players.processes.part(recipe.batch_size)
     method.train()
     sums: dict[str, float] = {}
     batches = recipe.batches(len(source))
     count, negatives = recipe.batch_size, method.needs.negatives
-    drawn = (_draw(source, sampler, count, seeded, negatives, part) for _ in range(batches))
+    steps = range(epoch * batches, (epoch + 1) * batches)
+    drawn = (draws[players.pool_at(step)].batch(count, seeded, negatives, part) for step in steps)
     with one_ahead(drawn, pays(source.waits, method.device)) as ready:
         for step, batch in enumerate(ready):
             batch = Batch(batch.features, batch.labels, classes, batch.negative).to(method.device)
@@ -167,31 +170,37 @@ def _mixed(*numbers: int) -> int:
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
 
 
-def _draw(
-    source: ClipSource,
-    sampler: BalancedSampler,
-    count: int,
-    generator: torch.Generator,
-    negatives: bool,
-    part: slice,
-) -> Batch:
-    """Draw `count` clips and gather `part` of them: what is drawn does not depend on how many processes share it."""
-    positions = sampler.draw(count, generator)
-    others = sampler.negatives(source.labels[positions], generator) if negatives else None
-    batch = source.batch(positions[part])
-    return batch if others is None else replace(batch, negative=source.batch(others[part]))
+class _Draw:
+    """Draws class-balanced batches from a pool of training clips; the pool "" is all of them."""
+
+    def __init__(self, source: ClipSource, pool: str) -> None:
+        if pool and pool not in source.pools:
+            known = ", ".join(source.pools) or "none"
+            raise ValueError(f"A turn draws from the pool {pool!r} of training clips; the task has {known}.")
+        self.source, self.places = source, source.pools[pool] if pool else None
+        self.labels = source.labels if self.places is None else source.labels[self.places]
+        self.sampler = BalancedSampler(self.labels)
+
+    def batch(self, count: int, generator: torch.Generator, negatives: bool, part: slice) -> Batch:
+        """Draw `count` clips, gather `part` of them: what is drawn does not depend on how many processes share it."""
+        positions = self.sampler.draw(count, generator)
+        others = self.sampler.negatives(self.labels[positions], generator) if negatives else None
+        batch = self._gathered(positions[part])
+        return batch if others is None else replace(batch, negative=self._gathered(others[part]))
+
+    def _gathered(self, positions: Tensor) -> Batch:
+        return self.source.batch(positions if self.places is None else self.places[positions])
 
 
 @torch.inference_mode()
-def _judged(method: Method, judge: Judge) -> Judgement:
+def _judged(method: Method, judge: Judge) -> Verdict:
     method.eval()
     return judge(method)
 
 
-def _note(judgement: Judgement, history: History, recipe: Recipe, epoch: int) -> None:
-    history.scores.append(judgement.score)
-    history.betas.append(judgement.beta)
-    history.views.append(judgement.view)
+def _note(verdict: Verdict, history: History, recipe: Recipe, epoch: int) -> None:
+    history.scores.append(verdict.score)
+    history.settings.append(dict(verdict.settings))
     if recipe.schedule != "plateau":
         return
     since = max([history.best, *history.drops])

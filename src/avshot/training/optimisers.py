@@ -31,6 +31,15 @@ class Players:
         self.optimisers = [self._optimiser(chosen) for chosen in self.chosen]
         self.turn = -1
 
+    @property
+    def pools(self) -> set[str]:
+        """The pools of training clips that the turns draw from."""
+        return {turn.pool for turn in self.turns}
+
+    def pool_at(self, count: int) -> str:
+        """The pool that step `count` of the training draws from."""
+        return self.turns[self.order[count % len(self.order)]].pool
+
     def _trained_by(self, turn: Turn) -> dict[str, nn.Parameter]:
         """Parameters of a turn, by name. Raises ValueError where its prefixes fit none."""
         chosen = {

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
+
+from avshot.machine.cores import cores
 
 T = TypeVar("T")
 
@@ -21,8 +22,7 @@ def pays(waits: str, device: torch.device) -> bool:
         device: Where the method learns. For a disk a thread pays where the processor has time, because a GPU computes
             or torch leaves a core idle: two that compute on one core only get in each other's way.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    idle = device.type != "cpu" or torch.get_num_threads() < cores
+    idle = device.type != "cpu" or torch.get_num_threads() < cores()
     return waits == "network" or (waits == "disk" and idle)
 
 

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from avshot.classes.optimise import METHODS, Order, ranking_loss
+from avshot.classes.optimise import ranking as ranking_module
 from avshot.classes.optimise.config import OptimiseConfig
 from avshot.classes.optimise.losses import DISTANCES, REDUCTIONS, pairwise_distance
 from avshot.classes.optimise.optimise import optimise
-from avshot.classes.optimise import ranking as ranking_module
 from avshot.classes.optimise.wavelet import count_torch
 
 NUMBA = importlib.util.find_spec("numba") is not None
@@ -150,7 +150,7 @@ def test_chunks_and_threads_change_nothing(monkeypatch, method):
         assert_equal(loss_and_gradient(w, t, margin=0.3, method=method), whole, rel=1e-12)
     finally:
         torch.set_num_threads(threads)
-    monkeypatch.setattr(losses, "_CHUNK_NUMBERS", 5 * 42)
+    monkeypatch.setattr("avshot.classes.optimise.losses._CHUNK_NUMBERS", 5 * 42)
     monkeypatch.setattr("avshot.classes.optimise.wavelet._COUNTED", 2 * 42)
     assert_equal(loss_and_gradient(w, t, margin=0.3, method=method), whole, rel=1e-12)
 

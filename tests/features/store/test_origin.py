@@ -9,8 +9,8 @@ import torch
 from test_extract import Colour, Loudness, everything, video
 
 from avshot.features.extract import extract
-from avshot.features.store.origin import origin_of
 from avshot.features.store import origin
+from avshot.features.store.origin import origin_of
 from avshot.features.store.store import FeatureStore
 from avshot.types import Clip
 

@@ -58,3 +58,6 @@ class OptimiseConfig:
             raise ValueError(f"samples is {self.samples}; expected at least 1.")
         if not self.turn > 0 or self.max_steps < 0:
             raise ValueError(f"turn is {self.turn} and max_steps {self.max_steps}; expected > 0 and >= 0.")
+
+
+DEFAULTS = OptimiseConfig()

@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from avshot.classes.optimise.config import OptimiseConfig
+from avshot.classes.optimise.config import DEFAULTS, OptimiseConfig
 from avshot.classes.optimise.descent import descend
 from avshot.classes.optimise.losses import own_entries, pairwise_distance, row_chunks, widest
 from avshot.classes.optimise.outcome import SAME, Outcome, measure
@@ -31,7 +31,7 @@ __all__ = ["OptimiseConfig", "Outcome", "optimise", "optimise_classes", "report"
 
 
 def optimise(
-    vectors: Tensor, config: OptimiseConfig = OptimiseConfig(), *, names: Sequence[str] | None = None
+    vectors: Tensor, config: OptimiseConfig = DEFAULTS, *, names: Sequence[str] | None = None
 ) -> tuple[Tensor, Outcome]:
     """Move class vectors apart, keeping each class's order of the others (EZ-AVGZL, section 3.2).
 
@@ -69,7 +69,7 @@ def optimise(
     return result.to(vectors.dtype), outcome
 
 
-def optimise_classes(classes: Classes, config: OptimiseConfig = OptimiseConfig()) -> tuple[Classes, dict[str, Outcome]]:
+def optimise_classes(classes: Classes, config: OptimiseConfig = DEFAULTS) -> tuple[Classes, dict[str, Outcome]]:
     """Optimise every class embedding of `classes`: `(new classes, {encoder: outcome})`; see `optimise`.
 
     The classes move jointly: pass exactly the candidate classes of the stage, for no other name may act on them.

@@ -2,7 +2,8 @@
 
 Source of the layout: AVCA-GZSL (Mercea et al., CVPR 2022), TCaF (ECCV 2022) and ClipClap-GZSL releases. Two things are
 read differently from the authors' code: class vectors are joined to classes by name (`legacy=True` restores their
-positional join, see `avshot.data.official.class_vectors`), and clips are put in a stated order where theirs is that of the disk.
+positional join, see `avshot.data.official.class_vectors`), and clips are put in a stated order where theirs is that of
+the disk.
 """
 
 from __future__ import annotations

@@ -30,6 +30,7 @@ from avshot.data.rendered.clips import Job, note, whole
 from avshot.data.rendered.picture import render_picture
 from avshot.data.rendered.sound import render_sound
 from avshot.files.atomic import load_json
+from avshot.machine.cores import cores
 
 __all__ = ["DEFAULT", "Look", "Roster", "clip_name", "demo_clip", "render_clip", "render_world", "words_of"]
 
@@ -184,7 +185,7 @@ def _workers(wanted: int | None) -> int:
         raise ValueError(f"workers is {wanted}; expected at least 1, or None for one per core.")
     if wanted is not None:
         return wanted
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return cores()
 
 
 def _rendered(root: Path, jobs: Sequence[Job], look: Look, workers: int) -> Iterator[Job]:

@@ -1,7 +1,7 @@
 """The Bayes limit of simulated features: what a classifier reaches that knows the story, its maps included.
 
-Given its class y, an averaged simulated clip is Gaussian (`avshot.data.simulated.simulate`), with mean signal * a_m M_m D_m t_y
-in modality m and the covariance of noise and scene, which classes of one domain share:
+Given its class y, an averaged simulated clip is Gaussian (`avshot.data.simulated.simulate`), with mean signal * a_m M_m
+D_m t_y in modality m and the covariance of noise and scene, which classes of one domain share:
 
     Cov_mn = [m = n] noise^2 / 300 * M_m M_m' + B_m B_n' + [m = n] grain^2 * I
 

@@ -1,4 +1,4 @@
-"""Features that are made when they are asked for, each clip from its own random stream; see `avshot.data.simulated.simulate`."""
+"""Features that are made when they are asked for, each clip from its own random stream; see `simulate`."""
 
 from __future__ import annotations
 

@@ -13,8 +13,8 @@ far as `noise` and the scene allow; with `signal = 0` the features know nothing 
 `val_unseen` and of `test_unseen` go through maps cos(g) M_m + sin(g) M'_m of their own, g = gap right angles. In
 sequences the class is present during one random span only, and half of the noise is new in every step.
 
-Given the class, averaged features are Gaussian with a known mean and covariance: `avshot.data.simulated.bayes_limit` computes what no
-method can beat. docs/simulated-features.md tells what each knob does to that limit.
+Given the class, averaged features are Gaussian with a known mean and covariance: `avshot.data.simulated.bayes_limit`
+computes what no method can beat. docs/simulated-features.md tells what each knob does to that limit.
 
 Features are made when they are asked for, each clip from its own random stream: a set of 94,000 clips of 4096 numbers
 takes no memory, and a clip is the same whatever is asked for beside it.

@@ -1,8 +1,8 @@
 """Audio descriptor without weights: log-mel spectrogram, several short frames side by side in each time step.
 
-Written on `torch.stft` with our own mel matrix; agrees with librosa to 1e-4 (tests/features/extractors/test_logmel.py). A step
-that averaged over its duration would blur the sounds of speech; instead it holds `stack` frames next to each other,
-and may reach into its neighbours so that it hears a syllable and not a splinter of it.
+Written on `torch.stft` with our own mel matrix; agrees with librosa to 1e-4 (tests/features/extractors/test_logmel.py).
+A step that averaged over its duration would blur the sounds of speech; instead it holds `stack` frames next to each
+other, and may reach into its neighbours so that it hears a syllable and not a splinter of it.
 """
 
 from __future__ import annotations

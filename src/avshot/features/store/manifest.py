@@ -35,7 +35,8 @@ class Row:
         shard: Name of the shard with its features; None where it has none.
         audio: Where its audio features are in the shard.
         visual: Where its visual features are in the shard.
-        digests: Digest of its audio and visual features (`avshot.features.store.shard.digest`); None in stores of version 1.
+        digests: Digest of its audio and visual features (`avshot.features.store.shard.digest`); None in stores of
+            version 1.
         origin: Span and file that it was made from; None where that was not stated (version 1, or features made
             elsewhere).
         time: Seconds since 1970 when the line was written.

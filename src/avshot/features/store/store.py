@@ -5,8 +5,8 @@
     <root>/manifest/<worker>.jsonl          one line per clip, written after its shard has its final name
 
 A clip exists when its manifest line is complete; whatever a killed writer leaves behind besides that is never read.
-Any number of writers (`avshot.features.store.writer`) work at once because each has its own files. Opening reads the manifest
-only; the features of a clip are compared with the digest in its line when they are read first.
+Any number of writers (`avshot.features.store.writer`) work at once because each has its own files. Opening reads the
+manifest only; the features of a clip are compared with the digest in its line when they are read first.
 """
 
 from __future__ import annotations

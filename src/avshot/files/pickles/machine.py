@@ -2,9 +2,9 @@
 
 A pickle is a program for a small machine. Python's own machine calls what the program names and sets attributes of what
 it gets; this one has no such instruction. It knows numbers, text, bytes, lists, tuples, dictionaries, sets and numpy
-arrays (`avshot.files.pickles.arrays`); a name in the program is an entry of the table in `avshot.files.pickles.names` or
-the end of the reading. Every other instruction is refused. Memory stays in proportion to the file: an instruction makes
-one object or refers to an older one, copies are counted, and what is repeated by reference is counted at the end.
+arrays (`avshot.files.pickles.arrays`); a name in the program is an entry of the table in `avshot.files.pickles.names`
+or the end of the reading. Every other instruction is refused. Memory stays in proportion to the file: an instruction
+makes one object or refers to an older one, copies are counted, and what is repeated by reference is counted at the end.
 """
 
 from __future__ import annotations

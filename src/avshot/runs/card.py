@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from avshot.experiment import Experiment
-from avshot.metrics.generalised import why_absent
-from avshot.registry import get_method
+from avshot.experiment import Experiment, Parts
 
 _CARD = """---
 library_name: avshot
@@ -17,12 +15,10 @@ tags: [zero-shot, audio-visual, video-classification]
 
 {method} trained with avshot {version} on `{data}`: {n_seen} classes with training clips, {n_all} candidate classes.
 
-| | S | U | HM | ZSL | AUSUC |
-|---|---|---|---|---|---|
-| test, in percent | {S} | {U} | {HM} | {ZSL} | {AUSUC} |
+{table}
 {absent}
 - **Method**: {paper}. Preset `{preset}` ({source}), {parameters:,} parameters, seed {seed}, modality: {modality}.
-- **Chosen on {by}**: {epochs} epochs, seen classes lowered by beta = {beta:.4g} (grid "{grid}").
+- **Chosen on {by}**: {epochs} epochs{settings}.
 - **Features**: {features}.
 - **Text**: {text}. Class-embedding optimisation: {optimised}.
 - **Data fingerprint**: `{fingerprint}`.
@@ -47,20 +43,18 @@ what can be seen or heard. A zero-shot prediction is a guess from words.
 """
 
 
-def model_card(experiment: Experiment, info: dict[str, Any], metrics: dict[str, Any], seen: Sequence[bool]) -> str:
+def model_card(
+    experiment: Experiment, parts: Parts, info: dict[str, Any], metrics: dict[str, Any], seen: Sequence[bool]
+) -> str:
     """Render the card.
 
     Args:
         experiment: What was asked.
+        parts: The same, resolved.
         info: Content of `run.json`.
         metrics: Content of `metrics.json`; empty where nothing was tested.
         seen: Which of `info["classes"]` had training clips.
     """
-
-    def percent(name: str) -> str:
-        value = metrics.get(name)
-        return "-" if value is None else f"{100 * value:.1f}"
-
     chosen, resolved, names = info["chosen"], info["resolved"], info["classes"]
     trained = [name for name, flag in zip(names, seen, strict=True) if flag]
     unseen = [name for name, flag in zip(names, seen, strict=True) if not flag]
@@ -68,15 +62,15 @@ def model_card(experiment: Experiment, info: dict[str, Any], metrics: dict[str, 
         f"{k} {v.get('name', v) if isinstance(v, dict) else v}" for k, v in info["features"].items() if v
     )
     return _CARD.format(
-        title=f"{experiment.method} on {info['data']['name']}",
-        method=experiment.method,
+        title=f"{parts.method.name} on {info['data']['name']}",
+        method=parts.method.name,
         version=info["versions"]["avshot"],
         data=info["data"]["name"],
         n_seen=len(trained),
         n_all=len(names),
-        **{name: percent(name) for name in ("S", "U", "HM", "ZSL", "AUSUC")},
-        absent=_absent(metrics),
-        paper=get_method(experiment.method).paper,
+        table=_table(parts.task.metrics, metrics),
+        absent=_absent(parts.task.absent(metrics)),
+        paper=parts.method.paper,
         preset=experiment.preset,
         source=resolved["source"],
         parameters=info["parameters"],
@@ -84,8 +78,7 @@ def model_card(experiment: Experiment, info: dict[str, Any], metrics: dict[str, 
         modality=experiment.modality,
         by=" + ".join(chosen["by"]) or "nothing (no validation clips)",
         epochs=chosen["epochs"],
-        beta=chosen["beta"],
-        grid=chosen["grid"],
+        settings=_settings(chosen),
         features=describe or "not recorded",
         text=", ".join(info["encoders"]),
         optimised="on" if resolved["optimise"] else "off",
@@ -95,6 +88,19 @@ def model_card(experiment: Experiment, info: dict[str, Any], metrics: dict[str, 
     )
 
 
-def _absent(metrics: dict[str, Any]) -> str:
-    reasons = "; ".join(why_absent(metrics))
-    return f"\nNot measured (-): {reasons}.\n" if reasons else ""
+def _table(names: Sequence[str], metrics: Mapping[str, Any]) -> str:
+    values = ["-" if metrics.get(name) is None else f"{100 * metrics[name]:.1f}" for name in names]
+    rule = "|---" * (len(names) + 1)
+    return f"| | {' | '.join(names)} |\n{rule}|\n| test, in percent | {' | '.join(values)} |"
+
+
+def _settings(chosen: Mapping[str, Any]) -> str:
+    """What else was chosen, as the end of a sentence."""
+    settings = chosen["settings"]
+    lowered = f', seen classes lowered by beta = {settings["beta"]:.4g} (grid "{chosen["grid"]}")'
+    others = [f"{k} = {v}" for k, v in settings.items() if k not in ("beta", "view")]
+    return (lowered if "beta" in settings else "") + "".join(f", {text}" for text in others)
+
+
+def _absent(reasons: Sequence[str]) -> str:
+    return f"\nNot measured (-): {'; '.join(reasons)}.\n" if reasons else ""
