@@ -34,8 +34,8 @@ from avshot.data.official.class_vectors import find_class_vectors
 from avshot.data.simulated.bayes_limit import bayes_accuracy
 from avshot.data.simulated.classes import RELEASED
 from avshot.data.simulated.simulate import simulate
+from avshot.experiment import Experiment
 from avshot.protocol import run
-from avshot.run import Experiment
 from avshot.terminal.tables import markdown
 
 METRICS = ("S", "HM", "ZSL")

@@ -88,7 +88,7 @@ def measure(name: str, scale: float) -> dict[str, Any]:
     from avshot.method import Inputs
     from avshot.metrics.generalised import gzsl_metrics
     from avshot.registry import get_method, get_preset
-    from avshot.tasks.gzsl import stages
+    from avshot.task import get_task
     from avshot.training.clips import ClipSource
     from avshot.training.loop import train
     from avshot.training.scoring import score_clips
@@ -96,7 +96,7 @@ def measure(name: str, scale: float) -> dict[str, Any]:
 
     torch.manual_seed(0)
     dataset = simulate(DATASET, scale=scale).averaged
-    first, second = stages(dataset)
+    first, second = get_task("gzsl").stages(dataset)
     presets = get_method(name).presets
     preset = next((p for p in (PRESET, "vggsound-main") if p in presets and name not in NOT_BELOW_ZERO), "default")
     settings = get_preset(name, preset)

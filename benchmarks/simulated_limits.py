@@ -23,7 +23,7 @@ from avshot.data.simulated.bayes_limit import bayes_accuracy
 from avshot.data.simulated.simulate import simulate
 from avshot.method import Inputs
 from avshot.registry import create_method
-from avshot.tasks.gzsl import stages
+from avshot.task import get_task
 from avshot.terminal.tables import markdown
 from avshot.training.clips import ClipSource
 from avshot.types import Classes
@@ -94,7 +94,7 @@ def eszsl(train: ClipSource, test: ClipSource) -> float:
 
 def measured(data: Dataset) -> list[float]:
     """The numbers of one row, in the order of `HEAD`."""
-    stage, unseen = stages(data)[1], data.classes_of("test_unseen")
+    stage, unseen = get_task("gzsl").stages(data)[1], data.classes_of("test_unseen")
 
     def source(clips: np.ndarray, names: tuple[str, ...]) -> ClipSource:
         rows = torch.tensor([data.names.index(name) for name in names])

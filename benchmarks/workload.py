@@ -71,7 +71,7 @@ def workload(name: str, clips: int, device: str = "cpu") -> Workload:
     from avshot.data.simulated.simulate import simulate
     from avshot.method import Inputs
     from avshot.registry import get_method, get_preset
-    from avshot.tasks.gzsl import stages
+    from avshot.task import get_task
     from avshot.training.clips import ClipSource
     from avshot.types import Classes
 
@@ -80,7 +80,7 @@ def workload(name: str, clips: int, device: str = "cpu") -> Workload:
     made = simulate(DATASET, scale=clips / TRAINING_CLIPS, temporal=needs.temporal, dims=ONE_SPACE.get(name))
     held = MemoryFeatures([clip.id for clip in made.clips], made.gather(np.arange(len(made))), {"made": "benchmark"})
     dataset = dataclasses.replace(made, features=held)
-    first, second = stages(dataset)
+    first, second = get_task("gzsl").stages(dataset)
     rows = [dataset.names.index(c) for c in second.candidates]
     seen = torch.tensor([c in set(first.seen) for c in second.candidates])
     text = {key: vectors[rows] for key, vectors in dataset.text.items()}

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from avshot.bench.plan import experiment_of, load_plan
+from avshot.experiment import resolve
 from avshot.method import Inputs
 from avshot.registry import get_method, list_methods
 from avshot.training.optimisers import Players
@@ -73,8 +74,8 @@ def test_every_row_builds_its_method(file):
             widths = (512, 512) if "-main" in name else (128, 4096)
             inputs = Inputs(*widths, {f"text{i}": 300 for i in range(cls.needs.texts)})
             with torch.device("meta"):
-                model = cls(experiment.resolved_config(), inputs)
-            assert model.config == experiment.resolved_config()
+                model = cls(resolve(experiment).config, inputs)
+            assert model.config == resolve(experiment).config
 
 
 @every_file
@@ -125,7 +126,7 @@ def settings_in_use():
         for row in plan_of(file).rows:
             for name in () if row.reference else plan_of(file).datasets:
                 experiment = experiment_of(row, name, seed=0)
-                found.setdefault((experiment.method, repr(experiment.resolved_config())), experiment)
+                found.setdefault((experiment.method, repr(resolve(experiment).config)), experiment)
     return list(found.values())
 
 
@@ -147,9 +148,9 @@ def test_every_setting_in_use_takes_a_step_and_scores(method):
         batch, other = small_batch(cls.needs.texts), small_batch(cls.needs.texts, seed=1)
         batch = replace(batch, negative=replace(other, labels=(batch.labels + 1) % 6))
         torch.manual_seed(0)
-        model = cls(experiment.resolved_config(), Inputs(14, 18, batch.classes.dims)).train()
+        model = cls(resolve(experiment).config, Inputs(14, 18, batch.classes.dims)).train()
         for phase in model.phases():
-            players = Players(model, phase, experiment.resolved_recipe())
+            players = Players(model, phase, resolve(experiment).recipe)
             for step in range(len(players.order)):
                 losses = players.step(batch, step)
                 assert losses, experiment.label()

@@ -13,12 +13,13 @@ from avshot.bench.trainings import why_not
 from avshot.cli.app import main
 from avshot.data.manifest import load_manifest
 from avshot.data.rendered.world import Roster, demo_clip, render_world
+from avshot.experiment import Experiment, resolve
 from avshot.features.extract import extract
 from avshot.features.store.store import FeatureStore
 from avshot.media import write
 from avshot.prediction.predictor import Predictor
 from avshot.protocol import run
-from avshot.run import Experiment, load_run
+from avshot.run import load_run
 from small_videos import FPS, RATE, picture, sound
 from synthetic import synthetic_dataset
 
@@ -114,7 +115,7 @@ def test_a_modality_that_is_not_there_cannot_be_asked_for(folder, toml, datasets
     missing = LEFT_OUT[store]
     asked = experiment(toml, method, modality=missing)
     sentence = rf"^The features have no {missing} part, and modality '{missing}' [^\n]*\.$"
-    assert why_not(asked, datasets[store]).startswith(f"The features have no {missing}")
+    assert why_not(resolve(asked), datasets[store]).startswith(f"The features have no {missing}")
     monkeypatch.setattr(FeatureStore, "gather", lambda *_: pytest.fail("read features before it refused"))
     with pytest.raises(ValueError, match=sentence):
         run(asked, folder / "refused" / store / method, dataset=datasets[store])

@@ -7,10 +7,11 @@ import pytest
 import torch
 
 import avshot.protocol as protocol
+from avshot.experiment import Experiment, parse_experiment, resolve
 from avshot.metrics.generalised import BETA_GRIDS, gzsl_metrics
 from avshot.metrics.stacking import grid_curve
-from avshot.run import Experiment, find_runs, load_run, parse_experiment
-from avshot.tasks.gzsl import stages
+from avshot.run import find_runs, load_run
+from avshot.task import get_task
 from synthetic import synthetic_dataset
 
 SMALL = {"epochs": 3, "batches_per_epoch": 4, "passes_per_epoch": 0, "batch_size": 16, "lr": 1e-2, "beta_grid": "avca"}
@@ -31,7 +32,7 @@ def finished(dataset, tmp_path_factory):
 
 
 def test_stages_follow_the_folds(dataset):
-    first, second = stages(dataset)
+    first, second = get_task("gzsl").stages(dataset)
     assert first.seen == dataset.names[:6]
     assert first.candidates == dataset.names[:8]
     assert second.seen == dataset.names[:8]
@@ -155,9 +156,9 @@ def test_a_wrong_experiment_is_one_sentence():
     with pytest.raises(ValueError, match="modality.*Fields: dataset, method"):
         parse_experiment({"dataset": "x", "modality": "smell"})
     with pytest.raises(ValueError, match="no field 'depth'"):
-        Experiment(dataset="x", method="devise", config={"depth": 3}).resolved_config()
+        resolve(Experiment(dataset="x", method="devise", config={"depth": 3}))
     with pytest.raises(ValueError, match="methods: .*devise"):
-        Experiment(dataset="x", method="divise").resolved_recipe()
+        resolve(Experiment(dataset="x", method="divise"))
 
 
 def test_an_unknown_folder_is_not_a_run(tmp_path):

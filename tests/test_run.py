@@ -91,9 +91,15 @@ def test_the_folder_goes_while_the_run_is_open(copy):
 def first_format(copy):
     """The Run as avshot 0.1 wrote it: no digests, no seal, no key, plain safetensors."""
     info = json.loads((copy / "run.json").read_text())
-    for name in ("digest", "key", "files", "descriptions"):
+    for name in ("digest", "key", "files", "descriptions", "sources"):
         del info[name]
+    info["chosen"] |= info["chosen"].pop("settings")
     (copy / "run.json").write_text(json.dumps(info | {"format": 1}))
+    history = json.loads((copy / "history.json").read_text())
+    for stage in history.values():
+        epochs = stage.pop("settings")
+        stage |= {f"{name}s": [epoch[name] for epoch in epochs] for name in ("beta", "view")}
+    (copy / "history.json").write_text(json.dumps(history))
     for file in copy.glob("*.safetensors"):
         save_file(load_file(file), file)
     (copy / "key.json").unlink()
@@ -103,6 +109,8 @@ def first_format(copy):
 def test_a_run_of_the_first_format_is_read(finished, copy):
     old, new = load_run(first_format(copy)), load_run(finished)
     assert old.metrics == new.metrics
+    assert (old.settings, old.beta, old.view) == (new.settings, new.beta, new.view)
+    assert old.history() == new.history()
     assert torch.equal(old.scored("test").scores, new.scored("test").scores)
     assert old.classes().names == new.classes().names
     (copy / "familiar.safetensors").unlink()  # the oldest have none

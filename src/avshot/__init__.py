@@ -15,42 +15,56 @@ _HOME = {
     "Batch": "types",
     "Classes": "types",
     "Clip": "types",
+    "Experiment": "experiment",
     "Features": "types",
+    "Inputs": "method",
     "Method": "method",
+    "Recognizer": "recognizer",
+    "Task": "task",
     "create_method": "registry",
     "list_methods": "registry",
+    "list_tasks": "task",
     "load_dataset": "data.load",
     "load_official": "registry",
     "load_run": "run",
-    "Recognizer": "recognizer",
+    "run_experiment": "protocol:run",
 }
 __all__ = [
     "Batch",
     "Classes",
     "Clip",
+    "Experiment",
     "Features",
+    "Inputs",
     "Method",
     "Recognizer",
+    "Task",
     "create_method",
     "list_methods",
+    "list_tasks",
     "load_dataset",
     "load_official",
     "load_run",
+    "run_experiment",
 ]
 
 if TYPE_CHECKING:
     from avshot.data.load import load_dataset
-    from avshot.method import Method
+    from avshot.experiment import Experiment
+    from avshot.method import Inputs, Method
+    from avshot.protocol import run as run_experiment
     from avshot.recognizer import Recognizer
     from avshot.registry import create_method, list_methods, load_official
     from avshot.run import load_run
+    from avshot.task import Task, list_tasks
     from avshot.types import Batch, Classes, Clip, Features
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'avshot' has no attribute {name!r}")
-    return getattr(import_module(f"avshot.{_HOME[name]}"), name)
+    module, _, there = _HOME[name].partition(":")
+    return getattr(import_module(f"avshot.{module}"), there or name)
 
 
 def __dir__() -> list[str]:

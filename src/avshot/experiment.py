@@ -236,8 +236,9 @@ def resolve(experiment: Experiment) -> Parts:
     wanted = selection.optimise_classes if experiment.optimise_classes is None else experiment.optimise_classes
     optimise = replace_fields(OptimiseConfig(), experiment.optimise)
     described = experiment.descriptions
-    if described == "released":
-        described = str(released_descriptions(experiment.dataset))
+    if described == "released":  # a bench file names its datasets before anybody says where they lie
+        located = ":" in experiment.dataset or experiment.dataset.endswith(".toml")
+        described = str(released_descriptions(experiment.dataset)) if located else None
     return Parts(
         task=get_task(experiment.task),
         method=method,

@@ -42,8 +42,8 @@ class Recognizer:
         device: torch device.
         folder: Where features and Runs are kept, so that a second `fit` on the same videos skips extraction; None
             takes a temporary folder.
-        experiment: Further fields of `avshot.run.Experiment`: `preset`, `text`, `seed` (decides weights, draws and
-            which clips and classes are held out to choose epochs and calibration), `recipe={"epochs": 20}`, ...
+        experiment: Further fields of `avshot.experiment.Experiment`: `preset`, `text`, `seed` (decides weights, draws
+            and which clips and classes are held out to choose epochs and calibration), `recipe={"epochs": 20}`, ...
 
     Example:
         >>> from avshot import Recognizer

@@ -63,18 +63,14 @@ class Shelf:
             ValueError: There is none of this name (the message lists what there is, and what is alike), or its file
                 cannot be imported, or holds none or several.
         """
-        return self._find(name, of, lambda value: isinstance(value, type) and issubclass(value, base), own=True)
-
-    def get_object(self, name: str, base: type) -> Any:
-        """The object of class `base` that is called `name`; otherwise as `get_class`."""
-        return self._find(name, "", lambda value: isinstance(value, base), own=False)
+        return self._find(name, of, base)
 
     def offer(self, name: str) -> str:
         """What there is, as the end of a message about a `name` that is not there; with what is spelt alike."""
         known = self.names()
         return f"{self.kind}s: {', '.join(known)}.{did_you_mean(name, known)}"
 
-    def _find(self, name: str, of: str, fits: Callable[[Any], bool], *, own: bool) -> Any:
+    def _find(self, name: str, of: str, base: type) -> Any:
         if self.paths and name.endswith(".py"):
             found: Any = _module_at(Path(name), self.kind)
         elif name in self._files():
@@ -85,7 +81,11 @@ class Shelf:
             raise ValueError(f"{of or f'{self.kind.capitalize()} {name!r} does not exist'}; {self.offer(name)}")
         if not isinstance(found, ModuleType):
             return found
-        held = [v for v in vars(found).values() if fits(v) and (not own or v.__module__ == found.__name__)]
+        held = [
+            value
+            for value in vars(found).values()
+            if isinstance(value, type) and issubclass(value, base) and value.__module__ == found.__name__
+        ]
         if len(held) != 1:
             raise ValueError(f"{found.__file__} holds {len(held)} {self.kind}s; expected one in each file.")
         return held[0]

@@ -150,6 +150,10 @@ class Task(ABC):
         """Scores `[clip, class]` as predictions rank them, `seen [class]` bool; as they are unless overridden."""
         return scores
 
+    def in_words(self, settings: Mapping[str, Any]) -> str:
+        """What `apply` does with these settings, as half a sentence; empty for nothing."""
+        return ""
+
     def average(self, draws: Sequence[Metrics]) -> dict[str, Any]:
         """The metrics of several draws as one: their means; details are those of the first draw."""
         values = {name: [draw.get(name) for draw in draws] for name in self.metrics}

@@ -92,7 +92,7 @@ def test_what_does_not_fit_is_left_out_with_the_reason(tmp_path):
     outcome = train_plan(plan, tmp_path / "out", [DATA])
     (block,) = outcome.blocks
     lines = results(plan, block)
-    assert lines[2].seeds == 0
+    assert lines[2].runs == ()
     assert "nonsense" in lines[2].reason
     text = as_markdown(plan, block, lines, caption="")
     assert "Not run: " in text

@@ -7,7 +7,7 @@ import torch
 
 import avshot.classes.candidates as candidates
 from avshot.classes.optimise.optimise import optimise
-from avshot.run import Experiment
+from avshot.experiment import Experiment, resolve
 from avshot.task import Stage
 from avshot.types import Classes
 
@@ -17,7 +17,7 @@ def given(seed=0):
     names = tuple("abcdefg")
     text = {"words": torch.randn(7, 12, generator=generator) + 0.8 * torch.randn(1, 12, generator=generator)}
     none = np.zeros(0, dtype=np.int64)
-    stage = Stage("stage2", train=none, judge=none, judged_on=(), seen=names[:4], candidates=names)
+    stage = Stage("stage2", pools={"all": none}, judge=none, judged_on=(), seen=names[:4], candidates=names)
     return stage, Classes(names, text, torch.zeros(7, dtype=torch.bool))
 
 
@@ -34,7 +34,7 @@ def test_trainings_that_differ_in_method_and_seed_optimise_once(monkeypatch):
 
     def used(raw=raw, stage=stage, **settings):
         experiment = Experiment(dataset="any", optimise_classes=True, **settings)
-        return candidates.stage_candidates(experiment, stage, raw)
+        return candidates.candidates_of_stage(raw, stage.candidates, stage.seen, resolve(experiment).optimise)
 
     first, plain, outcomes = used(method="devise", seed=0)
     assert torch.equal(plain.text["words"], raw.text["words"])

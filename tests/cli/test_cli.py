@@ -12,8 +12,9 @@ import pytest
 import avshot.bench.sweep as grid
 from avshot.cli.app import main
 from avshot.cli.parsing import parse_changes, parse_value
+from avshot.experiment import Experiment
 from avshot.media import write
-from avshot.run import Experiment, find_runs, load_run
+from avshot.run import find_runs, load_run
 from avshot.runs.placing import run_folder
 from small_videos import FPS, RATE, heard_videos, picture, seen_videos
 
@@ -329,8 +330,8 @@ def test_wrong_use_is_one_sentence(work, run, tmp_path):
     one_sentence(run("train", own, "--text", "word2wec", *out), "Text encoder 'word2wec'")
     one_sentence(run("train", own, "--prompts", "nice", *TINY, *out), "Prompt ensemble 'nice'")
     for change, word in (
-        ("lr=3", "recipe.NAME=VALUE"),
-        ("recipe.lr", "recipe.NAME=VALUE"),
+        ("lr=3", "GROUP.NAME=VALUE"),
+        ("recipe.lr", "GROUP.NAME=VALUE"),
         ("recipe.rate=3", "no field 'rate'"),
         ("config.depth=3", "no field 'depth'"),
         ("recipe.epochs=many", "valid integer"),
@@ -521,6 +522,7 @@ def test_values_are_read_as_typed():
     assert parse_changes(changes) == {
         "config": {"dim": 64},
         "recipe": {"lr": 1e-4, "betas": [0.5, 0.9], "clip_norm": None},
+        "selection": {},
         "optimise": {"a": "b=c"},
     }
     assert [parse_value(t) for t in ("true", "cosine", " 2 ", "-1E+3", "null", "e", "1e")] == [

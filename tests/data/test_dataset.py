@@ -93,10 +93,6 @@ def test_gather_without_features_says_what_to_do():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"folds": {"train": [0, 1], "val_seen": [1]}}, "'a1' is in fold 'train' and in 'val_seen'"),
-        ({"folds": {"train": [0, 0]}}, "'a0' is in fold 'train' and in 'train'"),
-        ({"folds": {"train": [0], "val_unseen": [1]}}, "must not share any: ant"),
-        ({"folds": {"val_unseen": [2], "test_unseen": [3]}}, "must not share any: bee"),
         ({"folds": {"train": [6]}}, "outside the 6 clips"),
         ({"folds": {"train": [0.5]}}, "expected integers"),
         ({"names": ("ant", "bee", "cow")}, "not class names of dataset 'zoo': dog"),

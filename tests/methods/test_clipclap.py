@@ -195,7 +195,7 @@ def test_published_presets_hold_the_published_values():
     for name in found:
         config, recipe = presets[name].config, presets[name].recipe
         assert (recipe.batches_per_epoch, recipe.batch_size, recipe.weight_decay) == (300, 64, 1e-5)
-        assert (recipe.schedule, recipe.beta_grid) == ("plateau", "clipclap")
+        assert (recipe.schedule, presets[name].selection.beta_grid) == ("plateau", "clipclap")
         assert (config.width, config.hidden, config.dim_out, config.dropout) == (512, 512, 64, 0.1)
 
 

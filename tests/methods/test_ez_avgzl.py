@@ -307,7 +307,7 @@ def test_wrong_settings_are_named(fields, words):
 
 def test_published_presets():
     for name, preset in get_method("ez_avgzl").presets.items():
-        assert preset.recipe.optimise_classes
+        assert preset.selection.optimise_classes
         if name == "default":
             continue
         recipe, config = preset.recipe, preset.config

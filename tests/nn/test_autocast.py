@@ -8,10 +8,10 @@ import torch
 from safetensors.torch import save_file
 from test_loop import RECIPE, prepared, same, weights
 
+from avshot.experiment import Experiment, resolve
 from avshot.files.atomic import load_tensors
 from avshot.method import Recipe
 from avshot.registry import list_methods
-from avshot.run import Experiment
 from avshot.training.distributed import warning
 from avshot.training.loop import train
 from avshot.training.optimisers import Players
@@ -54,9 +54,11 @@ def test_rounding_reaches_the_loss_and_nothing_else():
     bf16.map.register_forward_hook(lambda module, inputs, output: seen.append((module.training, output.dtype)))
 
     def judge(model):
-        from avshot.task import Judgement
+        from avshot.task import Verdict
 
-        return Judgement(float(model.score(source.features(slice(None)), source.classes).sum()), 0.0)
+        return Verdict(
+            float(model.score(source.features(slice(None)), source.classes).sum()), {"beta": 0.0, "view": "both"}
+        )
 
     expected = train(fp32, source, RECIPE, seed=1)
     found = train(bf16, source, BF16, seed=1, judge=judge)
@@ -109,5 +111,5 @@ def test_the_choice_is_a_field_of_the_recipe():
     with pytest.raises(ValueError, match="precision 'fp16' does not exist; use one of fp32, bf16"):
         Recipe(precision="fp16")
     experiment = Experiment(dataset="d", method="devise", recipe={"precision": "bf16"})
-    assert asdict(experiment.resolved_recipe())["precision"] == "bf16"
+    assert asdict(resolve(experiment).recipe)["precision"] == "bf16"
     assert experiment.label() == "devise-precision=bf16"

@@ -12,11 +12,11 @@ import torch
 
 import avshot.protocol as protocol
 from avshot import Recognizer
+from avshot.experiment import Experiment
 from avshot.media import read, write
 from avshot.prediction.attribution import log_odds, modality_shares, moments
 from avshot.prediction.novelty import FEWEST, SLACK, distance_to_usual, what_is_usual
 from avshot.prediction.predictor import Predictor
-from avshot.run import Experiment
 from avshot.types import Clip, Features
 from small_videos import FPS, RATE, SECONDS, heard_videos, picture, seen_videos, sound
 from synthetic import synthetic_dataset
@@ -270,7 +270,7 @@ def test_silence_and_black_at_the_ends_of_a_clip_do_not_count(heard, clips, seco
 
 
 def test_a_modality_that_validation_found_useless_is_left_out_and_that_is_said(heard, clips):
-    chosen = heard.run.info["chosen"] | {"view": "audio"}
+    chosen = heard.run.info["chosen"] | {"settings": heard.run.settings | {"view": "audio"}}
     deaf_to_pictures = Predictor(replace(heard.run, info=heard.run.info | {"chosen": chosen}))
     found = deaf_to_pictures.predict(clips["low humming"])
     assert found.modality == {"audio": 1.0, "visual": 0.0}

@@ -13,7 +13,7 @@ import torch
 import avshot.protocol as protocol
 from avshot.data.dataset import MemoryFeatures
 from avshot.run import load_run
-from small_runs import experiment
+from small_runs import SMALL, experiment
 from synthetic import synthetic_dataset
 
 
@@ -108,7 +108,7 @@ def test_another_experiment_is_refused_by_its_fields(finished, dataset):
         ValueError, match=r"another experiment \(recipe\.lr is 0\.5, it was 0\.01; seed is 1, it was 0\)"
     ):
         protocol.run(
-            experiment(seed=1, recipe=experiment().recipe | {"lr": 0.5}), finished, dataset=dataset
+            experiment(seed=1, recipe=SMALL | {"lr": 0.5}), finished, dataset=dataset
         )  # fmt: skip
 
 
@@ -126,23 +126,23 @@ def test_a_finished_run_is_named_and_another_version_is_said(finished, dataset, 
 def test_rounding_of_class_embeddings_is_no_change(dataset, tmp_path):
     """Other threads and processors round otherwise: a Run must not be refused for that."""
     import avshot.protocol as protocol
-    from avshot.classes.candidates import class_embeddings
+    from avshot.training.fitting import embedded
 
     folder = killed(tmp_path, dataset)
-    real = class_embeddings
+    real = embedded
 
     def rounded(*arguments):
         found = real(*arguments)
         return found.with_text({k: v * (1 + 1e-7) for k, v in found.text.items()})
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(protocol, "class_embeddings", rounded)
+        patch.setattr(protocol, "embedded", rounded)
         assert protocol.run(experiment(), folder, dataset=dataset).metrics
 
 
 def test_a_claim_without_anything_trained_is_void(dataset, tmp_path):
     with pytest.raises(ValueError, match="not finite"):
-        protocol.run(experiment(recipe=experiment().recipe | {"lr": 1e30}), tmp_path, dataset=dataset)
+        protocol.run(experiment(recipe=SMALL | {"lr": 1e30}), tmp_path, dataset=dataset)
     assert sorted(file.name for file in tmp_path.iterdir()) == [".lock"]
     protocol.run(experiment(), tmp_path, dataset=dataset)
 

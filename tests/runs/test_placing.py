@@ -7,8 +7,8 @@ import pytest
 
 from avshot.classes.optimise.config import OptimiseConfig
 from avshot.data.dataset import MemoryFeatures
-from avshot.experiment import AMBIGUOUS, Experiment, parse_experiment
-from avshot.method import Recipe
+from avshot.experiment import AMBIGUOUS, Experiment, parse_experiment, resolve
+from avshot.method import Recipe, Selection
 from avshot.registry import get_method, list_methods
 from avshot.runs.placing import LONGEST_FOLDER, make_folder, place_runs, run_folder
 from small_runs import experiment
@@ -110,12 +110,30 @@ def test_values_that_no_experiment_can_have(changes, words):
     "recipe",
     [
         {"epochs": -1}, {"epochs": 10**12}, {"batch_size": 10**9}, {"lr": 0}, {"lr": 1e999}, {"weight_decay": 1e999},
-        {"betas": (0.9, 1.0)}, {"clip_norm": 0}, {"views": ("smell",)}, {"views": ()},
+        {"betas": (0.9, 1.0)}, {"clip_norm": 0},
     ],
 )  # fmt: skip
 def test_recipes_that_cannot_be(recipe):
     with pytest.raises(ValueError, match=next(iter(recipe))):
         Recipe(**recipe)
+
+
+@pytest.mark.parametrize("views", [("smell",), ()])
+def test_selections_that_cannot_be(views):
+    with pytest.raises(ValueError, match="views"):
+        Selection(views=views)
+
+
+def test_fields_of_the_selection_stood_in_the_recipe_once():
+    old = parse_experiment({"dataset": "d", "method": "devise", "recipe": {"epochs": 3, "beta_grid": "exact"}})
+    new = parse_experiment(
+        {"dataset": "d", "method": "devise", "recipe": {"epochs": 3}, "selection": {"beta_grid": "exact"}}
+    )
+    assert old == new
+    assert resolve(old).selection.beta_grid == "exact"
+    assert old.label() == "devise-epochs=3-beta_grid=exact"
+    with pytest.raises(ValueError, match="beta_grid 'exakt' does not exist.*Did you mean 'exact'"):
+        resolve(parse_experiment({"dataset": "d", "method": "devise", "selection": {"beta_grid": "exakt"}}))
 
 
 def test_a_file_where_a_folder_is_meant(tmp_path):

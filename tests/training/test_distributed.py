@@ -18,13 +18,14 @@ from torch import nn
 
 from avshot.bench.sweep import train_all
 from avshot.data.load import load_dataset
+from avshot.experiment import Experiment, parse_experiment
 from avshot.method import Inputs, Recipe
 from avshot.nn import batch_means as together
 from avshot.nn.batch_means import mean_over
 from avshot.nn.mlp import BatchNorm
 from avshot.registry import create_method, list_methods
-from avshot.run import Experiment, find_runs, load_run, parse_experiment
-from avshot.task import Judgement
+from avshot.run import find_runs, load_run
+from avshot.task import Verdict
 from avshot.training.clips import ClipSource
 from avshot.training.distributed import Processes, check, current, spawn
 from avshot.training.loop import train
@@ -244,7 +245,7 @@ def trainings(folder):
 
 
 def judged(model):
-    return Judgement(-float(sum(p.abs().sum() for p in model.parameters())), 0.5)
+    return Verdict(-float(sum(p.abs().sum() for p in model.parameters())), {"beta": 0.5, "view": "both"})
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ import torch
 
 from avshot.method import Inputs, Recipe
 from avshot.registry import create_method
-from avshot.task import Judgement
+from avshot.task import Verdict
 from avshot.training.clips import ClipSource, modalities_of
 from avshot.training.loop import train
 from avshot.training.sampling import BalancedSampler
@@ -47,7 +47,7 @@ def test_a_killed_training_resumes_to_the_same_weights(tmp_path, schedule, at):
     recipe = Recipe(**{**RECIPE.__dict__, "schedule": schedule})
 
     def judge(model):  # falls after the first epoch, so that the plateau rule has something to do
-        return Judgement(-float(sum(p.abs().sum() for p in model.parameters())), 0.5)
+        return Verdict(-float(sum(p.abs().sum() for p in model.parameters())), {"beta": 0.5, "view": "both"})
 
     source, whole = prepared()
     expected = train(whole, source, recipe, seed=7, judge=judge)
@@ -88,7 +88,7 @@ def test_the_plateau_rule_cuts_on_the_fourth_bad_epoch_and_stage_two_replays_it(
     recipe = Recipe(**{**RECIPE.__dict__, "schedule": "plateau", "epochs": 10})
     source, model = prepared()
     scores = iter([1.0, 2.0] + [0.0] * 8)
-    history = train(model, source, recipe, seed=0, judge=lambda _: Judgement(next(scores), 0.0))
+    history = train(model, source, recipe, seed=0, judge=lambda _: Verdict(next(scores), {"beta": 0.0, "view": "both"}))
     assert history.best == 1
     assert history.drops == [5, 9]
     _, replayed = prepared()

@@ -9,7 +9,7 @@ metrics = ["HM", "ZSL"]           # left out: those of the task (gzsl: S U HM ZS
 against = "all terms"             # label of the row that differences are tested against
 references = ["eszsl"]            # rows that are added where their inputs fit; left out: eszsl and nearest_text
 
-[common]                          # fields of `avshot.run.Experiment` for every row
+[common]                          # fields of `avshot.experiment.Experiment` for every row
 method = "avca"
 preset = "auto"                   # the preset named like the dataset where there is one, else "default"
 

@@ -115,7 +115,7 @@ def train_all(
         raise ValueError(f"Got device {device} for {together} processes; each takes one of its own: drop the number.")
     try:
         with (
-            _averages(experiments, dataset, processes) as averaged,
+            _averages(experiments, dataset, processes, watch.say) as averaged,
             spawn(processes, _follow_all, list(experiments.values()), averaged, device=device),
         ):
             _train_together(experiments, dataset, averaged, watch)
@@ -161,7 +161,7 @@ def _train_in_workers(
     context = multiprocessing.get_context("spawn")
     told: Any = context.Queue()
     with (
-        _averages(experiments, dataset, workers) as averaged,
+        _averages(experiments, dataset, workers, watch.say) as averaged,
         watch.all(told, experiments) as done,
         ProcessPoolExecutor(
             workers, mp_context=context, initializer=_prepare_worker, initargs=(averaged, told)
@@ -301,13 +301,13 @@ def raise_first(failed: dict[Path, Exception], total: int) -> None:
 
 
 def _averages(
-    experiments: dict[Path, Experiment], dataset: Dataset, processes: int
+    experiments: dict[Path, Experiment], dataset: Dataset, processes: int, say: Say
 ) -> AbstractContextManager[Dataset | None]:
     """One copy of the averaged features for all processes, where several are to read them."""
     waiting = [folder for folder in experiments if not (folder / "run.json").exists()]
     if processes == 1 or not any(reads_averages(resolve(experiments[folder])) for folder in waiting):
         return nullcontext()
-    return shared_averages(dataset, waiting[0].parent)
+    return shared_averages(dataset, waiting[0].parent, say)
 
 
 _averaged: Dataset | None = None  # in a worker process: what its parent shares
@@ -338,7 +338,8 @@ def _run_in_worker(experiment: Experiment, folder: Path) -> list[str]:
     said: list[str] = []
 
     def tell(stage: str, done: int, total: int, numbers: dict[str, float]) -> None:
-        _told.put((folder, stage, done, total))
+        if _told is not None:
+            _told.put((folder, stage, done, total))
 
     run(experiment, folder, dataset=_opened(experiment, _averaged), progress=tell, say=said.append)
     return said

@@ -14,9 +14,10 @@ from avshot.terminal.tables import print_table
 
 
 def print_methods() -> None:
-    """`avshot methods`: what each method needs, from the registry."""
+    """`avshot methods`: what each method needs, and which tasks there are, from the registry."""
     from avshot.method import Inputs
     from avshot.registry import create_method, get_method, list_methods
+    from avshot.task import get_task, list_tasks
 
     rows = []
     for name in list_methods():
@@ -33,6 +34,8 @@ def print_methods() -> None:
         rows.append(row)
     head = ["method", "year", "reads", "texts", "parameters", "presets", "paper"]
     print_table("methods (parameters at audio 128, visual 4096, text 300)", head, rows)
+    tasks = [get_task(name) for name in list_tasks()]
+    print_table("tasks", ["task", "metrics"], [[task.name, " ".join(task.metrics)] for task in tasks])
 
 
 def print_audit(root: Path, name: str, text: Path | None, descriptions: Path | None) -> None:

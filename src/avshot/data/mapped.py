@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import socket
-import sys
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -24,7 +24,7 @@ from torch import Tensor
 
 from avshot.data.dataset import Dataset
 from avshot.data.sources import FeatureSource, as_indices, averages_of
-from avshot.types import MODALITIES, Features
+from avshot.types import MODALITIES, Features, Say
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,15 +74,14 @@ class MappedAverages:
 
 
 @contextmanager
-def shared_averages(dataset: Dataset, beside: Path) -> Iterator[Dataset | None]:
+def shared_averages(dataset: Dataset, beside: Path, say: Say = warnings.warn) -> Iterator[Dataset | None]:
     """Write the averages of `dataset` into a hidden folder in `beside`; it goes when the `with` block ends.
 
     What killed processes of this machine left there is removed, too.
 
     Returns:
         The dataset with its averages mapped, to give to other processes: nothing else of its features travels with it,
-        and they need not open it. None without features, or where there is no room for the files (said on standard
-        error).
+        and they need not open it. None without features, or where there is no room for the files, which `say` is told.
     """
     if dataset.features is None:
         yield None
@@ -98,9 +97,7 @@ def shared_averages(dataset: Dataset, beside: Path) -> Iterator[Dataset | None]:
     except OSError as error:
         shutil.rmtree(folder, ignore_errors=True)
         shared = None
-        print(
-            f"note: no shared averages in {beside} ({error}); each process keeps its own", file=sys.stderr, flush=True
-        )
+        say(f"no shared averages in {beside} ({error}); each process keeps its own.")
     try:
         yield shared
     finally:

@@ -33,10 +33,3 @@ def _share_right(right: Tensor, labels: Tensor, n_classes: int) -> Tensor:
     total = torch.bincount(labels, minlength=n_classes).double()
     correct = torch.bincount(labels[right], minlength=n_classes).double()
     return correct / torch.where(total > 0, total, torch.nan)
-
-
-def mean_class_accuracy(predicted: Tensor, labels: Tensor, n_classes: int) -> float:
-    """Mean of `per_class_accuracy` over the classes that have clips; NaN when there are no clips at all."""
-    accuracy = per_class_accuracy(predicted, labels, n_classes)
-    known = accuracy[~accuracy.isnan()]
-    return float(known.mean()) if len(known) else float("nan")

@@ -163,12 +163,12 @@ class Predictor:
         self._check_usable(clip, features, described.empty)
         used = features.prefer(self.run.view)
         strange = self._strangeness(used)
-        p = self._log_probabilities(model, used, candidates, heat=max([1.0, *strange.values()]), name=clip.id)[0].exp()
+        p = self._log_probabilities(used, candidates, max([1.0, *strange.values()]), name=clip.id, model=model)[0].exp()
         order = p.argsort(descending=True, stable=True).tolist()
         guesses = [Guess(candidates.names[i], float(p[i]), bool(candidates.seen[i])) for i in order]
 
         def evidence(views: Features) -> Tensor:
-            return log_odds(self._log_probabilities(model, views, candidates, name=clip.id), order[0])
+            return log_odds(self._log_probabilities(views, candidates, name=clip.id, model=model), order[0])
 
         return Prediction(
             video=clip.path,
@@ -196,9 +196,10 @@ class Predictor:
 
     @torch.inference_mode()
     def _log_probabilities(
-        self, model: Method, features: Features, classes: Classes, heat: float = 1.0, name: str = ""
+        self, features: Features, classes: Classes, heat: float = 1.0, *, name: str = "", model: Method | None = None
     ) -> Tensor:
         """`[view, class]` of views of clip `name`, in double precision: a confident model's evidence is in the tail."""
+        model = self.model if model is None else model
         scores = model.score(features.to(self.device), classes.to(self.device)).cpu().double()
         scores = checked_scores(model.name, scores, features, classes, [name] * len(features))
         lowered = self.run.task.apply(scores, classes.seen, self.run.settings)

@@ -144,7 +144,7 @@ def row_of(name: str, label: str, runs: Sequence[Run]) -> Row:
 def guessers(name: str, run: Run) -> list[Row]:
     """Rows that need no training (`avshot.task.Task.guessers`), without what the Run could not measure either."""
     test = run.scored("test")
-    found = {"chance": {}} if test is None else run.task.guessers(test)
+    found = {} if test is None else run.task.guessers(test)
     return [
         Row(name, who, run.task, {m: [value] for m, value in values.items() if run.metrics.get(m) is not None})
         for who, values in found.items()

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from avshot.experiment import Experiment, Parts
+from avshot.task import Task
 
 _CARD = """---
 library_name: avshot
@@ -78,7 +79,7 @@ def model_card(
         modality=experiment.modality,
         by=" + ".join(chosen["by"]) or "nothing (no validation clips)",
         epochs=chosen["epochs"],
-        settings=_settings(chosen),
+        settings=_settings(parts.task, chosen),
         features=describe or "not recorded",
         text=", ".join(info["encoders"]),
         optimised="on" if resolved["optimise"] else "off",
@@ -94,12 +95,10 @@ def _table(names: Sequence[str], metrics: Mapping[str, Any]) -> str:
     return f"| | {' | '.join(names)} |\n{rule}|\n| test, in percent | {' | '.join(values)} |"
 
 
-def _settings(chosen: Mapping[str, Any]) -> str:
+def _settings(task: Task, chosen: Mapping[str, Any]) -> str:
     """What else was chosen, as the end of a sentence."""
-    settings = chosen["settings"]
-    lowered = f', seen classes lowered by beta = {settings["beta"]:.4g} (grid "{chosen["grid"]}")'
-    others = [f"{k} = {v}" for k, v in settings.items() if k not in ("beta", "view")]
-    return (lowered if "beta" in settings else "") + "".join(f", {text}" for text in others)
+    words = task.in_words(chosen["settings"])
+    return f', {words} (grid "{chosen["grid"]}")' if words else ""
 
 
 def _absent(reasons: Sequence[str]) -> str:

@@ -78,7 +78,8 @@ def finish(folder: Path) -> None:
 def _check_finished(folder: Path, key: Key, raw: Classes, say: Say) -> None:
     run = load_run(folder)
     run.check()
-    _refuse_settings(folder, setting_changes(settings_of(run.experiment), key.experiment))
+    asked = settings_of(run.experiment, run.info["sources"])
+    _refuse_settings(folder, setting_changes(asked, key.experiment))
     noted = run.info["key"]
     if noted is not None:
         changed = data_changes(noted["data"], key.data)

@@ -56,10 +56,15 @@ def key_of(experiment: Experiment, dataset: Dataset, raw: Classes) -> Key:
     )
 
 
-def settings_of(experiment: Experiment) -> dict[str, Any]:
-    """What was asked for, but where the data lie; with digests of the files that are named as method or task."""
-    files = files_of(experiment)
-    return experiment.model_dump(mode="json", exclude={"dataset"}) | ({"files": files} if files else {})
+def settings_of(experiment: Experiment, files: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """What was asked for, but where the data lie.
+
+    Args:
+        experiment: What is asked.
+        files: Digests of the files that it names as method or task; None = as they are now.
+    """
+    files = files_of(experiment) if files is None else files
+    return experiment.model_dump(mode="json", exclude={"dataset"}) | ({"files": dict(files)} if files else {})
 
 
 def origin_of(dataset: str) -> str:

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from avshot.recipe import VIEWS
 from avshot.files.atomic import content_digest, file_digest, load_json, save_json
 
 FORMAT = 3
@@ -38,6 +39,18 @@ class _Chosen(_Part):
     score: _Finite | None = None
     grid: str = "-"
     select: Literal["val", "oracle"] = "val"
+
+
+    @model_validator(mode="after")
+    def _plain(self) -> _Chosen:
+        for name, value in self.settings.items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ValueError(f"{name} is {value}")
+        if self.settings.get("view") not in VIEWS:
+            raise ValueError(f"view is {self.settings.get('view')!r}")
+        if not isinstance(self.settings.get("beta", 0.0), int | float):
+            raise ValueError(f"beta is {self.settings['beta']!r}")
+        return self
 
 
 class _Inputs(_Part):
@@ -180,7 +193,8 @@ def read_metrics(path: Path, names: Sequence[str]) -> dict[str, Any]:
     content = load_json(path)
     if content == {}:
         return {}
-    found = checked(path, content, _Metrics)
+    known = checked(path, content, _Metrics)
+    found = {name: value for name, value in known.items() if name in content}
     for name in names:
         value = found.get(name, "missing")
         if value is not None and not (isinstance(value, int | float) and 0 <= value <= 1):

@@ -89,6 +89,10 @@ class GZSL(Task):
         """Calibrated stacking: the scores of seen classes are lowered by beta (Chao et al., ECCV 2016, eq. 3)."""
         return scores - settings["beta"] * seen.to(scores.dtype)
 
+    def in_words(self, settings: Mapping[str, Any]) -> str:
+        """By how much the scores of seen classes are lowered."""
+        return f"seen classes lowered by beta = {settings['beta']:.4g}"
+
     def guessers(self, scored: Scored) -> dict[str, dict[str, float]]:
         """Two that look at nothing: uniform guessing, and always the same class.
 

@@ -257,7 +257,7 @@ def test_many_classes_are_counted_by_compiled_code():
 def test_compiled_works_where_nothing_can_be_written(monkeypatch):
     import numba
 
-    from avshot.classes.optimise.optimise import compiled
+    from avshot.classes.optimise import compiled
 
     asked = []
 

@@ -7,11 +7,6 @@ from collections.abc import Sequence
 from avshot.classes.optimise.outcome import NEAR, Outcome
 
 
-def print_outcome(outcome: Outcome, classes: Sequence[str] | None = None) -> None:
-    """Print `report`; what `avshot optimise-classes` shows."""
-    print(report(outcome, classes))
-
-
 def report(outcome: Outcome, classes: Sequence[str] | None = None, *, limit: int = 20) -> str:
     """An aligned text table: a summary, then nearest neighbours before and after.
 
