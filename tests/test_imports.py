@@ -9,7 +9,7 @@ from pathlib import Path
 PACKAGE = Path(importlib.util.find_spec("avshot").origin).parent
 
 # Rooms from the bottom up: a module imports its own room and rooms of lower layers (docs/architecture.md). A room is a
-# folder or a file directly under avshot; `run.py` and the folder `runs` are one.
+# folder or a file directly under avshot.
 LAYERS = (
     {"types", "machine", "settings", "files"},
     {"media", "metrics", "recipe", "terminal"},
@@ -20,8 +20,8 @@ LAYERS = (
     {"data"},
     {"task"},
     {"tasks", "experiment"},
-    {"training"},
-    {"run"},
+    {"training", "run"},
+    {"runs"},
     {"prediction", "report"},
     {"protocol"},
     {"recognizer", "bench"},
@@ -40,8 +40,7 @@ FORBIDDEN_LIBRARIES = {"torchvision", "timm", "open_clip", "litdata"}
 def room_of(module: str) -> str:
     """The room a module lies in: its file or folder directly under avshot."""
     pieces = module.split(".")
-    name = pieces[1] if len(pieces) > 1 else "__init__"
-    return "run" if name == "runs" else name
+    return pieces[1] if len(pieces) > 1 else "__init__"
 
 
 def modules() -> dict[str, ast.Module]:

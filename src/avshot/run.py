@@ -32,9 +32,9 @@ from torch import Tensor
 
 from avshot.experiment import Experiment, Parts, parse_experiment, resolve
 from avshot.files.atomic import file_digest, load_tensors
+from avshot.files.run_record import check_file, read_history, read_metrics, read_record
 from avshot.files.text import read_text
 from avshot.method import Inputs, Method, build_method
-from avshot.runs.record import check_file, read_history, read_metrics, read_record
 from avshot.task import Scored, Task, get_task
 from avshot.types import Classes
 

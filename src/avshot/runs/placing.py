@@ -23,7 +23,7 @@ from avshot.files.lock import sole_writer
 from avshot.training.fitting import embedded, why_not
 from avshot.runs.key import Key, key_of, origin_of
 from avshot.run import read_experiment
-from avshot.runs.record import read_record
+from avshot.files.run_record import read_record
 from avshot.types import Classes
 
 LONGEST_FOLDER = 100  # characters; file systems end at 255 bytes

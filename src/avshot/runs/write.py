@@ -17,7 +17,7 @@ from avshot.method import Method
 from avshot.run import versions
 from avshot.runs.card import model_card
 from avshot.runs.key import Key
-from avshot.runs.record import FORMAT, write_record
+from avshot.files.run_record import FORMAT, write_record
 from avshot.training.distributed import current
 from avshot.training.scoring import Judged, embed_clips
 from avshot.types import Classes

@@ -15,10 +15,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from avshot.recipe import VIEWS
 from avshot.files.atomic import content_digest, file_digest, load_json, save_json
 
 FORMAT = 3
+_VIEWS = ("both", "audio", "visual")
 _DIGEST = "digest"
 
 _Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -40,13 +40,12 @@ class _Chosen(_Part):
     grid: str = "-"
     select: Literal["val", "oracle"] = "val"
 
-
     @model_validator(mode="after")
     def _plain(self) -> _Chosen:
         for name, value in self.settings.items():
             if isinstance(value, float) and not math.isfinite(value):
                 raise ValueError(f"{name} is {value}")
-        if self.settings.get("view") not in VIEWS:
+        if self.settings.get("view") not in _VIEWS:
             raise ValueError(f"view is {self.settings.get('view')!r}")
         if not isinstance(self.settings.get("beta", 0.0), int | float):
             raise ValueError(f"beta is {self.settings['beta']!r}")
