@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from avshot.features.describe import ExtractConfig, Job, Recorder
 from avshot.features.extractor import Extractor, create_extractor
-from avshot.features.pool import Outcome, Pool
+from avshot.features.pool import ClipStatus, Pool
 from avshot.features.store.manifest import mend, read_about, read_manifest
 from avshot.features.store.place import Place
 from avshot.features.store.shard import shard_file
@@ -193,8 +193,8 @@ def _describe(
     runner: str,
     size: int | None,
     progress: Callable[[int, int], None] | None,
-) -> dict[str, Outcome]:
-    """Outcome of each clip that is described now, by id."""
+) -> dict[str, ClipStatus]:
+    """ClipStatus of each clip that is described now, by id."""
     todo = [clip for clip in clips if clip.id not in before.kept]
 
     def settled(count: int) -> None:
@@ -213,14 +213,14 @@ def _describe(
     return {clip.id: outcome for clip, outcome in zip(todo, outcomes, strict=True)}
 
 
-def _in_process(job: Job, clips: Sequence[Clip], settled: Callable[[int], None]) -> list[Outcome]:
+def _in_process(job: Job, clips: Sequence[Clip], settled: Callable[[int], None]) -> list[ClipStatus]:
     if not clips:
         return []
     try:
         job.warm_up()
     except Exception as error:
         raise RuntimeError(f"Extraction stopped: {type(error).__name__}: {error}") from error
-    outcomes: list[Outcome] = []
+    outcomes: list[ClipStatus] = []
     with Recorder(job, f"{secrets.token_hex(4)}-0") as recorder:
         for clip in clips:
             status, kept, _ = recorder.record(clip)
@@ -229,7 +229,7 @@ def _in_process(job: Job, clips: Sequence[Clip], settled: Callable[[int], None])
     return outcomes
 
 
-def _table(clips: Sequence[Clip], before: Standing, new: dict[str, Outcome], notes: tuple[str, ...]) -> Extraction:
+def _table(clips: Sequence[Clip], before: Standing, new: dict[str, ClipStatus], notes: tuple[str, ...]) -> Extraction:
     outcomes = {**before.kept, **new}
     rows = [(clip.id, clip.path, *outcomes[clip.id]) for clip in clips]
     return Extraction(

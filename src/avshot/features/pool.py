@@ -20,13 +20,13 @@ from multiprocessing import connection, resource_tracker
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from avshot.features.store.standing import ClipStatus
 from avshot.features.worker import packed, work
 
 if TYPE_CHECKING:
     from avshot.features.describe import Job
     from avshot.types import Clip
 
-Outcome = tuple[str, bool]  # status, has features
 _ATTEMPTS = 2  # a clip whose worker died gets one more: the cause may lie elsewhere (memory taken by a neighbour)
 _THREAD_SETTINGS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -55,13 +55,13 @@ class Pool:
         self._job, self._clips, self._size, self._settled = job, clips, workers, settled
         self._queue = deque(range(len(clips)))
         self._attempts: Counter[int] = Counter()
-        self._outcomes: dict[int, Outcome] = {}
+        self._outcomes: dict[int, ClipStatus] = {}
         self._workers: list[_Worker] = []
         self._run, self._started, self._deaths = secrets.token_hex(4), 0, 0
         self._writer = job.writer(f"{self._run}-parent")
         self._packed = packed(job)
 
-    def run(self) -> list[Outcome]:
+    def run(self) -> list[ClipStatus]:
         """Work until every clip has an outcome and all are permanent.
 
         Raises:
@@ -146,7 +146,7 @@ class Pool:
         except OSError:
             self._bury(worker, None)
 
-    def _settle(self, index: int, outcome: Outcome) -> None:
+    def _settle(self, index: int, outcome: ClipStatus) -> None:
         self._outcomes[index] = outcome
         self._deaths = 0
         self._settled(len(self._outcomes))

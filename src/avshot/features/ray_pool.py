@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from avshot.features.describe import Job
-from avshot.features.pool import Outcome, Pool
+from avshot.features.pool import ClipStatus, Pool
 from avshot.types import Clip
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class RayPool:
             raise ValueError('Extraction through Ray needs Ray Data: pip install "avshot[ray]".') from None
         self._ray, self._job, self._clips, self._size, self._settled = ray, job, clips, workers, settled
 
-    def run(self) -> list[Outcome]:
+    def run(self) -> list[ClipStatus]:
         """Work until every clip has an outcome and all are permanent. Raises RuntimeError as `Pool.run` does."""
         if not self._clips:
             return []
@@ -70,7 +70,7 @@ class RayPool:
             logging_level=logging.ERROR,
         )
 
-    def _outcomes(self) -> list[Outcome]:
+    def _outcomes(self) -> list[ClipStatus]:
         context = self._ray.data.DataContext.get_current()
         context.enable_progress_bars = False  # there is one of ours
         workers = self._size or int(self._ray.cluster_resources().get("CPU", 1))
@@ -80,7 +80,7 @@ class RayPool:
         parts = self._ray.data.from_items([{"start": start} for start in starts], override_num_blocks=len(starts))
         tasks = None if self._size is None else min(self._size, len(starts))
         found = parts.map_batches(task, batch_size=1, num_cpus=1, concurrency=tasks)
-        outcomes: dict[int, Outcome] = {}
+        outcomes: dict[int, ClipStatus] = {}
         for row in found.iter_rows():
             if row["index"] < 0:
                 raise RuntimeError(row["status"])

@@ -29,8 +29,7 @@ from avshot.types import Batch, Classes
 PLATEAU_PATIENCE = 3  # AVCA, TCaF and ClipClap code
 
 
-Judge = Callable[[Method], Verdict]
-Progress = Callable[[int, int, dict[str, float]], None]
+_Judge = Callable[[Method], Verdict]  # `avshot.training.selection.Judge`, or a test's own
 
 
 def train(
@@ -40,11 +39,11 @@ def train(
     *,
     seed: int,
     epochs: int | None = None,
-    judge: Judge | None = None,
+    judge: _Judge | None = None,
     candidates: Classes | None = None,
     drops: Sequence[int] | None = None,
     checkpoint: Path | None = None,
-    progress: Progress | None = None,
+    progress: Callable[[int, int, dict[str, float]], None] | None = None,
 ) -> History:
     """Train `method` in place, in this process or as one of several that call this alike.
 
@@ -193,7 +192,7 @@ class _Draw:
 
 
 @torch.inference_mode()
-def _judged(method: Method, judge: Judge) -> Verdict:
+def _judged(method: Method, judge: _Judge) -> Verdict:
     method.eval()
     return judge(method)
 

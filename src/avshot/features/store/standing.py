@@ -10,7 +10,7 @@ from avshot.features.store.origin import Origin, compare
 from avshot.features.store.store import FeatureStore
 from avshot.types import Clip
 
-Outcome = tuple[str, bool]  # status, has features
+ClipStatus = tuple[str, bool]  # status, has features
 FAILED = "it failed before"
 DAMAGED = "its stored features were damaged"
 UNKNOWN = "the store does not know its file"
@@ -21,7 +21,7 @@ class Standing:
     """What is known before an extraction begins.
 
     Attributes:
-        kept: Outcome of the clips that are not described again.
+        kept: ClipStatus of the clips that are not described again.
         again: Why a clip that the store has is described again, by id.
         unknown: Clips that are kept though the store cannot tell from which file and span they are: those of avshot
             0.1, and features that were made elsewhere.
@@ -29,7 +29,7 @@ class Standing:
         latest: When the last line of the store was written, seconds since 1970.
     """
 
-    kept: dict[str, Outcome] = field(default_factory=dict)
+    kept: dict[str, ClipStatus] = field(default_factory=dict)
     again: dict[str, str] = field(default_factory=dict)
     unknown: list[str] = field(default_factory=list)
     moved: list[Row] = field(default_factory=list)
