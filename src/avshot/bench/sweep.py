@@ -20,6 +20,7 @@ from avshot.data.mapped import shared_averages
 from avshot.experiment import Experiment, resolve
 from avshot.machine.device import check_device
 from avshot.protocol import follow, run
+from avshot.run import Run, load_run
 from avshot.runs.placing import place_runs, run_folder
 from avshot.training.distributed import is_worker, leave, leave_with_parent, spawn, warning
 from avshot.training.fitting import reads_averages
@@ -39,6 +40,10 @@ class Swept:
 
     placed: dict[Path, Experiment]
     failed: dict[Path, Exception]
+
+    def runs(self) -> list[Run]:
+        """The finished Runs, in the order in which they were asked for."""
+        return [load_run(folder) for folder in self.placed if folder not in self.failed]
 
 
 def sweep(

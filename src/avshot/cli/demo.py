@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from avshot.machine.cores import cores
 
@@ -23,19 +22,25 @@ def run_demo(out: Path, *, seeds: Sequence[int], clips: int, difficulty: float) 
         clips: Clips per class.
         difficulty: Of the rendered world, 0 to 1.
     """
+    from avshot.bench.sweep import raise_first, sweep
     from avshot.cli.predict import predict_videos
-    from avshot.cli.train import train_grid
+    from avshot.cli.report import write_report
     from avshot.data.load import load_dataset
     from avshot.data.rendered.world import demo_clip
+    from avshot.experiment import Experiment
+    from avshot.terminal.progress import note, show_trainings
 
     started = time.monotonic()
     toml = prepare_world(out / "world", clips=clips, difficulty=difficulty)
-    axes: dict[str, list[Any]] = {"method": list(METHODS), "modality": ["both"], "seed": list(seeds)}
+    asked = [Experiment(dataset=str(toml), method=method, seed=seed) for method in METHODS for seed in seeds]
     # Small models: several trainings on one thread each finish sooner than one after the other on all cores.
-    made = train_grid({"dataset": str(toml)}, axes, out / "runs", jobs=cores())
+    with show_trainings() as progress:
+        made = sweep(asked, out / "runs", jobs=cores(), progress=progress, say=note)
+    raise_first(made.failed, len(made.placed))
+    write_report(out / "runs", None)
     unseen = load_dataset(str(toml)).classes_of("test_unseen")
     clips_of = {name: demo_clip(out / "new", name, difficulty=difficulty) for name in unseen}
-    best = next(run for run, asked in made.items() if (asked.method, asked.seed) == ("ez_avgzl", seeds[0]))
+    best = next(run for run, e in made.placed.items() if (e.method, e.seed) == ("ez_avgzl", seeds[0]))
     shown = _new_clips(best, clips_of)
     print(f'One of them, "{shown}", in full:')
     predict_videos(best, [clips_of[shown]], None, top=5, as_json=False, device="cpu")
