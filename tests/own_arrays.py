@@ -81,7 +81,8 @@ FORMS = (
 def small_world(folder, *, per_class=12, seed=0, time=1):
     """A table of nine classes and arrays of both modalities that carry the class vector; `[clip, time, dim]`."""
     rng = np.random.default_rng(seed)
-    vectors = rng.normal(size=(len(NAMES), 8)).astype(np.float32)
+    colours, things = rng.normal(size=(2, 3, 8)).astype(np.float32)
+    vectors = (colours[:, None] + things).reshape(len(NAMES), 8)  # a class is its colour and its thing
     labels = np.arange(per_class * len(NAMES)) % len(NAMES)
     ids = [f"clip{i:03d}" for i in range(len(labels))]
     write_table(folder / "clips.csv", [(id, NAMES[k]) for id, k in zip(ids, labels, strict=True)])

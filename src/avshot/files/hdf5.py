@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ import numpy as np
 from avshot.files.pickles.arrays import shown
 
 _FREE_BYTES, _GROWTH = 64 << 20, 100  # compressed features take a tenth to a half of their size
+_OPEN_TABLES = 4
 _CACHE_BYTES = 64 << 20  # of unpacked chunks: rows are asked for one by one
 
 
@@ -57,6 +59,21 @@ def reason_of(error: Exception) -> str:
     return shown(said or str(error.args[0] if error.args else error).split("\n")[0], 150)
 
 
+class _File:
+    """An open file, and a few tables of it that are kept open: each has unpacked chunks, which reading again loses."""
+
+    def __init__(self, file: Any) -> None:
+        self._file, self._kept = file, OrderedDict[str, Any]()
+
+    def table(self, name: str) -> Any:
+        if name not in self._kept:
+            self._kept[name] = self._file[name]
+            if len(self._kept) > _OPEN_TABLES:
+                self._kept.popitem(last=False)
+        self._kept.move_to_end(name)
+        return self._kept[name]
+
+
 @dataclass(frozen=True)
 class H5Table:
     """A table of an open file, whose values are read when it is indexed.
@@ -72,12 +89,12 @@ class H5Table:
     name: str
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
-    _file: Any = field(repr=False, compare=False)
+    _file: _File = field(repr=False, compare=False)
 
     def __getitem__(self, index: Any) -> Any:
         """The values there. Raises ValueError where they cannot be read, naming file and table."""
         try:
-            return self._file[self.name][index]
+            return self._file.table(self.name)[index]
         except Exception as error:
             raise _damaged(self.path, error, self.name) from None
 
@@ -108,7 +125,7 @@ def _tables(file: Any, path: str) -> dict[str, H5Table]:
 
     names: list[str] = []
     file.visit_links(names.append)  # also what leads elsewhere, which is refused
-    found = {}
+    found, opened = {}, _File(file)
     for name in sorted(names):
         link = file.get(name, getlink=True)
         if isinstance(link, h5py.HardLink) and isinstance(file[name], h5py.Group):
@@ -116,7 +133,7 @@ def _tables(file: Any, path: str) -> dict[str, H5Table]:
         table = own_table(file, name, path)
         if table.dtype.kind in "biuf":
             check_written(table, name)
-        found[name] = H5Table(path, name, table.shape, table.dtype, file)
+        found[name] = H5Table(path, name, table.shape, table.dtype, opened)
     return found
 
 
