@@ -14,6 +14,7 @@ LONGEST = 40  # lines
 SHOWN = {
     "class_embedding_optimisation": ["ranking", "order kept", "With the ranking loss", "hail falling"],
     "official_benchmark": ["'test_unseen': 6}", "devise", "chance", "nothing about a method"],
+    "own_arrays": ["'test_unseen': 40}", "blue bell | green drum", "ZSL 100 %"],
     "own_videos": ["30 videos of 5 classes", "blue sliding whistling", "it says the same: True"],
     "zero_shot_table": ["method", "devise", "chance", "report.html"],
 }
@@ -56,6 +57,7 @@ def test_it_is_short_and_says_how_to_run_it(name):
     [
         "class_embedding_optimisation",
         "official_benchmark",
+        "own_arrays",
         "own_videos",
         pytest.param("zero_shot_table", marks=pytest.mark.slow),
     ],

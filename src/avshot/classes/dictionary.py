@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,19 @@ def read_class_vectors(path: str | Path) -> dict[str, np.ndarray]:
     content = restricted_load(path)
     if not isinstance(content, dict) or not content:
         raise ValueError(f"{path} holds {_described(content)}; expected a dictionary of class name -> vector.")
+    return checked_vectors(path, content)
+
+
+def checked_vectors(path: str | Path, content: Mapping[Any, Any]) -> dict[str, np.ndarray]:
+    """The entries of a dictionary as text and float32 `[dim]`.
+
+    Args:
+        path: Where they are from, for messages.
+        content: At least one entry.
+
+    Raises:
+        ValueError: As `read_class_vectors`.
+    """
     vectors = {_as_text(path, name): _vector(path, name, vector) for name, vector in content.items()}
     first = len(next(iter(vectors.values())))
     for name, vector in vectors.items():

@@ -25,7 +25,7 @@ def create_text_encoder(spec: str) -> TextEncoder:
     """Make a text encoder from its spec.
 
     Args:
-        spec: `wordllama`; `vectors:<file>` (word2vec, GloVe or fastText vectors, or a `.npy` dictionary); or `clip:`,
+        spec: `wordllama`; `vectors:<file>` (word2vec, GloVe or fastText vectors, or a file of named vectors); or `clip:`,
             `clap:`, `sentence:` followed by a Hugging Face id or a local folder.
 
     Raises:

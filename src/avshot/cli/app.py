@@ -16,7 +16,8 @@ from avshot.terminal.progress import say
 try:
     import typer
 
-    from avshot.cli.parsing import parse_amount, parse_labels, parse_list, parse_seeds, parse_some
+    from avshot.cli.declaring import dataset, import_command
+    from avshot.cli.parsing import parse_list, parse_seeds, parse_some
 except KeyboardInterrupt:
     stop()
 
@@ -55,43 +56,8 @@ def demo(
     run_demo(out, seeds=parse_seeds(seeds), clips=clips, difficulty=difficulty)
 
 
-@app.command()
-def dataset(
-    source: Annotated[Path, typer.Argument(help="Folder with one sub-folder per label, or a CSV table.")],
-    out: Annotated[Path, typer.Argument(help="The .toml to write.")],
-    label: Annotated[str, typer.Option(help='Label column, or a pattern such as "{command} {colour}".')] = "label",
-    unseen_val: Annotated[str, typer.Option(help="Labels unseen in validation: names, count or fraction.")] = "0.2",
-    unseen_test: Annotated[str, typer.Option(help="Labels unseen in testing: names, count or fraction.")] = "0.2",
-    train: Annotated[str | None, typer.Option(help="Clips of each seen label for training.")] = None,
-    val: Annotated[str, typer.Option(help="Clips of each seen label for validation: count or fraction.")] = "0.15",
-    test: Annotated[str, typer.Option(help="Clips of each seen label for testing: count or fraction.")] = "0.15",
-    media: Annotated[Path | None, typer.Option(help="Folder of the files a table names.")] = None,
-    group_disjoint: Annotated[bool, typer.Option(help="Keep clips of one source in one fold.")] = False,
-    skip_missing: Annotated[bool, typer.Option(help="Leave out files that are not there.")] = False,
-    overwrite: Annotated[bool, typer.Option(help="Replace a different dataset of the same name.")] = False,
-    seed: Annotated[int, typer.Option(help="Decides the draws.")] = 0,
-) -> None:
-    """Declare a dataset of own videos: which clip has which label and lies in which fold."""
-    from avshot.data.manifest import Columns, declare
-    from avshot.data.split import SplitRule
-    from avshot.terminal.tables import print_table
-
-    rule = SplitRule(
-        train=None if train is None else parse_amount(train),
-        val=parse_amount(val),
-        test=parse_amount(test),
-        unseen_val=parse_labels(unseen_val),
-        unseen_test=parse_labels(unseen_test),
-        group_disjoint=group_disjoint,
-        seed=seed,
-    )
-    how = Columns(label=label)
-    declared = declare(source, out, columns=how, rule=rule, media=media, skip_missing=skip_missing, overwrite=overwrite)
-    data = declared.dataset
-    rows = [[fold, str(len(data.classes_of(fold))), str(len(data.folds[fold]))] for fold in data.folds]
-    print_table(f"{data.name} -> {out}", ["fold", "classes", "clips"], rows)
-    for warning in declared.warnings:
-        say(f"note: {warning}")
+app.command()(dataset)
+app.command("import")(import_command)
 
 
 @app.command()

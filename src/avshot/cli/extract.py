@@ -97,6 +97,8 @@ def extract_source(
     path, config = given(str(source)), limits(time_limit, memory_limit)
     declared = path.suffix == ".toml"
     clips = load_manifest(path, features=False).clips if declared else files(path)
+    if clips and not any(clip.path for clip in clips):
+        raise ValueError(f"{path} names no video: its features were imported, and `avshot train {path}` takes them.")
     usual = features_path(path) if declared else beside(path)
     store = store or usual
     options: dict[str, Any] = {"audio": audio, "visual": visual, "workers": workers, "runner": runner}

@@ -6,10 +6,9 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from avshot.classes.names import refuse_alike, tidy
+from avshot.classes.name_list import read_name_list
 from avshot.cli.parsing import parse_value
 from avshot.files.output import output_file
-from avshot.files.text import read_lines
 from avshot.terminal.tables import print_table
 
 
@@ -58,7 +57,7 @@ def print_optimisation(names: Path, text: str, plot: Path | None, changes: Seque
 
     if plot is not None:
         output_file(plot, PICTURES, "picture")
-    lines = _read_names(names)
+    lines = read_name_list(names)
     wanted = {}
     for change in changes:
         key, equals, value = change.partition("=")
@@ -71,19 +70,3 @@ def print_optimisation(names: Path, text: str, plot: Path | None, changes: Seque
         print(report(outcome))
         if plot is not None:
             plot_outcome(outcome, plot)
-
-
-def _read_names(path: Path) -> list[str]:
-    """Class names of a text file, one per line."""
-    found = []
-    for line, text in read_lines(path):
-        try:
-            found.append(tidy(text))
-        except ValueError as error:
-            raise ValueError(f"{path} line {line}: {error}") from None
-    if not found:
-        raise ValueError(f"{path} holds no class names; expected one per line.")
-    if len(found) == 1 and "," in found[0]:
-        raise ValueError(f"{path} holds a single line, {found[0]!r}; expected one class name per line.")
-    refuse_alike(found, f"{path}: ")
-    return found

@@ -1,11 +1,11 @@
-"""The table of a declared dataset: which clip lies in which fold. `avshot dataset` writes it; people edit it."""
+"""The table of a declared dataset: which clip lies in which fold. avshot writes it; people edit it."""
 
 from __future__ import annotations
 
 import csv
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,6 @@ import numpy as np
 from avshot.classes.names import join_key, tidy
 from avshot.data.dataset import FOLDS
 from avshot.data.label_table import find_file, read_span
-from avshot.data.split import Split
 from avshot.files.text import Row, read_table
 from avshot.types import Clip
 
@@ -25,15 +24,21 @@ _APART = {
 }
 
 
-def folds_csv(clips: Sequence[Clip], split: Split, base: Path) -> str:
-    """The table as text; paths are relative to `base`, clips in the order of their ids."""
+def folds_csv(clips: Sequence[Clip], fold_of: Mapping[str, str], base: Path) -> str:
+    """The table as text.
+
+    Args:
+        clips: In any order; the table has that of their ids.
+        fold_of: `{clip id: fold}`; a clip that is not in it lies in no fold.
+        base: Folder that paths are relative to. A clip without a file has none.
+    """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(_FIELDS)
     for clip in sorted(clips, key=lambda clip: clip.id):
         span = ("" if seconds is None else repr(seconds) for seconds in (clip.start, clip.end))
-        fold = split.fold_of.get(clip.id, "")
-        path = relative(clip.path, base)
+        fold = fold_of.get(clip.id, "")
+        path = relative(clip.path, base) if clip.path else ""
         path = f"./{path}" if path != path.lstrip() else path  # cells are read without space around them
         writer.writerow((clip.id, path, clip.label or "", *span, clip.group or "", fold))
     return out.getvalue()
@@ -46,25 +51,45 @@ def read_folds(table: Path) -> tuple[list[Clip], dict[str, np.ndarray]]:
         ValueError: Not such a table, a cell that is not what its column holds, or rows that contradict each other; the
             message names file and line.
     """
-    found = read_table(table, needed=("id", "path"), whole=True)
-    lacking = [name for name in ("label", "fold") if name not in found.columns]
+    found = read_table(table, needed=("id",), whole=True)
+    lacking = [name for name in ("path", "label", "fold") if name not in found.columns]
     if lacking:
         raise ValueError(f"{table} has no column {', '.join(lacking)}; expected {', '.join(_FIELDS)}.")
     base = Path(os.path.realpath(table.parent))
     clips = [_clip(row, base) for row in found.rows]
-    _check_twice(found.rows, clips)
-    _check_labels(found.rows, clips)
+    bare = [row for row in found.rows if not row["path"]]
+    if bare and len(bare) < len(clips):
+        raise ValueError(
+            f"{bare[0].place} has nothing in column 'path', though other clips have a file; fill it in (was the line "
+            "cut off?)."
+        )
+    check_clips(found.rows, clips)
+    return clips, stated_folds(found.rows, clips, "fold")
+
+
+def stated_folds(rows: Sequence[Row], clips: Sequence[Clip], column: str) -> dict[str, np.ndarray]:
+    """The rows of each fold, as a column of the table states them.
+
+    Args:
+        rows: Rows of the table.
+        clips: What each of them says.
+        column: Where the fold stands; an empty cell is no fold.
+
+    Raises:
+        ValueError: No such fold, a clip in a fold without a label, or a class that is both seen and unseen; the message
+            names file and line.
+    """
     folds: dict[str, list[int]] = {fold: [] for fold in FOLDS}
-    for i, (row, clip) in enumerate(zip(found.rows, clips, strict=True)):
-        fold = row["fold"]
+    for i, (row, clip) in enumerate(zip(rows, clips, strict=True)):
+        fold = row[column]
         if fold and fold not in folds:
             raise ValueError(f"{row.place}: clip {clip.id!r} is in fold {fold!r}; expected {', '.join(FOLDS)}.")
         if fold and clip.label is None:
             raise ValueError(f"{row.place}: clip {clip.id!r} is in fold {fold!r} without a label; give it one.")
         if fold:
             folds[fold].append(i)
-    _check_apart(found.rows, clips)
-    return clips, {fold: np.array(rows, dtype=np.int64) for fold, rows in folds.items()}
+    _check_apart(rows, clips, column)
+    return {fold: np.array(rows, dtype=np.int64) for fold, rows in folds.items()}
 
 
 def relative(path: str | Path, base: Path) -> str:
@@ -80,7 +105,9 @@ def relative(path: str | Path, base: Path) -> str:
 
 
 def _clip(row: Row, base: Path) -> Clip:
-    path = row["path"] if "://" in row["path"] else os.path.normpath(find_file(base, row["path"]))
+    path = row["path"]
+    if path and "://" not in path:  # without one there are only features of the clip
+        path = os.path.normpath(find_file(base, path))
     start, end = read_span(row)
     try:
         label = tidy(row["label"]) if row["label"] else None
@@ -89,12 +116,27 @@ def _clip(row: Row, base: Path) -> Clip:
     return Clip(row["id"], path, label, start, end, row.get("group") or None)
 
 
+def check_clips(rows: Sequence[Row], clips: Sequence[Clip]) -> None:
+    """Refuse an id, or a span of a file, that is there twice, and two spellings of one label.
+
+    Args:
+        rows: Rows of a table.
+        clips: What each of them says.
+
+    Raises:
+        ValueError: There is one; the message names file and both lines.
+    """
+    _check_twice(rows, clips)
+    _check_labels(rows, clips)
+
+
 def _check_twice(rows: Sequence[Row], clips: Sequence[Clip]) -> None:
     """No id, and no span of a file, may be there twice."""
     first: dict[object, Row] = {}
     for row, clip in zip(rows, clips, strict=True):
         span = (clip.path, clip.start or None, clip.end)
-        for what, told in ((clip.id, f"the id {clip.id!r}"), (span, f"the file and span of {clip.id!r}")):
+        told_of = [(clip.id, f"the id {clip.id!r}"), (span, f"the file and span of {clip.id!r}")]
+        for what, told in told_of[: 1 + bool(clip.path)]:
             if what in first:
                 raise ValueError(f"{row.place} has {told} again ({_line(first[what])} has it, too); keep one.")
             first[what] = row
@@ -113,10 +155,10 @@ def _check_labels(rows: Sequence[Row], clips: Sequence[Clip]) -> None:
             )
 
 
-def _check_apart(rows: Sequence[Row], clips: Sequence[Clip]) -> None:
+def _check_apart(rows: Sequence[Row], clips: Sequence[Clip], column: str) -> None:
     first: dict[tuple[str | None, str], Row] = {}
     for row, clip in zip(rows, clips, strict=True):
-        first.setdefault((clip.label, row["fold"]), row)
+        first.setdefault((clip.label, row[column]), row)
     for (label, fold), row in first.items():
         for other in _APART.get(fold, ()):
             if (label, other) in first:

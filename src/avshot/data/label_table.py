@@ -53,17 +53,17 @@ def read_label_table(
             file and line.
     """
     table = read_table(path)
-    spelt = {wanted: _column(table, wanted) for wanted in (columns.start, columns.end, columns.group)}
+    spelt = {wanted: table.column(wanted) for wanted in (columns.start, columns.end, columns.group)}
     path_column = _path_column(table, columns)
-    parts = _label_parts(table, columns.label)
-    named = [(row, _file_name(_cell(row, path_column))) for row in table.rows]
+    parts = label_parts(table, columns.label)
+    named = [(row, _file_name(filled_cell(row, path_column))) for row in table.rows]
     files = _Files(path.parent if media is None else Path(media))
     if media is None:
         files = _media_folder(path, [name for _, name in named])
     clips, missing = [], []
     for row, name in named:
         file = files.find(name, row.place)
-        label = _label(row, parts)
+        label = label_of(row, parts)
         start, end = read_span(row, spelt[columns.start] or columns.start, spelt[columns.end] or columns.end)
         id = Path(name if file.parent == (files.base / name).parent else name.replace("\\", "/")).as_posix()
         clips.append(
@@ -156,24 +156,24 @@ def _media_folder(table: Path, names: Sequence[str]) -> _Files:
     return choices[hits.index(max(hits))]
 
 
-def _column(table: Table, wanted: str) -> str | None:
-    """The column of that name, or the only one that has it in other capitals."""
-    if wanted in table.columns:
-        return wanted
-    alike = [name for name in table.columns if name.casefold() == wanted.casefold()]
-    return alike[0] if len(alike) == 1 else None
-
-
 def _path_column(table: Table, columns: Columns) -> str:
     wanted = _PATH_COLUMNS if columns.path is None else (columns.path,)
-    found = next((name for column in wanted if (name := _column(table, column)) is not None), None)
+    found = next((name for column in wanted if (name := table.column(column)) is not None), None)
     if found is None:
-        raise ValueError(_lacking(table, " or ".join(wanted)))
+        raise ValueError(lacking_column(table, " or ".join(wanted)))
     return found
 
 
-def _label_parts(table: Table, label: str) -> list[tuple[str, str]]:
-    """A label as pairs of fixed text and the column that follows it ("" for none)."""
+def label_parts(table: Table, label: str) -> list[tuple[str, str]]:
+    """A label as pairs of fixed text and the column that follows it ("" for none).
+
+    Args:
+        table: Where the columns are.
+        label: As `Columns.label`.
+
+    Raises:
+        ValueError: No such pattern, or a column of it that the table lacks.
+    """
     try:
         parts = list(Formatter().parse(label)) if "{" in label else [("", label, "", None)]
     except ValueError:
@@ -182,22 +182,24 @@ def _label_parts(table: Table, label: str) -> list[tuple[str, str]]:
         raise ValueError(
             f'Got the label pattern {label!r}; expected columns in braces, for example "{{command}} {{colour}}".'
         )
-    fields = {field: _column(table, field) for _, field, _, _ in parts if field is not None}
+    fields = {field: table.column(field) for _, field, _, _ in parts if field is not None}
     lacking = sorted(field for field, column in fields.items() if column is None)
     if lacking:
-        raise ValueError(_lacking(table, ", ".join(lacking)))
+        raise ValueError(lacking_column(table, ", ".join(lacking)))
     return [(text, "" if field is None else str(fields[field])) for text, field, _, _ in parts]
 
 
-def _label(row: Row, parts: Sequence[tuple[str, str]]) -> str:
-    text = "".join(text + (_cell(row, column) if column else "") for text, column in parts)
+def label_of(row: Row, parts: Sequence[tuple[str, str]]) -> str:
+    """The label of a row. Raises ValueError, naming the line, for a cell without text or a label without a word."""
+    text = "".join(text + (filled_cell(row, column) if column else "") for text, column in parts)
     try:
         return tidy(text)
     except ValueError as error:
         raise ValueError(f"{row.place}: {error}") from None
 
 
-def _cell(row: Row, column: str) -> str:
+def filled_cell(row: Row, column: str) -> str:
+    """A cell that must hold text. Raises ValueError, naming the line, where it does not."""
     if not row[column]:
         raise ValueError(f"{row.place} has nothing in column {column!r}; fill it in.")
     return row[column]
@@ -211,8 +213,8 @@ def _file_name(cell: str) -> str:
         return cell
 
 
-def _lacking(table: Table, columns: str) -> str:
-    """Why the table is no use, and whether its first line is a header at all."""
+def lacking_column(table: Table, columns: str) -> str:
+    """Why a table without these columns is no use, and whether its first line is a header at all."""
     cells = ", ".join(table.columns)
     if any(
         Path(cell).suffix.lower() in MEDIA_SUFFIXES or find_file(table.path.parent, cell).is_file()

@@ -53,7 +53,7 @@ def list_clips(
         listing = _list_folder(source)
     elif source.is_file():
         clips, base, warnings = read_label_table(source, columns or Columns(), media, skip_missing)
-        listing = Listing(tuple(_short_ids(clips)), base, tuple(warnings))
+        listing = Listing(tuple(short_ids(clips)), base, tuple(warnings))
     else:
         raise ValueError(f"{source} is not there; expected a folder of videos or a table (CSV).")
     if not listing.clips:
@@ -74,7 +74,7 @@ def _list_folder(folder: Path) -> Listing:
     if again:
         told = first_few([f"{id} = {first}" for id, first in again])
         warnings.append(f"{len(again)} files are left out, the same file as another of their label (links): {told}.")
-    return Listing(tuple(_short_ids(clips)), folder, tuple(warnings))
+    return Listing(tuple(short_ids(clips)), folder, tuple(warnings))
 
 
 def _clip(path: Path, folder: Path) -> Clip:
@@ -139,7 +139,7 @@ def _alike_files(clips: Sequence[Clip]) -> Iterator[str]:
     stems = defaultdict(list)
     for clip in clips:
         labels[Path(clip.path).name, Path(clip.path).stat().st_size].add(clip.label)
-        stems[_without_suffix(clip.id)].append(clip.id)
+        stems[without_suffix(clip.id)].append(clip.id)
     twice = sorted(name for (name, _), found in labels.items() if len(found) > 1)
     if twice:
         yield f"{len(twice)} files of the same name and size are under several labels: {first_few(twice)}."
@@ -148,14 +148,15 @@ def _alike_files(clips: Sequence[Clip]) -> Iterator[str]:
         yield f"{len(pairs)} names stand for several files, which count as different clips: {first_few(pairs)}."
 
 
-def _short_ids(clips: Sequence[Clip]) -> list[Clip]:
+def short_ids(clips: Sequence[Clip]) -> list[Clip]:
     """Ids without the file suffix where that leaves them unique."""
-    short = [_without_suffix(clip.id) for clip in clips]
+    short = [without_suffix(clip.id) for clip in clips]
     count = Counter(short)
     return [clip if count[id] > 1 else replace(clip, id=id) for clip, id in zip(clips, short, strict=True)]
 
 
-def _without_suffix(id: str) -> str:
+def without_suffix(id: str) -> str:
+    """An id without the suffix of a video or sound file, where it has one; a span behind it stays."""
     name, at, span = id.partition("@")
     path = Path(name)
     return (path.with_suffix("").as_posix() if path.suffix.lower() in MEDIA_SUFFIXES else name) + at + span

@@ -43,6 +43,8 @@ def load_described(spec: str) -> Dataset:
     dataset = load_dataset(spec)
     if dataset.features is None:
         cure = f"make them with `avshot extract {spec}`"
+        if not any(clip.path for clip in dataset.clips):
+            cure = "import the arrays again with `avshot import`"
         if spec.startswith("official:"):
             cure = "put the released ones into the folder features/ of the benchmark (docs/reproduce.md)"
         raise ValueError(f"Dataset {dataset.name!r} has no features; {cure}.")

@@ -6,8 +6,6 @@ it can be looked at, put under version control, and does not change when files a
 
 from __future__ import annotations
 
-import hashlib
-import json
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -18,9 +16,11 @@ from avshot.classes.names import join_key, refuse_alike, spoken, tidy
 from avshot.data.dataset import Dataset
 from avshot.data.fold_table import folds_csv, read_folds, relative
 from avshot.data.listing import Columns, list_clips
+from avshot.data.manifest_text import manifest_toml, present, rule_digest, stated_rule
+from avshot.data.own_text import read_own_text
 from avshot.data.sources import FeatureSource, first_few
 from avshot.data.split import SplitRule, split_clips
-from avshot.files.atomic import save_text
+from avshot.files.atomic import save_bytes
 from avshot.files.text import read_text
 from avshot.files.url import local_path
 from avshot.types import Clip
@@ -71,30 +71,73 @@ def declare(
     Example:
         >>> declare("videos", "birds.toml", rule=SplitRule(unseen_test=2, seed=7))  # doctest: +SKIP
     """
-    out, columns, rule = Path(out), columns or Columns(), rule or SplitRule()
-    if out.suffix != ".toml":
-        raise ValueError(f"The dataset is to be written to {out}; expected a path that ends in .toml.")
+    out, columns, rule = manifest_path(out), columns or Columns(), rule or SplitRule()
     listing = list_clips(source, columns, media=media, skip_missing=skip_missing)
     split = split_clips(listing.clips, rule)
-    table = out.with_suffix(".folds.csv")
     stated: dict[str, Any] = {"source": {"path": relative(source, out.parent)}}
     if Path(source).is_file():
-        stated["source"] |= {"media": relative(listing.media, out.parent)} | _present(asdict(columns))
-    stated["unseen"] = {"val": list(split.unseen_val), "test": list(split.unseen_test)} | _drawn(rule)
-    stated["split"] = _present({k: getattr(rule, k) for k in ("train", "val", "test", "group_disjoint", "seed")})
-    head: dict[str, Any] = {"name": name or out.stem, "folds": table.name, "rule": _digest(stated)}
-    phrases = {clip.label: spoken(clip.label) for clip in listing.clips if clip.label and "_" in clip.label}
-    texts = {out: _toml(head, stated, phrases), table: folds_csv(listing.clips, split, out.parent)}
-    changed = [path for path, text in texts.items() if path.exists() and path.read_bytes() != text.encode("utf-8")]
+        stated["source"] |= {"media": relative(listing.media, out.parent)} | present(asdict(columns))
+    stated |= stated_rule(split, rule)
+    files = manifest_files(out, listing.clips, split.fold_of, stated, name=name)
+    refuse_others(files, overwrite)
+    write_files(files)
+    dataset = load_manifest(out, features=False)
+    return Declared(out, dataset, (*listing.warnings, *split.warnings, *dataset.warnings()))
+
+
+def manifest_path(out: str | Path) -> Path:
+    """Where a dataset is to be declared. Raises ValueError for a path that does not end in `.toml`."""
+    if Path(out).suffix != ".toml":
+        raise ValueError(f"The dataset is to be written to {out}; expected a path that ends in .toml.")
+    return Path(out)
+
+
+def manifest_files(
+    out: Path,
+    clips: Sequence[Clip],
+    fold_of: Mapping[str, str],
+    stated: Mapping[str, Any],
+    *,
+    name: str | None = None,
+    text: Mapping[str, str] | None = None,
+    command: str = "avshot dataset",
+) -> dict[Path, bytes]:
+    """The two files of a declared dataset, `{path: content}`, the `.toml` last: it points to the table.
+
+    Args:
+        out: The `.toml`.
+        clips: All clips.
+        fold_of: `{clip id: fold}`.
+        stated: Sections `source`, `unseen` and `split`: where the clips are from, and the rule behind the folds.
+        name: Name of the dataset; default: the stem of `out`.
+        text: `{text encoder: file of its class vectors}`, relative to `out`.
+        command: What makes such a dataset.
+    """
+    table = out.with_suffix(".folds.csv")
+    head = {"name": name or out.stem, "folds": table.name, "rule": rule_digest(stated)}
+    toml = manifest_toml(head, stated, spelt_out(clips), text or {}, command)
+    return {table: folds_csv(clips, fold_of, out.parent).encode(), out: toml.encode()}
+
+
+def spelt_out(clips: Sequence[Clip]) -> dict[str, str]:
+    """The words of labels that are written with underscores."""
+    return {clip.label: spoken(clip.label) for clip in clips if clip.label and "_" in clip.label}
+
+
+def refuse_others(files: Mapping[Path, bytes], overwrite: bool) -> None:
+    """Raise ValueError where a file is there with another content, unless it may be overwritten."""
+    changed = [path for path, content in files.items() if path.exists() and path.read_bytes() != content]
     if changed and not overwrite:
         raise ValueError(
             f"{changed[0]} is there and differs; choose another path, or replace it (--overwrite, overwrite=True)."
         )
-    out.parent.mkdir(parents=True, exist_ok=True)
-    for path in (table, out):  # the .toml last: it points to the table
-        save_text(path, texts[path])
-    dataset = load_manifest(out, features=False)
-    return Declared(out, dataset, (*listing.warnings, *split.warnings, *dataset.warnings()))
+
+
+def write_files(files: Mapping[Path, bytes]) -> None:
+    """Write files one after the other, each whole or not at all; their folders are made."""
+    for path, content in files.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_bytes(path, content)
 
 
 def load_manifest(path: str | Path, *, features: bool = True) -> Dataset:
@@ -116,13 +159,14 @@ def load_manifest(path: str | Path, *, features: bool = True) -> Dataset:
     clips, folds = read_folds(table)
     notes = []
     stated: dict[str, Any] = {key: content[key] for key in ("source", "unseen", "split") if key in content}
-    if "rule" in content and content["rule"] != _digest(stated):
+    if "rule" in content and content["rule"] != rule_digest(stated):
         notes.append(f"The rule in {path.name} was edited after {table.name} was made; the table is what is used.")
     names = sorted({clip.label for clip in clips if clip.label is not None})
     phrases = _phrases(path, content.get("phrases", {}), names)
     store = _open_features(path, content, clips, notes) if features else None
     name = str(content.get("name", path.stem))
-    return Dataset(name, tuple(clips), tuple(names), folds, store, phrases=phrases, notes=tuple(notes))
+    text = read_own_text(path, content.get("text", {}), names, phrases)
+    return Dataset(name, tuple(clips), tuple(names), folds, store, phrases=phrases, text=text, notes=tuple(notes))
 
 
 def features_path(path: str | Path) -> str:
@@ -189,53 +233,3 @@ def _phrases(path: Path, stated: Any, names: Sequence[str]) -> dict[str, str]:
         if texts.setdefault(key, name) != name:
             raise ValueError(f"{path} gives the classes {texts[key]!r} and {name!r} the same words; keep them apart.")
     return phrases
-
-
-def _toml(head: Mapping[str, Any], stated: Mapping[str, Mapping[str, Any]], phrases: Mapping[str, str]) -> str:
-    lines = [
-        "# A dataset for avshot. The fold of each clip is in the table named under `folds`; the rule below made it.",
-        "# To split differently, declare the dataset again with `avshot dataset`.",
-        '# Features: the folder <this file without .toml>.features, or add a line  features = "folder or URL".',
-        *(f"{key} = {_value(value)}" for key, value in head.items()),
-    ]
-    comments = {
-        "unseen": [
-            "# All clips of these labels are in val_unseen or test_unseen (at most `cap` of each label, where stated).",
-            "# Stage 1 trains on train; stage 2 on train + val_seen + val_unseen, so val labels are seen in the test.",
-        ],
-        "split": [
-            "# Clips of each seen label: a count, or a fraction such as 0.15; train takes the rest where not stated."
-        ],
-    }
-    for section, content in stated.items():
-        lines += ["", *comments.get(section, []), f"[{section}]"]
-        lines += [f"{key} = {_value(value)}" for key, value in content.items()]
-    lines += [
-        "",
-        "# The words that stand for a class when its name is embedded, where they differ from the name.",
-        "[phrases]",
-    ]
-    lines += [f"{_value(label)} = {_value(words)}" for label, words in sorted(phrases.items())]
-    return "\n".join(lines) + "\n"
-
-
-def _value(value: Any) -> str:
-    """A TOML value. JSON strings are TOML strings, but for DEL, which TOML wants escaped."""
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(_value(item) for item in value) + "]"
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-
-
-def _present(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in values.items() if value is not None}
-
-
-def _drawn(rule: SplitRule) -> dict[str, Any]:
-    """How the unseen labels came about, where they were not named, and the cap on their clips."""
-    asked = {"val_drawn": rule.unseen_val, "test_drawn": rule.unseen_test}
-    found: dict[str, Any] = {key: amount for key, amount in asked.items() if not isinstance(amount, tuple)}
-    return found | _present({"cap": rule.unseen_cap})
-
-
-def _digest(stated: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(stated, sort_keys=True, default=str).encode()).hexdigest()[:12]

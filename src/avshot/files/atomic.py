@@ -90,14 +90,19 @@ def save_tensors(path: str | Path, tensors: Mapping[str, Tensor], *, about: Mapp
     Returns:
         The sha256 digest of the file, for `load_tensors`.
     """
+    content = tensors_bytes(path, tensors, about=about)
+    save_bytes(path, content)
+    return hashlib.sha256(content).hexdigest()
+
+
+def tensors_bytes(path: str | Path, tensors: Mapping[str, Tensor], *, about: Mapping[str, Any] | None = None) -> bytes:
+    """What `save_tensors` writes, which takes the same; equal for equal tensors. `path` is for messages alone."""
     from safetensors.torch import save
 
     plain = {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
     told = _dumps(path, dict(about or {}))
     # One entry with both: safetensors writes several in an order that changes from one process to the next.
-    content = save(plain, {"avshot": f"{tensors_digest(plain, told)} {told}"})
-    save_bytes(path, content)
-    return hashlib.sha256(content).hexdigest()
+    return save(plain, {"avshot": f"{tensors_digest(plain, told)} {told}"})
 
 
 def load_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -106,6 +106,13 @@ class Table:
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
 
+    def column(self, wanted: str) -> str | None:
+        """The column of that name, or the only one that has it in other capitals; None where there is none."""
+        if wanted in self.columns:
+            return wanted
+        alike = [name for name in self.columns if name.casefold() == wanted.casefold()]
+        return alike[0] if len(alike) == 1 else None
+
 
 def read_table(path: str | Path, *, needed: Sequence[str] = (), whole: bool = False) -> Table:
     """Read a table with a header, its cells separated by commas, semicolons or tabs (whichever the header has most of).

@@ -74,7 +74,7 @@ def _load(file: BinaryIO, name: str) -> Any:
 
 
 def _load_npy(reader: ByteReader) -> Any:
-    dtype, fortran, shape = _npy_header(reader)
+    dtype, fortran, shape = npy_header(reader)
     if not dtype.hasobject:
         return array_of(reader.fill(math.prod(shape) * dtype.itemsize), dtype, shape, fortran=fortran)
     value = run(reader)
@@ -83,8 +83,18 @@ def _load_npy(reader: ByteReader) -> Any:
     return value.item() if shape == () else value
 
 
-def _npy_header(reader: ByteReader) -> tuple[np.dtype[Any], bool, Shape]:
-    """`(dtype, Fortran order, shape)`; the header is a Python dictionary, of which this one form is read."""
+def npy_header(reader: ByteReader) -> tuple[np.dtype[Any], bool, Shape]:
+    """Read the header of a `.npy` file: `(dtype, Fortran order, shape)`.
+
+    It is a Python dictionary, of which the one form that numpy writes is read.
+
+    Args:
+        reader: At the beginning of the file; then at the first number.
+
+    Raises:
+        Refused: Records, or a version or type that is not read.
+        Damaged: It is cut off, or states no shape.
+    """
     reader.take(len(_NPY_MAGIC))
     length = _LENGTH_BYTES.get(reader.take(2))
     if length is None:

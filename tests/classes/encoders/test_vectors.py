@@ -154,6 +154,59 @@ def test_other_dictionaries_are_refused(tmp_path, value, message):
         create_text_encoder(f"vectors:{tmp_path / 'd.npy'}")
 
 
+def test_an_array_beside_its_names_and_a_zip_of_both_are_the_dictionary(tmp_path):
+    names, vectors = ["Cut Kitchen", "rain"], np.array([[3.0, 4.0], [0.0, 2.0]], np.float32)
+    np.save(tmp_path / "d.npy", dict(zip(names, vectors, strict=True)), allow_pickle=True)
+    np.save(tmp_path / "plain.npy", vectors)
+    (tmp_path / "plain.names.txt").write_text("Cut Kitchen\n\nrain\n")
+    np.savez(tmp_path / "both.npz", names=np.array(names), vectors=vectors.astype(np.float64))
+    for file in ("d.npy", "plain.npy", "both.npz"):
+        encoder = create_text_encoder(f"vectors:{tmp_path / file}")
+        assert encoder.encode(["rain", "cut-kitchen"]).tolist() == [
+            [0.0, 1.0],
+            [pytest.approx(0.6), pytest.approx(0.8)],
+        ]
+
+
+BESIDE = {
+    "no names": (None, r"array without names, .* expected a dictionary .*d\.names\.txt"),
+    "too few": ("rain\n", "holds 2 vectors and .*names.txt 1 names"),
+    "twice": ("rain\nRain\n", "'rain' / 'Rain'"),
+    "one line": ("rain,wind\n", "one class name per line"),
+    "no word": ("rain\n...\n", "line 2: .*no letter or digit"),
+}
+
+
+@pytest.mark.parametrize("case", BESIDE)
+def test_rows_are_never_joined_to_classes_by_position(tmp_path, case):
+    names, said = BESIDE[case]
+    np.save(tmp_path / "d.npy", np.ones((2, 3)))
+    if names is not None:
+        (tmp_path / "d.names.txt").write_text(names)
+    with pytest.raises(ValueError, match=said):
+        create_text_encoder(f"vectors:{tmp_path / 'd.npy'}")
+
+
+@pytest.mark.parametrize(
+    ("arrays", "said"),
+    [
+        ({"names": np.array(["a", "b"])}, "arrays names; expected names and vectors"),
+        ({"names": np.array(["a"]), "vectors": np.ones((2, 3))}, "2 vectors and names 1 names"),
+        ({"names": np.array(["a", "A"]), "vectors": np.ones((2, 3))}, "'a' / 'A'"),
+        ({"names": np.array(["a", "b"], object), "vectors": np.ones((2, 3))}, "names is made of Python objects"),
+        ({"names": np.array(["a", "b"]), "vectors": np.ones(2)}, r"shape \(2,\); expected class vectors"),
+        ({"names": np.array(["a", "b"]), "vectors": np.array([[1, 1], [0, 0]])}, "'b': a vector of zeros"),
+        ({"names": np.array(["a", "b"]), "vectors": np.array([[1, 1], [1, np.nan]])}, "'b': numbers that are not"),
+        ({"names": np.array(["a", ""]), "vectors": np.ones((2, 3))}, "no letter or digit"),
+    ],
+)
+def test_other_zips_are_refused(tmp_path, arrays, said):
+    np.savez(tmp_path / "d.npz", **arrays)
+    with pytest.raises(ValueError, match=said) as error:
+        create_text_encoder(f"vectors:{tmp_path / 'd.npz'}")
+    assert str(tmp_path / "d.npz") in str(error.value)
+
+
 def encoder_of(path, content):
     path.write_bytes(content.encode() if isinstance(content, str) else content)
     return create_text_encoder(f"vectors:{path}")

@@ -1,4 +1,4 @@
-"""Whole texts from a `.npy` dictionary."""
+"""Whole texts from a file of vectors that holds their names."""
 
 from __future__ import annotations
 
@@ -9,23 +9,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from avshot.classes.dictionary import read_class_vectors
 from avshot.classes.encoder import MissingVectors, TextEncoder, unit_rows
+from avshot.classes.named_vectors import read_named_vectors
 from avshot.classes.phrase import join_key
 
 
 class VectorDictionary(TextEncoder):
-    """A `.npy` dictionary `{text: vector}`, as the released benchmarks have it: whole texts, no words.
+    """A file of named vectors (`avshot.classes.named_vectors`): whole texts, no words.
 
     A text is found whatever its case, spaces and punctuation. The file is read without running code from it.
     """
 
     def __init__(self, path: str) -> None:
         self.spec, self.name = f"vectors:{path}", "vectors"
-        entries = read_class_vectors(path)
+        entries = read_named_vectors(path)
         self._texts = {join_key(text): text for text in entries}
-        if len(self._texts) != len(entries):
-            raise ValueError(f"{path} holds texts that differ in case or spaces alone; keep one of each.")
         self._vectors = {join_key(text): vector for text, vector in entries.items()}
         self.dim = len(next(iter(self._vectors.values())))
 

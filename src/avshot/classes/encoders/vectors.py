@@ -1,4 +1,4 @@
-"""Class vectors from files: word2vec (text and binary), GloVe, fastText `.vec`, and `.npy` dictionaries."""
+"""Class vectors from files: word2vec (text and binary), GloVe, fastText `.vec`, and files of named vectors."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from torch import Tensor
 from avshot.classes.encoder import TextEncoder
 from avshot.classes.encoders._dictionary import VectorDictionary
 from avshot.classes.encoders._word_vectors import WordVectors
+from avshot.classes.named_vectors import SUFFIXES
 
 
 class VectorFile(TextEncoder):
@@ -31,5 +32,5 @@ class VectorFile(TextEncoder):
 
 
 def load_vectors(path: str) -> VectorDictionary | WordVectors:
-    """What `VectorFile` asks: whole texts of a dictionary, or the words of a text."""
-    return VectorDictionary(path) if path.endswith(".npy") else WordVectors(path)
+    """What `VectorFile` asks: whole texts of a file of named vectors, or the words of a text."""
+    return VectorDictionary(path) if path.endswith(SUFFIXES) else WordVectors(path)

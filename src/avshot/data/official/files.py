@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -11,11 +10,11 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from avshot.files.pickles.arrays import as_numbers, shown
+from avshot.files.hdf5 import check_written, own_table, reason_of
+from avshot.files.pickles.arrays import as_numbers
 from avshot.files.pickles.reader import check_regular
 
 _NAMES_AT_ONCE = 64  # a text of a file may be referred to many times; so many copies are in memory at most
-_FREE_BYTES, _GROWTH = 64 << 20, 100  # compressed features take a tenth to a half of their size
 _SUFFIXES = (".mp4", ".avi", ".mkv", ".webm", ".mov", ".wav")
 
 T = TypeVar("T")
@@ -89,45 +88,23 @@ def _h5(path: Path, read: Callable[[Any], T]) -> T:
         with h5py.File(path, "r") as file:
             return read(file)
     except Exception as error:  # damaged files make h5py raise every class there is
-        said = error.strerror if isinstance(error, OSError) and error.strerror else None
-        first = said or str(error.args[0] if error.args else error).split("\n")[0]
         raise ValueError(
-            f"{path} is not a released feature file with data and video_urls ({shown(first, 150)}); fetch it again."
+            f"{path} is not a released feature file with data and video_urls ({reason_of(error)}); fetch it again."
         ) from None
 
 
-def _own(file: Any, key: str, path: Path) -> Any:
-    """A table that lies in this file: no link to another, no piece of another, no more than its bytes can hold."""
-    import h5py
-
-    if key not in file and file.get(key, getlink=True) is None:
-        raise ValueError(f"it has no {key}")
-    if not isinstance(file.get(key, getlink=True), h5py.HardLink):
-        raise ValueError(f"{key} is a link to somewhere else")
-    found = file[key]
-    if not isinstance(found, h5py.Dataset) or found.shape is None:
-        raise ValueError(f"{key} is no table of values")
-    if found.is_virtual or found.external:
-        raise ValueError(f"{key} lies in other files")
-    if found.size * found.dtype.itemsize > _FREE_BYTES + _GROWTH * os.path.getsize(path):
-        raise ValueError(f"{key} has the shape {found.shape}, which a file of this size cannot hold")
-    return found
-
-
 def _table(file: Any, path: Path) -> Any:
-    data = _own(file, "data", path)
+    data = own_table(file, "data", path)
     if data.ndim != 2 or data.dtype.kind not in "biuf":
         raise ValueError(f"data has shape {data.shape} and type {data.dtype}, expected numbers [clip, dim]")
-    written, filters = data.id.get_storage_size(), data.id.get_create_plist().get_nfilters()
-    if written < (data.size * data.dtype.itemsize if filters == 0 else min(data.size, 1)):
-        raise ValueError("data was never written, or in part only")
+    check_written(data, "data")
     return data
 
 
 def _checked_names(path: Path, file: Any, count: int) -> tuple[tuple[str, ...], int]:
     import h5py
 
-    table = _own(file, "video_urls", path)
+    table = own_table(file, "video_urls", path)
     if table.ndim != 1 or len(table) != count:
         raise ValueError(f"video_urls has shape {table.shape} for {count} features, expected one id each")
     if count and table.dtype.kind != "S" and h5py.check_string_dtype(table.dtype) is None:
