@@ -14,6 +14,7 @@ from avshot.classes.names import join_key, tidy
 from avshot.data.dataset import FOLDS
 from avshot.data.label_table import find_file, read_span
 from avshot.data.split import Split
+from avshot.errors import BadDataset, told_as
 from avshot.files.text import Row, read_table
 from avshot.types import Clip
 
@@ -39,6 +40,7 @@ def folds_csv(clips: Sequence[Clip], split: Split, base: Path) -> str:
     return out.getvalue()
 
 
+@told_as(BadDataset)
 def read_folds(table: Path) -> tuple[list[Clip], dict[str, np.ndarray]]:
     """Clips of the table, and the rows of each fold.
 
@@ -49,7 +51,7 @@ def read_folds(table: Path) -> tuple[list[Clip], dict[str, np.ndarray]]:
     found = read_table(table, needed=("id", "path"), whole=True)
     lacking = [name for name in ("label", "fold") if name not in found.columns]
     if lacking:
-        raise ValueError(f"{table} has no column {', '.join(lacking)}; expected {', '.join(_FIELDS)}.")
+        raise BadDataset(f"{table} has no column {', '.join(lacking)}; expected {', '.join(_FIELDS)}.")
     base = Path(os.path.realpath(table.parent))
     clips = [_clip(row, base) for row in found.rows]
     _check_twice(found.rows, clips)
@@ -58,9 +60,9 @@ def read_folds(table: Path) -> tuple[list[Clip], dict[str, np.ndarray]]:
     for i, (row, clip) in enumerate(zip(found.rows, clips, strict=True)):
         fold = row["fold"]
         if fold and fold not in folds:
-            raise ValueError(f"{row.place}: clip {clip.id!r} is in fold {fold!r}; expected {', '.join(FOLDS)}.")
+            raise BadDataset(f"{row.place}: clip {clip.id!r} is in fold {fold!r}; expected {', '.join(FOLDS)}.")
         if fold and clip.label is None:
-            raise ValueError(f"{row.place}: clip {clip.id!r} is in fold {fold!r} without a label; give it one.")
+            raise BadDataset(f"{row.place}: clip {clip.id!r} is in fold {fold!r} without a label; give it one.")
         if fold:
             folds[fold].append(i)
     _check_apart(found.rows, clips)
@@ -85,7 +87,7 @@ def _clip(row: Row, base: Path) -> Clip:
     try:
         label = tidy(row["label"]) if row["label"] else None
     except ValueError as error:
-        raise ValueError(f"{row.place}: {error}") from None
+        raise BadDataset(f"{row.place}: {error}") from None
     return Clip(row["id"], path, label, start, end, row.get("group") or None)
 
 
@@ -96,7 +98,7 @@ def _check_twice(rows: Sequence[Row], clips: Sequence[Clip]) -> None:
         span = (clip.path, clip.start or None, clip.end)
         for what, told in ((clip.id, f"the id {clip.id!r}"), (span, f"the file and span of {clip.id!r}")):
             if what in first:
-                raise ValueError(f"{row.place} has {told} again ({_line(first[what])} has it, too); keep one.")
+                raise BadDataset(f"{row.place} has {told} again ({_line(first[what])} has it, too); keep one.")
             first[what] = row
 
 
@@ -107,7 +109,7 @@ def _check_labels(rows: Sequence[Row], clips: Sequence[Clip]) -> None:
             continue
         label, where = first.setdefault(join_key(clip.label), (clip.label, row))
         if label != clip.label:
-            raise ValueError(
+            raise BadDataset(
                 f"{row.place} has the label {clip.label!r}, {_line(where)} {label!r}, which differ only in case, space "
                 "or punctuation; spell each one way."
             )
@@ -120,7 +122,7 @@ def _check_apart(rows: Sequence[Row], clips: Sequence[Clip]) -> None:
     for (label, fold), row in first.items():
         for other in _APART.get(fold, ()):
             if (label, other) in first:
-                raise ValueError(
+                raise BadDataset(
                     f"{row.place} has {label!r} in fold {fold!r}, {_line(first[label, other])} in {other!r}; a class "
                     f"of {fold!r} must not be in {', '.join(_APART[fold])}."
                 )

@@ -12,6 +12,7 @@ from torch import Tensor
 from avshot.classes.dictionary import read_class_vectors
 from avshot.classes.encoder import MissingVectors, TextEncoder, unit_rows
 from avshot.classes.phrase import join_key
+from avshot.errors import BadSetting
 
 
 class VectorDictionary(TextEncoder):
@@ -25,7 +26,7 @@ class VectorDictionary(TextEncoder):
         entries = read_class_vectors(path)
         self._texts = {join_key(text): text for text in entries}
         if len(self._texts) != len(entries):
-            raise ValueError(f"{path} holds texts that differ in case or spaces alone; keep one of each.")
+            raise BadSetting(f"{path} holds texts that differ in case or spaces alone; keep one of each.")
         self._vectors = {join_key(text): vector for text, vector in entries.items()}
         self.dim = len(next(iter(self._vectors.values())))
 
