@@ -42,6 +42,7 @@ SECTIONS = (
     "store",
     "extraction",
     "growth",
+    "serving",
     "startup",
 )
 

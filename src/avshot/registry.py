@@ -17,6 +17,7 @@ import importlib
 import importlib.util
 import pkgutil
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -32,6 +33,9 @@ from avshot.method import Inputs, Method, build_method
 from avshot.nn.released_weights import first_keys, plain_tensors
 from avshot.recipe import Preset
 from avshot.settings import did_you_mean, replace_fields
+
+
+_loading = threading.RLock()  # a file that is half imported is in sys.modules already; one may name another
 
 
 @dataclass(frozen=True)
@@ -117,8 +121,11 @@ def _module_at(path: Path, kind: str) -> ModuleType:
     except OSError as error:
         raise BadSetting(f"The {kind} {path} cannot be read ({error.strerror}); pass the path of its file.") from None
     name = f"avshot_file_{hashlib.sha256(str(path.resolve()).encode() + content).hexdigest()[:16]}.{path.stem}"
-    if name in sys.modules:
-        return sys.modules[name]
+    with _loading:
+        return sys.modules[name] if name in sys.modules else _imported(name, path, kind)
+
+
+def _imported(name: str, path: Path, kind: str) -> ModuleType:
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise BadSetting(f"{path} is no Python file; pass the path of one that defines a {kind}.")

@@ -2,6 +2,7 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,8 +12,10 @@ import avshot.prediction.names as names_module
 from avshot import Recognizer
 from avshot.classes.encoders.wordllama import WordLlama
 from avshot.media import write
+from avshot.methods import devise
 from avshot.prediction.lists import LISTS
 from avshot.prediction.predictor import Predictor
+from avshot.registry import get_method
 from avshot.run import load_run
 from small_videos import FPS, RATE, heard_videos, picture, sound
 
@@ -180,3 +183,13 @@ def test_many_videos_are_answered_as_one_by_one(run_of, videos, clip, folder):
     for wrong, message in (({"classes": ["!!"]}, "no letter or digit"), ({"top": 0}, "top is 0")):
         with pytest.raises(ValueError, match=message):
             recognizer.predict_many(asked, **wrong)  # before a video is read
+
+
+def test_a_file_that_several_threads_name_is_imported_once(tmp_path):
+    """The second one must not get a module that is half imported."""
+    source = Path(devise.__file__).read_text()
+    slow = tmp_path / "slow_devise.py"
+    slow.write_text(source.replace("import torch\n", "import time\n\nimport torch\n\ntime.sleep(0.2)\n", 1))
+    assert "sleep" in slow.read_text()
+    found = at_once([lambda: get_method(str(slow)) for _ in range(4)])
+    assert len(set(found)) == 1
