@@ -11,6 +11,7 @@ PACKAGE = Path(importlib.util.find_spec("avshot").origin).parent
 # Rooms from the bottom up: a module imports its own room and rooms of lower layers (docs/architecture.md). A room is a
 # folder or a file directly under avshot.
 LAYERS = (
+    {"errors"},
     {"types", "machine", "settings", "files"},
     {"media", "metrics", "recipe", "terminal"},
     {"nn"},

@@ -2,6 +2,8 @@
 
 import gc
 import shutil
+import tempfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ import pytest
 import avshot.features.describe as describe
 from avshot import Recognizer
 from avshot.data.dataset import MemoryFeatures
+from avshot.errors import BadMedia, TooLarge
 from avshot.media import write
 from avshot.recognizer import _dataset
 from avshot.types import Clip, Features
@@ -177,10 +180,29 @@ def test_a_video_given_twice_through_a_link_is_refused(videos, folder):
 
 
 def test_predict_wants_one_video(fitted, videos):
-    for wrong in (videos[0][:2], None, b"bytes", videos[0][0].parent, open(videos[0][0], "rb")):  # noqa: SIM115
-        with pytest.raises(ValueError, match="pass (its|the) path"):
+    for wrong in (videos[0][:2], None, 3, videos[0][0].parent, np.zeros((8, 48, 64, 3), np.uint8)):
+        with pytest.raises(BadMedia, match="pass (its|the) path"):
             fitted.predict(wrong)
-        getattr(wrong, "close", int)()
+
+
+def test_predict_takes_content_and_says_what_it_was_called(fitted, videos, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    file = videos[0][0]
+    expected = fitted.predict(file, top=1)
+    with open(file, "rb") as opened:
+        from_open = fitted.predict(opened, top=1)
+    from_bytes = fitted.predict(file.read_bytes(), top=1)
+    assert (from_open.video, from_bytes.video) == (str(file), "<bytes>")
+    assert replace(from_open, video="") == replace(from_bytes, video="") == replace(expected, video="")
+    assert fitted.predict(file.as_uri(), top=1) == expected
+    assert fitted.predict(Clip("a", file.as_uri()), top=1) == expected
+    with pytest.raises(TooLarge, match="<bytes> is larger than 100 bytes"):
+        fitted.predict(file.read_bytes(), largest=100)
+    for wrong, message in ((b"", "<bytes> cannot be used: the file is empty"), (b"no video", "<bytes> cannot be used")):
+        with pytest.raises(BadMedia, match=message) as caught:
+            fitted.predict(wrong)
+        assert str(tmp_path) not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_run_outlives_its_recogniser(videos):

@@ -1,26 +1,41 @@
 """Recognise audio-visual events in video with little or no training data: name the classes in words.
 
 The names below are a promise: they change only with a note in CHANGELOG.md. Importing avshot itself loads none of the
-heavy libraries; each name loads what it needs when it is first used.
+heavy libraries; each name loads what it needs when it is first used. What goes on is told to the logger "avshot", which
+is silent unless a program listens to it.
 """
 
 from __future__ import annotations
 
+import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
+logging.getLogger("avshot").addHandler(logging.NullHandler())
+
 _HOME = {
+    "AvshotError": "errors",
+    "BadClassName": "errors",
+    "BadDataset": "errors",
+    "BadMedia": "errors",
+    "BadSetting": "errors",
     "Batch": "types",
     "Classes": "types",
     "Clip": "types",
+    "DamagedRun": "errors",
     "Experiment": "experiment",
+    "Failed": "prediction.batch",
     "Features": "types",
     "Inputs": "method",
     "Method": "method",
+    "MissingFile": "errors",
+    "Prediction": "prediction.prediction",
     "Recognizer": "recognizer",
     "Task": "task",
+    "TooLarge": "errors",
+    "WrongRun": "errors",
     "create_method": "registry",
     "list_methods": "registry",
     "list_tasks": "task",
@@ -30,15 +45,26 @@ _HOME = {
     "run_experiment": "protocol:run",
 }
 __all__ = [
+    "AvshotError",
+    "BadClassName",
+    "BadDataset",
+    "BadMedia",
+    "BadSetting",
     "Batch",
     "Classes",
     "Clip",
+    "DamagedRun",
     "Experiment",
+    "Failed",
     "Features",
     "Inputs",
     "Method",
+    "MissingFile",
+    "Prediction",
     "Recognizer",
     "Task",
+    "TooLarge",
+    "WrongRun",
     "create_method",
     "list_methods",
     "list_tasks",
@@ -50,8 +76,21 @@ __all__ = [
 
 if TYPE_CHECKING:
     from avshot.data.load import load_dataset
+    from avshot.errors import (
+        AvshotError,
+        BadClassName,
+        BadDataset,
+        BadMedia,
+        BadSetting,
+        DamagedRun,
+        MissingFile,
+        TooLarge,
+        WrongRun,
+    )
     from avshot.experiment import Experiment
     from avshot.method import Inputs, Method
+    from avshot.prediction.batch import Failed
+    from avshot.prediction.prediction import Prediction
     from avshot.protocol import run as run_experiment
     from avshot.recognizer import Recognizer
     from avshot.registry import create_method, list_methods, load_official

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from avshot.classes.candidates import Wording
 from avshot.classes.optimise.config import OptimiseConfig
 from avshot.data.official.benchmark import released_descriptions
+from avshot.errors import BadSetting
 from avshot.method import Method, Recipe, Selection
 from avshot.metrics.generalised import BETA_GRIDS
 from avshot.registry import METHODS, TASKS, digest_of, get_method, get_preset
@@ -97,7 +98,7 @@ class Experiment(BaseModel):
     def _finite(cls, changes: dict[str, Any]) -> dict[str, Any]:
         for name, value in changes.items():
             if any(isinstance(number, float) and not math.isfinite(number) for number in _numbers(value)):
-                raise ValueError(f"{name} is {value}, which is not a finite number")
+                raise BadSetting(f"{name} is {value}, which is not a finite number")
         return changes
 
     def label(self) -> str:
@@ -166,7 +167,7 @@ def parse_experiment(values: Any) -> Experiment:
         return Experiment.model_validate(values)
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'all'}: {_reason(e['msg'])}" for e in error.errors())
-        raise ValueError(
+        raise BadSetting(
             f"The experiment is not valid: {wrong}. Fields: {', '.join(Experiment.model_fields)}."
         ) from None
 
@@ -232,7 +233,7 @@ def resolve(experiment: Experiment) -> Parts:
     selection = replace_fields(preset.selection, experiment.selection)
     if selection.beta_grid not in BETA_GRIDS:
         near = did_you_mean(selection.beta_grid, BETA_GRIDS)
-        raise ValueError(f"beta_grid {selection.beta_grid!r} does not exist; use one of {', '.join(BETA_GRIDS)}.{near}")
+        raise BadSetting(f"beta_grid {selection.beta_grid!r} does not exist; use one of {', '.join(BETA_GRIDS)}.{near}")
     wanted = selection.optimise_classes if experiment.optimise_classes is None else experiment.optimise_classes
     optimise = replace_fields(OptimiseConfig(), experiment.optimise)
     described = experiment.descriptions

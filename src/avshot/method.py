@@ -19,6 +19,7 @@ from typing import Any, ClassVar, TypeVar
 import torch
 from torch import Tensor, nn
 
+from avshot.errors import BadSetting
 from avshot.recipe import Phase, Preset, Recipe, Selection, Turn
 from avshot.settings import replace_fields
 from avshot.types import MODALITIES, Batch, Classes, Features
@@ -90,7 +91,7 @@ class Inputs:
     def text_dim(self) -> int:
         """Width of the only class embedding. Raises ValueError when there are several."""
         if len(self.text) != 1:
-            raise ValueError(f"This method uses one text encoder; got {len(self.text)}: {', '.join(self.text)}.")
+            raise BadSetting(f"This method uses one text encoder; got {len(self.text)}: {', '.join(self.text)}.")
         return next(iter(self.text.values()))
 
 
@@ -127,7 +128,7 @@ class Method(nn.Module, ABC):
     def __init__(self, config: Any, inputs: Inputs) -> None:
         super().__init__()
         if not self.needs.accepts(len(inputs.text)):
-            raise ValueError(
+            raise BadSetting(
                 f"Method {self.name!r} joins {self.needs.texts} text encoder(s); got {len(inputs.text)} "
                 f"({', '.join(inputs.text)}). Pass that many text encoders."
             )
@@ -205,7 +206,7 @@ def method(cls: M) -> M:
     """Mark the method of a file, whose name it bears. Raises ValueError for a second one in the file."""
     others = vars(sys.modules[cls.__module__]).values() if cls.__module__ in sys.modules else ()
     if any(isinstance(o, type) and issubclass(o, Method) and o.__module__ == cls.__module__ for o in others):
-        raise ValueError(f"File {cls.name}.py registers two methods; one file holds one method.")
+        raise BadSetting(f"File {cls.name}.py registers two methods; one file holds one method.")
     return cls
 
 
@@ -245,24 +246,24 @@ def check_modalities(method: Method | type[Method], there: Collection[str], moda
     hidden = [name for name in MODALITIES if modality not in ("both", name)]
     left = [name for name in MODALITIES if name not in (*lacking, *hidden)]
     if len(lacking) == len(MODALITIES):
-        raise ValueError(
+        raise BadSetting(
             "The training clips have neither audio nor visual features, so there is nothing to learn from; extract "
             "features of at least one with `avshot extract`."
         )
     if not left:
-        raise ValueError(
+        raise BadSetting(
             f"The features have no {modality} part, and modality {modality!r} lets the method see nothing else; drop "
             f"--modality, or extract {modality} features too (avshot extract --{modality})."
         )
     cause = f"the features have no {lacking[0]} part" if lacking else f"modality {modality!r} hides the others"
     cure = f"extract again with --{lacking[0]} too" if lacking else "drop --modality"
     if len(left) == 1 and not method.needs.missing_modality:
-        raise ValueError(
+        raise BadSetting(
             f"Method {method.name!r} needs both audio and visual features, and {cause}; {cure}, or use a method that "
             "can do with one (`avshot methods` lists them)."
         )
     if isinstance(method, Method) and not set(left) & set(method.decided_by):
         by = f"{method.decided_by[0]} alone" if method.decided_by else "nothing that is there"
-        raise ValueError(
+        raise BadSetting(
             f"Method {method.name!r} decides by {by} with these settings, and {cause}; {cure}, or change the settings."
         )

@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from avshot.errors import BadSetting
+
 MOST = 10_000_000  # of anything that is counted: more is a slip of the keys, not a training
 VIEWS = ("both", "audio", "visual")
 SCHEDULES = ("constant", "plateau", "cosine")
@@ -46,18 +48,18 @@ class Recipe:
     def __post_init__(self) -> None:
         for name in ("epochs", "batches_per_epoch", "batch_size"):
             if not 1 <= getattr(self, name) <= MOST:
-                raise ValueError(f"{name} is {getattr(self, name)}; expected at least 1, at most {MOST}.")
+                raise BadSetting(f"{name} is {getattr(self, name)}; expected at least 1, at most {MOST}.")
         if not 0 <= self.passes_per_epoch <= MOST:
-            raise ValueError(f"passes_per_epoch is {self.passes_per_epoch}; expected 0 (fixed batches) or more.")
+            raise BadSetting(f"passes_per_epoch is {self.passes_per_epoch}; expected 0 (fixed batches) or more.")
         if not 0 < self.lr < math.inf or not 0 <= self.weight_decay < math.inf:
-            raise ValueError(f"lr is {self.lr} and weight_decay {self.weight_decay}; expected > 0 and >= 0.")
+            raise BadSetting(f"lr is {self.lr} and weight_decay {self.weight_decay}; expected > 0 and >= 0.")
         if not all(0 <= beta < 1 for beta in self.betas):
-            raise ValueError(f"betas are {self.betas}; expected two numbers from 0 to below 1.")
+            raise BadSetting(f"betas are {self.betas}; expected two numbers from 0 to below 1.")
         if self.clip_norm is not None and not 0 < self.clip_norm < math.inf:
-            raise ValueError(f"clip_norm is {self.clip_norm}; expected a number above 0, or null for no limit.")
+            raise BadSetting(f"clip_norm is {self.clip_norm}; expected a number above 0, or null for no limit.")
         for name, known in {"schedule": SCHEDULES, "precision": PRECISIONS}.items():
             if getattr(self, name) not in known:
-                raise ValueError(f"{name} {getattr(self, name)!r} does not exist; use one of {', '.join(known)}.")
+                raise BadSetting(f"{name} {getattr(self, name)!r} does not exist; use one of {', '.join(known)}.")
 
     def batches(self, clips: int) -> int:
         """Batches of an epoch when there are so many training clips."""
@@ -85,7 +87,7 @@ class Selection:
 
     def __post_init__(self) -> None:
         if not self.views or not set(self.views) <= set(VIEWS):
-            raise ValueError(f"views are {self.views}; expected some of {', '.join(VIEWS)}.")
+            raise BadSetting(f"views are {self.views}; expected some of {', '.join(VIEWS)}.")
 
 
 @dataclass(frozen=True)

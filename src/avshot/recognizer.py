@@ -10,7 +10,8 @@ import tempfile
 import warnings
 import weakref
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,12 @@ import numpy as np
 
 from avshot.classes.names import refuse_alike, tidy, tidy_all
 from avshot.data.dataset import Dataset, FeatureSource
+from avshot.errors import BadClassName, BadDataset, BadMedia, BadSetting, WrongRun
 from avshot.experiment import parse_experiment, resolve
 from avshot.features.extractor import Extractor, create_extractor, extractor_of
 from avshot.machine.device import check_device
-from avshot.prediction.predictor import Prediction, Predictor
+from avshot.prediction.predictor import Failed, Prediction, Predictor
+from avshot.prediction.upload import LARGEST, Video
 from avshot.prediction.video import one_clip
 from avshot.run import Run, load_run
 from avshot.types import MODALITIES, Clip
@@ -85,7 +88,7 @@ class Recognizer:
         trains on everything. Videos without usable features are left out with a warning.
 
         Args:
-            videos: Video files.
+            videos: Paths of video files.
             labels: One class name for each, each class spelt one way (`avshot.classes.names.join_key` says what is
                 alike).
             classes: Further candidate classes without clips; those that are among the labels are left out.
@@ -118,9 +121,8 @@ class Recognizer:
         dataset = _dataset(usable, further, FeatureStore(store), self.experiment.seed)
         key = _digest([dataset.fingerprint(), self.experiment.model_dump(mode="json")])
         made = run(self.experiment, self.folder / f"run-{key}", dataset=dataset, progress=progress)
-        if self._temporary is not None:  # a Run that outlives this recogniser still reads its folder
-            object.__setattr__(made, "_temporary", self._temporary)
-        self._predictor = Predictor(made, self.device)
+        # A Run that outlives this recogniser still reads its temporary folder.
+        self._predictor = Predictor(replace(made, keeps=self._temporary), self.device)
         return self
 
     @property
@@ -140,17 +142,38 @@ class Recognizer:
         return self._ready().run
 
     def predict(
-        self, video: str | Path | Clip, classes: Sequence[str] | None = None, *, top: int | None = None
+        self, video: Video, classes: Sequence[str] | None = None, *, top: int | None = None, largest: int = LARGEST
     ) -> Prediction:
-        """Rank classes for one video; see `avshot.prediction.predictor.Predictor.predict`."""
-        return self._ready().predict(video, classes, top=top)
+        """Rank classes for one video; see `avshot.prediction.predictor.Predictor.predict`.
+
+        Several threads may call it on one recogniser, but not while it learns (`fit`).
+        """
+        return self._ready().predict(video, classes, top=top, largest=largest)
+
+    def predict_many(
+        self,
+        videos: Iterable[Video],
+        classes: Sequence[str] | None = None,
+        *,
+        top: int | None = None,
+        workers: int | None = None,
+        largest: int = LARGEST,
+    ) -> Iterator[Prediction | Failed]:
+        """Rank classes for many videos, in order; see `avshot.prediction.predictor.Predictor.predict_many`."""
+        return self._ready().predict_many(videos, classes, top=top, workers=workers, largest=largest)
 
     def save(self, folder: str | Path) -> Path:
-        """Copy the Run to `folder`; `Recognizer.load` opens it. Raises ValueError when the folder is not empty."""
+        """Copy the Run to `folder`; `Recognizer.load` opens it. Raises ValueError when the folder is not empty.
+
+        Who may read the copy is as usual for new files (the umask), whoever may read the Run.
+        """
         folder = Path(folder)
         if folder.exists() and any(folder.iterdir()):
-            raise ValueError(f"{folder} is not empty; save to a new folder.")
-        shutil.copytree(self.run.path, folder, dirs_exist_ok=True)
+            raise BadSetting(f"{folder} is not empty; save to a new folder.")
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in sorted(self.run.path.rglob("*")):
+            target = folder / path.relative_to(self.run.path)
+            target.mkdir(exist_ok=True) if path.is_dir() else shutil.copyfile(path, target)
         return folder
 
     @classmethod
@@ -169,7 +192,7 @@ class Recognizer:
 
     def _ready(self) -> Predictor:
         if self._predictor is None:
-            raise ValueError("This recogniser has not learnt anything yet; call fit(videos, labels) or load(folder).")
+            raise WrongRun("This recogniser has not learnt anything yet; call fit(videos, labels) or load(folder).")
         return self._predictor
 
 
@@ -204,19 +227,19 @@ def _clips(videos: Iterable[str | Path], labels: Iterable[str]) -> list[Clip]:
     """One clip per video. Its id holds size and time of change, so that a replaced file is described again."""
     for what, given in (("videos", videos), ("labels", labels)):
         if isinstance(given, str | bytes | os.PathLike) or not isinstance(given, Iterable):
-            raise ValueError(f"Got {given!r} as {what}; pass a list with one for each video.")
+            raise BadDataset(f"Got {given!r} as {what}; pass a list with one for each video.")
     paths, names = [_path(video) for video in videos], list(labels)
     if len(paths) != len(names):
-        raise ValueError(f"Got {len(paths)} videos but {len(names)} labels; give one label for each video.")
+        raise BadDataset(f"Got {len(paths)} videos but {len(names)} labels; give one label for each video.")
     twice = [str(path) for path, count in Counter(paths).items() if count > 1]
     if twice:
-        raise ValueError(f"{len(twice)} videos are given more than once, for example {twice[0]}; give each once.")
+        raise BadDataset(f"{len(twice)} videos are given more than once, for example {twice[0]}; give each once.")
     clips = []
     for path, label in zip(paths, names, strict=True):
         try:
             name = tidy(label)
         except ValueError:
-            raise ValueError(f"The label of {path} is {label!r}; expected a class name in words.") from None
+            raise BadClassName(f"The label of {path} is {label!r}; expected a class name in words.") from None
         about = path.stat() if path.exists() else None
         version = "" if about is None else f" ({about.st_size} bytes, {about.st_mtime_ns})"
         clips.append(Clip(f"{path}{version}", str(path), name))
@@ -227,7 +250,7 @@ def _path(video: object) -> Path:
     """The real file; one that is not there is left out later, with the others that cannot be read."""
     clip = one_clip(video)
     if clip is video:
-        raise ValueError(f"Got a Clip among the videos ({clip.id}); pass paths of files.")
+        raise BadMedia(f"Got a Clip among the videos ({clip.id}); pass paths of files.")
     return Path(clip.path).resolve()
 
 
@@ -239,7 +262,7 @@ def _usable(clips: list[Clip], failed: Sequence[tuple[str, str, str]]) -> list[C
     left_out = f"{len(reasons)} of {len(clips)} videos cannot be used, the first {first}" if reasons else ""
     classes = {clip.label for clip in usable}
     if len(classes) < 2:
-        raise ValueError(
+        raise BadDataset(
             f"Got usable videos of {len(classes)} class{'es' * (len(classes) != 1)}; a recogniser needs at least two. "
             + left_out
         )

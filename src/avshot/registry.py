@@ -17,6 +17,7 @@ import importlib
 import importlib.util
 import pkgutil
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -27,10 +28,13 @@ from typing import Any, cast
 
 from torch import Tensor
 
+from avshot.errors import BadSetting
 from avshot.method import Inputs, Method, build_method
 from avshot.nn.released_weights import first_keys, plain_tensors
 from avshot.recipe import Preset
 from avshot.settings import did_you_mean, replace_fields
+
+_loading = threading.RLock()  # a file that is half imported is in sys.modules already; one may name another
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,7 @@ class Shelf:
         elif name in self._added():
             found = self._added()[name].load()
         else:
-            raise ValueError(f"{of or f'{self.kind.capitalize()} {name!r} does not exist'}; {self.offer(name)}")
+            raise BadSetting(f"{of or f'{self.kind.capitalize()} {name!r} does not exist'}; {self.offer(name)}")
         if not isinstance(found, ModuleType):
             return found
         held = [
@@ -87,7 +91,7 @@ class Shelf:
             if isinstance(value, type) and issubclass(value, base) and value.__module__ == found.__name__
         ]
         if len(held) != 1:
-            raise ValueError(f"{found.__file__} holds {len(held)} {self.kind}s; expected one in each file.")
+            raise BadSetting(f"{found.__file__} holds {len(held)} {self.kind}s; expected one in each file.")
         return held[0]
 
     def _files(self) -> tuple[str, ...]:
@@ -114,19 +118,22 @@ def _module_at(path: Path, kind: str) -> ModuleType:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise ValueError(f"The {kind} {path} cannot be read ({error.strerror}); pass the path of its file.") from None
+        raise BadSetting(f"The {kind} {path} cannot be read ({error.strerror}); pass the path of its file.") from None
     name = f"avshot_file_{hashlib.sha256(str(path.resolve()).encode() + content).hexdigest()[:16]}.{path.stem}"
-    if name in sys.modules:
-        return sys.modules[name]
+    with _loading:
+        return sys.modules[name] if name in sys.modules else _imported(name, path, kind)
+
+
+def _imported(name: str, path: Path, kind: str) -> ModuleType:
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
-        raise ValueError(f"{path} is no Python file; pass the path of one that defines a {kind}.")
+        raise BadSetting(f"{path} is no Python file; pass the path of one that defines a {kind}.")
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
     except Exception as error:  # somebody's file may fail with anything
         del sys.modules[name]
-        raise ValueError(f"{path} cannot be imported ({type(error).__name__}: {error}); mend it.") from error
+        raise BadSetting(f"{path} cannot be imported ({type(error).__name__}: {error}); mend it.") from error
     return module
 
 
@@ -137,7 +144,7 @@ def digest_of(kind: Shelf, name: str) -> str | None:
     try:
         return hashlib.sha256(Path(name).read_bytes()).hexdigest()
     except OSError as error:
-        raise ValueError(f"The {kind.kind} {name} cannot be read ({error.strerror}).") from None
+        raise BadSetting(f"The {kind.kind} {name} cannot be read ({error.strerror}).") from None
 
 
 def list_methods() -> list[str]:
@@ -156,7 +163,7 @@ def get_preset(name: str, preset: str = "default") -> Preset:
     presets = get_method(name).presets
     if preset not in presets:
         near = did_you_mean(preset, presets)
-        raise ValueError(f"Method {name!r} has no preset {preset!r}; presets: {', '.join(presets)}.{near}")
+        raise BadSetting(f"Method {name!r} has no preset {preset!r}; presets: {', '.join(presets)}.{near}")
     return presets[preset]
 
 
@@ -199,17 +206,17 @@ def load_official(name: str, state_dict: Mapping[str, Tensor] | str | Path, **ov
     from_official = _reader(name)
     if from_official is None:
         known = ", ".join(other for other in list_methods() if _reader(other) is not None)
-        raise ValueError(f"Method {name!r} has no reader for released weights; methods that have one: {known}.")
+        raise BadSetting(f"Method {name!r} has no reader for released weights; methods that have one: {known}.")
     tensors, named = plain_tensors(state_dict)
     try:
         return from_official(tensors, **overrides)
     except KeyError as error:
-        raise ValueError(
+        raise BadSetting(
             f"{named} weights do not look like a release of {name!r}: tensor {error} is missing; "
             f"got {len(tensors)} tensors ({first_keys(tensors)})."
         ) from error
     except (IndexError, AttributeError, RuntimeError) as error:  # sizes that no such model has
-        raise ValueError(
+        raise BadSetting(
             f"{named} weights do not look like a release of {name!r}: a tensor has another shape "
             f"({str(error).splitlines()[0]}); got {len(tensors)} tensors ({first_keys(tensors)})."
         ) from error

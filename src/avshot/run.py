@@ -19,9 +19,10 @@ run/
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -30,13 +31,17 @@ import torch
 import yaml
 from torch import Tensor
 
+from avshot.errors import DamagedRun, MissingFile, WrongRun, told_as
 from avshot.experiment import Experiment, Parts, parse_experiment, resolve
 from avshot.files.atomic import file_digest, load_tensors
 from avshot.files.run_record import check_file, read_history, read_metrics, read_record
 from avshot.files.text import read_text
+from avshot.machine.draws import sole_draws
 from avshot.method import Inputs, Method, build_method
 from avshot.task import Scored, Task, get_task
 from avshot.types import Classes
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -51,12 +56,14 @@ class Run:
         experiment: What was asked.
         info: Content of `run.json`.
         metrics: Content of `metrics.json`; its values are None where the dataset has no test clips.
+        keeps: What must not go before this Run does: the temporary folder that it lies in.
     """
 
     path: Path
     experiment: Experiment
     info: dict[str, Any]
     metrics: dict[str, Any]
+    keeps: object = field(default=None, repr=False, compare=False)
 
     @cached_property
     def task(self) -> Task:
@@ -102,11 +109,12 @@ class Run:
         """The trained method in eval mode."""
         weights, parts = self._tensors("weights.safetensors"), self._unchanged()
         try:
-            model = build_method(parts.method, parts.config, self.inputs)
+            with sole_draws():  # of the weights that are replaced in a moment
+                model = build_method(parts.method, parts.config, self.inputs)
             model.load_state_dict(weights)
         except (ValueError, RuntimeError, MemoryError) as error:
             first = " ".join(str(error).split())
-            raise ValueError(
+            raise DamagedRun(
                 f"{self.path / 'weights.safetensors'} does not fit the method that experiment.yaml and run.json "
                 f"describe ({first[:300]}); train again."
             ) from None
@@ -118,7 +126,7 @@ class Run:
         for kind, digest in noted.items():
             file = Path(getattr(self.experiment, kind))
             if not file.is_file() or file_digest(file) != digest:
-                raise ValueError(
+                raise WrongRun(
                     f"The Run in {self.path} was trained with the {kind} in {file}, which "
                     f"{'has changed since' if file.is_file() else 'is not there'}; {self.path / f'{kind}.py'} holds "
                     "its text of then."
@@ -180,14 +188,15 @@ class Run:
         if optional and name not in files and (files or not file.exists()) and self.path.is_dir():
             return {}
         check_file(file, files)
-        tensors, _ = load_tensors(file)
+        with told_as(DamagedRun):
+            tensors, _ = load_tensors(file)
         odd = [key for key, v in tensors.items() if v.is_floating_point() and not _sound(key, v)]
         if odd:
-            raise ValueError(f"{file} holds values in {odd[0]!r} that are no finite numbers; train again.")
+            raise DamagedRun(f"{file} holds values in {odd[0]!r} that are no finite numbers; train again.")
         return tensors
 
-    def _unfit(self, name: str, what: str) -> ValueError:
-        return ValueError(f"{self.path / name} does not fit {what} that run.json names; train again.")
+    def _unfit(self, name: str, what: str) -> DamagedRun:
+        return DamagedRun(f"{self.path / name} does not fit {what} that run.json names; train again.")
 
 
 def _sound(name: str, values: Tensor) -> bool:
@@ -206,29 +215,31 @@ def load_run(path: str | Path) -> Run:
     path = Path(path)
     asked, record = path / "experiment.yaml", path / "run.json"
     if not asked.exists():
-        raise ValueError(
-            f"{path} is not a Run folder (it has no experiment.yaml); pass a folder made by `avshot train`."
-        )
+        kind = WrongRun if path.is_dir() else MissingFile
+        raise kind(f"{path} is not a Run folder (it has no experiment.yaml); pass a folder made by `avshot train`.")
     if not record.exists():
-        raise ValueError(f"The Run in {path} is not finished; run the same `avshot train` command again to resume it.")
+        raise WrongRun(f"The Run in {path} is not finished; run the same `avshot train` command again to resume it.")
     info = read_record(record)
     check_file(asked, info["files"])
     check_file(path / "metrics.json", info["files"])
     experiment = read_experiment(asked)
-    return Run(path, experiment, info, read_metrics(path / "metrics.json", get_task(experiment.task).metrics))
+    found = Run(path, experiment, info, read_metrics(path / "metrics.json", get_task(experiment.task).metrics))
+    _log.info("Run %s loaded: %s, %d classes", path, experiment.method, len(info["classes"]))
+    return found
 
 
+@told_as(DamagedRun)
 def read_experiment(file: Path) -> Experiment:
     """Content of an `experiment.yaml`. Raises ValueError that names the file."""
     try:
         content = yaml.safe_load(read_text(file))
     except (yaml.YAMLError, RecursionError, OSError) as error:
         reason = " ".join(str(error).split())
-        raise ValueError(f"{file} cannot be read ({reason[:200]}); it is damaged: train again.") from None
+        raise DamagedRun(f"{file} cannot be read ({reason[:200]}); it is damaged: train again.") from None
     try:
         return parse_experiment(content)
     except ValueError as error:
-        raise ValueError(f"{file}: {error}") from None
+        raise DamagedRun(f"{file}: {error}") from None
 
 
 def find_runs(root: str | Path, *, skipped: Callable[[str], None] | None = None) -> list[Run]:

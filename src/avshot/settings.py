@@ -11,6 +11,8 @@ from difflib import get_close_matches
 from typing import Any, TypeVar, get_type_hints
 from urllib.parse import parse_qsl
 
+from avshot.errors import BadSetting
+
 T = TypeVar("T")
 
 
@@ -28,7 +30,7 @@ def replace_fields(settings: T, changes: Mapping[str, Any]) -> T:
         if key not in hints:
             known = ", ".join(f.name for f in dataclasses.fields(settings))  # type: ignore[arg-type]
             near = did_you_mean(key, hints)
-            raise ValueError(f"{kind} has no field {key!r}; fields: {known}.{near}")
+            raise BadSetting(f"{kind} has no field {key!r}; fields: {known}.{near}")
         now = getattr(settings, key)
         fixed[key] = value if type(value) is type(now) else _converted(value, hints[key], f"{kind}.{key}", now)
     return dataclasses.replace(settings, **fixed)  # type: ignore[type-var]
@@ -41,7 +43,7 @@ def _converted(value: Any, hint: Any, field: str, now: Any) -> Any:
         return TypeAdapter(hint).validate_python(value)
     except ValidationError as error:
         wrong = error.errors()[0]["msg"].lower()
-        raise ValueError(f"{field} is {value!r}: {wrong}; it is {now!r} now.") from None
+        raise BadSetting(f"{field} is {value!r}: {wrong}; it is {now!r} now.") from None
 
 
 def split_spec(spec: str) -> tuple[str, str, str]:
@@ -69,21 +71,21 @@ def read_options(query: str, types: Mapping[str, Callable[[str], Any]], what: st
         kind = types.get(key) or types.get(f"{key.partition('.')[0]}.")
         if kind is None:
             known = [f"{name}<name>" if name.endswith(".") else name for name in types]
-            raise ValueError(f"{what} has no option {key!r}; options: {', '.join(known)}.{did_you_mean(key, known)}")
+            raise BadSetting(f"{what} has no option {key!r}; options: {', '.join(known)}.{did_you_mean(key, known)}")
         if "=" not in part or key in options:
-            raise ValueError(f"{what}: option {part!r} is incomplete or repeated; write {key}=value once.")
+            raise BadSetting(f"{what}: option {part!r} is incomplete or repeated; write {key}=value once.")
         try:
             options[key] = read_truth(text) if kind is bool else kind(text)
         except ValueError:
             wanted = "true or false" if kind is bool else f"a value of type {getattr(kind, '__name__', 'its own')}"
-            raise ValueError(f"{what}: option {key} is {text!r}; expected {wanted}.") from None
+            raise BadSetting(f"{what}: option {key} is {text!r}; expected {wanted}.") from None
     return options
 
 
 def read_truth(text: str) -> bool:
     """`true` or `false`, in any case. Raises ValueError for anything else."""
     if text.lower() not in ("true", "false"):
-        raise ValueError(f"Got {text!r}; expected true or false.")
+        raise BadSetting(f"Got {text!r}; expected true or false.")
     return text.lower() == "true"
 
 

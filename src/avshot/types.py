@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from avshot.errors import BadClassName
+
 MODALITIES = ("audio", "visual")
 
 Say = Callable[[str], None]  # is told sentences that a user should read
@@ -241,7 +243,7 @@ class Classes:
         index = {name: i for i, name in enumerate(self.names)}
         if len(index) != len(self.names):
             twice = sorted({name for name in self.names if self.names.count(name) > 1})
-            raise ValueError(f"Class names must be unique; repeated: {', '.join(twice)}.")
+            raise BadClassName(f"Class names must be unique; repeated: {', '.join(twice)}.")
         for encoder, vectors in self.text.items():
             if vectors.ndim != 2 or len(vectors) != len(self.names):
                 raise ValueError(
@@ -274,7 +276,7 @@ class Classes:
 
             near = get_close_matches(name, self.names, n=3)
             hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
-            raise ValueError(f"Class {name!r} is not among the {len(self)} candidate classes.{hint}")
+            raise BadClassName(f"Class {name!r} is not among the {len(self)} candidate classes.{hint}")
         return self._index[name]
 
     def select(self, names: Sequence[str]) -> Classes:

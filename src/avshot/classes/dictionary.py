@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from avshot.errors import BadSetting
 from avshot.files.pickles.arrays import as_numbers, shown
 
 
@@ -23,7 +24,7 @@ def read_class_vectors(path: str | Path) -> dict[str, np.ndarray]:
 
     content = restricted_load(path)
     if not isinstance(content, dict) or not content:
-        raise ValueError(f"{path} holds {_described(content)}; expected a dictionary of class name -> vector.")
+        raise BadSetting(f"{path} holds {_described(content)}; expected a dictionary of class name -> vector.")
     return checked_vectors(path, content)
 
 
@@ -41,7 +42,7 @@ def checked_vectors(path: str | Path, content: Mapping[Any, Any]) -> dict[str, n
     first = len(next(iter(vectors.values())))
     for name, vector in vectors.items():
         if len(vector) != first:
-            raise ValueError(f"{path} holds {len(vector)} numbers for {shown(name)!r} and {first} for the first class.")
+            raise BadSetting(f"{path} holds {len(vector)} numbers for {shown(name)!r} and {first} for the first class.")
     return vectors
 
 
@@ -52,7 +53,7 @@ def _described(content: Any) -> str:
 def _as_text(path: str | Path, name: Any) -> str:
     text = name.decode("utf-8", "replace") if isinstance(name, bytes) else name
     if not isinstance(text, str):
-        raise ValueError(f"{path} holds a key of the type {type(name).__name__}; expected class names.")
+        raise BadSetting(f"{path} holds a key of the type {type(name).__name__}; expected class names.")
     return str(text)
 
 
@@ -62,13 +63,13 @@ def _vector(path: str | Path, name: Any, value: Any) -> np.ndarray:
     try:
         found = as_numbers(value)
     except ValueError as error:
-        raise ValueError(f"{place}: {error}.") from None
+        raise BadSetting(f"{place}: {error}.") from None
     if found.size == 0 or found.ndim == 0 or max(found.shape) != found.size:
-        raise ValueError(f"{place}: an array of shape {found.shape}, expected one vector [dim].")
+        raise BadSetting(f"{place}: an array of shape {found.shape}, expected one vector [dim].")
     with np.errstate(over="ignore"):
         length = float(np.linalg.norm(found))
     if length == 0:
-        raise ValueError(f"{place}: a vector of zeros, which has no direction; use another file.")
+        raise BadSetting(f"{place}: a vector of zeros, which has no direction; use another file.")
     if not length < np.inf:
-        raise ValueError(f"{place}: numbers that are not finite (nan, inf, or beyond 32 bits); use another file.")
+        raise BadSetting(f"{place}: numbers that are not finite (nan, inf, or beyond 32 bits); use another file.")
     return found.reshape(-1)

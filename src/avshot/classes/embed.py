@@ -15,6 +15,7 @@ from torch import Tensor
 from avshot.classes.encoder import MissingVectors, TextEncoder, unit_rows
 from avshot.classes.encoders.wordllama import WordLlama
 from avshot.classes.phrase import phrases as spoken_phrases
+from avshot.errors import BadClassName, BadSetting
 from avshot.registry import TEXT_ENCODERS
 from avshot.types import Classes
 
@@ -25,8 +26,8 @@ def create_text_encoder(spec: str) -> TextEncoder:
     """Make a text encoder from its spec.
 
     Args:
-        spec: `wordllama`; `vectors:<file>` (word2vec, GloVe or fastText vectors, or a file of named vectors); or `clip:`,
-            `clap:`, `sentence:` followed by a Hugging Face id or a local folder.
+        spec: `wordllama`; `vectors:<file>` (word2vec, GloVe or fastText vectors, or a file of named vectors); or
+            `clip:`, `clap:`, `sentence:` followed by a Hugging Face id or a local folder.
 
     Raises:
         ValueError: Unknown kind, or a kind without the file or id it needs.
@@ -39,13 +40,13 @@ def create_text_encoder(spec: str) -> TextEncoder:
     cls: type[TextEncoder] = TEXT_ENCODERS.get_class(kind, TextEncoder, of=f"Text encoder {spec!r} does not exist")
     if (place == "") != (cls.place == ""):
         wanted = f"needs a {cls.place}, as in {kind}:PLACE" if cls.place else "takes no file or id"
-        raise ValueError(f"Text encoder {kind} {wanted}; got {spec!r}.")
+        raise BadSetting(f"Text encoder {kind} {wanted}; got {spec!r}.")
     return cls(place) if cls.place else cls()  # type: ignore[call-arg]
 
 
 def embed_classes(
     names: Sequence[str],
-    encoders: Sequence[str] = ("wordllama",),
+    encoders: Sequence[str | TextEncoder] = ("wordllama",),
     *,
     phrases: Mapping[str, str | Sequence[str]] | None = None,
     seen: Sequence[bool] | None = None,
@@ -56,8 +57,8 @@ def embed_classes(
 
     Args:
         names: Class names, unique.
-        encoders: Specs of one or more text encoders, each an entry of `Classes.text` under its short name (two of one
-            kind: under their specs).
+        encoders: One or more text encoders, or their specs, each an entry of `Classes.text` under its short name (two
+            of one kind: under their specs).
         phrases: `{name: text or texts}` for all names, joined by name; the spoken names when None.
         seen: Which classes have training clips, in the order of `names`; none when None.
 
@@ -65,15 +66,17 @@ def embed_classes(
         ValueError: A class without a phrase or without a vector, by name, or a text in place of a list.
     """
     if isinstance(names, str):
-        raise ValueError(f"Got the text {names!r} as class names; pass a list of names.")
+        raise BadClassName(f"Got the text {names!r} as class names; pass a list of names.")
     if len(names) == 0 or len(encoders) == 0:
-        raise ValueError(f"Got {len(names)} class names and {len(encoders)} text encoders; give at least one of each.")
+        raise BadClassName(
+            f"Got {len(names)} class names and {len(encoders)} text encoders; give at least one of each."
+        )
     given = spoken_phrases(names) if phrases is None else phrases
     missing = [name for name in names if len(given.get(name, ())) == 0]
     if missing:
-        raise ValueError(f"No phrase for {len(missing)} classes: {', '.join(map(repr, missing[:10]))}; add them.")
+        raise BadClassName(f"No phrase for {len(missing)} classes: {', '.join(map(repr, missing[:10]))}; add them.")
     texts = [[words] if isinstance(words := given[name], str) else list(words) for name in names]
-    made = [create_text_encoder(spec) for spec in encoders]
+    made = [spec if isinstance(spec, TextEncoder) else create_text_encoder(spec) for spec in encoders]
     count = Counter(encoder.name for encoder in made)
     text = {
         encoder.name if count[encoder.name] == 1 else encoder.spec: _embed_named(encoder, names, texts)

@@ -9,6 +9,8 @@ from typing import ClassVar
 import torch.nn.functional as F
 from torch import Tensor
 
+from avshot.errors import BadClassName
+
 _SHOWN = 10  # texts named one by one in an error
 
 
@@ -36,7 +38,7 @@ class TextEncoder(ABC):
         """
 
 
-class MissingVectors(ValueError):
+class MissingVectors(BadClassName):
     """Texts that an encoder has no vector for.
 
     Attributes:
@@ -56,5 +58,5 @@ def unit_rows(vectors: Tensor, texts: Sequence[str], encoder: str = "this encode
     for text, size in zip(texts, vectors.norm(dim=1).tolist(), strict=True):
         if not 0.0 < size < float("inf"):
             why = "reword it" if size == 0 else "its weights are damaged"
-            raise ValueError(f"Text {text!r} has no direction in {encoder} (its vector has length {size}); {why}.")
+            raise BadClassName(f"Text {text!r} has no direction in {encoder} (its vector has length {size}); {why}.")
     return F.normalize(vectors, dim=1)

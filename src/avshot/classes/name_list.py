@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from avshot.classes.names import refuse_alike, tidy
+from avshot.errors import BadClassName
 from avshot.files.text import read_lines
 
 
@@ -21,10 +22,10 @@ def read_name_list(path: str | Path) -> list[str]:
         try:
             found.append(tidy(text))
         except ValueError as error:
-            raise ValueError(f"{path} line {line}: {error}") from None
+            raise BadClassName(f"{path} line {line}: {error}") from None
     if not found:
-        raise ValueError(f"{path} holds no class names; expected one per line.")
+        raise BadClassName(f"{path} holds no class names; expected one per line.")
     if len(found) == 1 and "," in found[0]:
-        raise ValueError(f"{path} holds a single line, {found[0]!r}; expected one class name per line.")
+        raise BadClassName(f"{path} holds a single line, {found[0]!r}; expected one class name per line.")
     refuse_alike(found, f"{path}: ")
     return found

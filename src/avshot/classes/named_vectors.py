@@ -16,6 +16,7 @@ import numpy as np
 from avshot.classes.dictionary import checked_vectors, read_class_vectors
 from avshot.classes.name_list import read_name_list
 from avshot.classes.names import join_key, refuse_alike, tidy
+from avshot.errors import BadSetting
 from avshot.files.arrays import is_plain_npy, open_arrays, texts_of
 from avshot.files.atomic import load_tensors, tensors_bytes
 from avshot.files.pickles.reader import check_regular
@@ -37,15 +38,15 @@ def read_named_vectors(path: str | Path, names: str | Path | None = None) -> dic
     """
     path = Path(path)
     if path.suffix not in SUFFIXES:
-        raise ValueError(f"{path} is no file of class vectors; expected {', '.join(SUFFIXES)}.")
+        raise BadSetting(f"{path} is no file of class vectors; expected {', '.join(SUFFIXES)}.")
     check_regular(path)
     if path.suffix == ".npy" and is_plain_npy(path):
         return _plain(path, names)
     if names is not None:
-        raise ValueError(f"{path} has names of its own, so those of {names} are not needed; leave them out.")
+        raise BadSetting(f"{path} has names of its own, so those of {names} are not needed; leave them out.")
     found = {".npy": read_class_vectors, ".npz": _npz, ".safetensors": _kept}[path.suffix](path)
     if len({join_key(text) for text in found}) != len(found):
-        raise ValueError(f"{path} holds texts that differ in case or spaces alone; keep one of each.")
+        raise BadSetting(f"{path} holds texts that differ in case or spaces alone; keep one of each.")
     return found
 
 
@@ -60,7 +61,7 @@ def named_vectors_bytes(path: str | Path, vectors: dict[str, np.ndarray]) -> byt
 def _plain(path: Path, names: str | Path | None) -> dict[str, np.ndarray]:
     beside = path.with_name(f"{path.stem}.names.txt")
     if names is None and not beside.is_file():
-        raise ValueError(
+        raise BadSetting(
             f"{path} holds an array without names, and rows are not joined to classes by position; expected a "
             f"dictionary of class name -> vector, or a list of names, one per line: {beside} (or pass --names FILE)."
         )
@@ -73,19 +74,19 @@ def _npz(path: Path) -> dict[str, np.ndarray]:
     with open_arrays(path) as found:
         lacking = [name for name in ("names", "vectors") if name not in found]
         if lacking:
-            raise ValueError(f"{path} has the arrays {', '.join(sorted(found))}; expected names and vectors.")
+            raise BadSetting(f"{path} has the arrays {', '.join(sorted(found))}; expected names and vectors.")
         try:
             named = [tidy(name) for name in texts_of(path, "names", found["names"])]
         except ValueError as error:
-            raise ValueError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from None
+            raise BadSetting(f"{path}: {str(error).removeprefix(f'{path}: ')}") from None
         return _joined(path, named, found["vectors"][...], "names")
 
 
 def _joined(path: Path, names: Sequence[str], vectors: np.ndarray, source: str) -> dict[str, np.ndarray]:
     if vectors.ndim != 2:
-        raise ValueError(f"{path} holds an array of shape {vectors.shape}; expected class vectors [class, dim].")
+        raise BadSetting(f"{path} holds an array of shape {vectors.shape}; expected class vectors [class, dim].")
     if len(names) != len(vectors) or not names:
-        raise ValueError(f"{path} holds {len(vectors)} vectors and {source} {len(names)} names; expected one each.")
+        raise BadSetting(f"{path} holds {len(vectors)} vectors and {source} {len(names)} names; expected one each.")
     refuse_alike(names, f"{path}: ")  # twice the same would be lost in a dictionary
     return checked_vectors(path, dict(zip(names, vectors, strict=True)))
 
@@ -93,5 +94,5 @@ def _joined(path: Path, names: Sequence[str], vectors: np.ndarray, source: str) 
 def _kept(path: Path) -> dict[str, np.ndarray]:
     tensors, about = load_tensors(path)
     if set(tensors) != {"vectors"} or not isinstance(about.get("names"), list):
-        raise ValueError(f"{path} holds no class vectors that avshot kept; expected vectors, and names in its header.")
+        raise BadSetting(f"{path} holds no class vectors that avshot kept; expected vectors, and names in its header.")
     return _joined(path, about["names"], tensors["vectors"].numpy(), "its header")

@@ -11,6 +11,8 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable
 
+from avshot.errors import BadClassName
+
 _MEANT = frozenset("#%&*@§¶†‡‰‱")  # punctuation that makes another word of a name: C and C#, R&B
 _SINGLE = (
     "`\u00b4\u02b9\u02bb\u02bc\u02c8\u2018\u2019\u201a\u201b\u2032\u2035\uff07"  # what people type for an apostrophe
@@ -80,11 +82,11 @@ def tidy(name: object) -> str:
         ValueError: It is not text, cannot be written as UTF-8, or holds no letter or digit: nobody could say it.
     """
     if not isinstance(name, str):
-        raise ValueError(f"Got the class name {name!r} ({type(name).__name__}); expected a name in words, as text.")
+        raise BadClassName(f"Got the class name {name!r} ({type(name).__name__}); expected a name in words, as text.")
     try:
         name.encode("utf-8")
     except UnicodeEncodeError:
-        raise ValueError(f"Class name {name!r} is not UTF-8 text; write it again in UTF-8.") from None
+        raise BadClassName(f"Class name {name!r} is not UTF-8 text; write it again in UTF-8.") from None
     text = " ".join(unicodedata.normalize("NFC", name).split())
     return _in_words(text, name)
 
@@ -99,7 +101,7 @@ def tidy_all(names: Iterable[object]) -> tuple[str, ...]:
         ValueError: One text in place of a list, a name that is none, or two names for one class.
     """
     if isinstance(names, str | bytes) or not isinstance(names, Iterable):
-        raise ValueError(f"Got {names!r} as class names; pass a list of names.")
+        raise BadClassName(f"Got {names!r} as class names; pass a list of names.")
     kept = tuple(tidy(name) for name in names)
     refuse_alike(kept)
     return kept
@@ -121,7 +123,7 @@ def refuse_alike(names: Iterable[str], place: str = "") -> None:
     clashes = [" / ".join(map(repr, found)) for found in alike.values() if len(found) > 1]
     if clashes:
         more = f" and {len(clashes) - _LONG_LIST} more" if len(clashes) > _LONG_LIST else ""
-        raise ValueError(
+        raise BadClassName(
             f"{place}Class names that differ only in case, space or punctuation: "
             f"{', '.join(clashes[:_LONG_LIST])}{more}; name each class once and spell each one way."
         )
@@ -129,7 +131,7 @@ def refuse_alike(names: Iterable[str], place: str = "") -> None:
 
 def _in_words(text: str, name: str) -> str:
     if not any(character.isalnum() for character in text):
-        raise ValueError(f"Class name {name!r} holds no letter or digit; give each class a name in words.")
+        raise BadClassName(f"Class name {name!r} holds no letter or digit; give each class a name in words.")
     return text
 
 

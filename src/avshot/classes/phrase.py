@@ -10,6 +10,7 @@ from importlib import resources
 from pathlib import Path
 
 from avshot.classes.names import join_key, refuse_alike, spoken, tidy, tidy_all
+from avshot.errors import BadSetting
 from avshot.files.text import read_table
 
 __all__ = [
@@ -56,7 +57,7 @@ def phrases(names: Sequence[str], *, prompts: str = "name", descriptions: str | 
         templates = prompt_ensembles()[prompts]
     else:
         known = ", ".join(["name", *prompt_ensembles()])
-        raise ValueError(f"Prompt ensemble {prompts!r} does not exist; choose one of: {known}.")
+        raise BadSetting(f"Prompt ensemble {prompts!r} does not exist; choose one of: {known}.")
     texts = {name: [template.replace("{}", spoken(name)) for template in templates] for name in names}
     if descriptions is not None:
         found = read_descriptions(descriptions)
@@ -75,7 +76,7 @@ def read_descriptions(path: str | Path) -> dict[str, list[str]]:
     """
     table = read_table(path)
     if len(table.columns) < 2:
-        raise ValueError(f"{path} has no text column; expected a header and columns name, text, ...")
+        raise BadSetting(f"{path} has no text column; expected a header and columns name, text, ...")
     first, *others = table.columns
     found: dict[str, list[str]] = {}
     rows: dict[str, str] = {}
@@ -83,12 +84,12 @@ def read_descriptions(path: str | Path) -> dict[str, list[str]]:
         texts = [row[column] for column in others if row[column]]
         name = row[first]
         if not texts:
-            raise ValueError(f"{row.place} has no text for {name!r}; fill the row or remove it.")
+            raise BadSetting(f"{row.place} has no text for {name!r}; fill the row or remove it.")
         if not join_key(name):
-            raise ValueError(f"{row.place} has the class name {name!r}; expected a name in words.")
+            raise BadSetting(f"{row.place} has the class name {name!r}; expected a name in words.")
         key = join_key(name)
         if key in found:
-            raise ValueError(f"{row.place} is a second row for {name!r} (the first: {rows[key]!r}); keep one.")
+            raise BadSetting(f"{row.place} is a second row for {name!r} (the first: {rows[key]!r}); keep one.")
         found[key], rows[key] = texts, name
     return found
 
@@ -103,4 +104,4 @@ def _require_rows(names: Sequence[str], found: Mapping[str, Sequence[str]], path
     hint = f" (nearest row to {missing[0]!r}: {near[0]!r})" if near else ""
     if join_key(read_table(path).columns[0]) in map(join_key, missing):
         hint = " (its first line is read as the header; write one: name,text)"
-    raise ValueError(f"{path} has no row for {len(missing)} classes: {shown}{more}{hint}. Add a row for each.")
+    raise BadSetting(f"{path} has no row for {len(missing)} classes: {shown}{more}{hint}. Add a row for each.")

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any
 
-from avshot.cli.endings import STOPPED, last_words, open_streams, stop, watch_interrupts
+from avshot.cli.endings import STOPPED, last_words, open_streams, show_log, stop, watch_interrupts
 from avshot.terminal.progress import say
 
 try:
@@ -241,12 +241,14 @@ def main(arguments: list[str] | None = None) -> Any:
     """Entry point: run the command line.
 
     Exit codes: 0 done; 1 some of several inputs failed, or a bug; 2 wrong use, said in one sentence on standard error;
-    130 stopped by Ctrl-C. A sentence comes without a traceback unless `AVSHOT_TRACEBACK` is set.
+    130 stopped by Ctrl-C. A sentence comes without a traceback unless `AVSHOT_TRACEBACK` is set. `AVSHOT_LOG=info` (or
+    debug) shows on standard error what a service would log.
     """
     open_streams()
     watch_interrupts()
     try:
         try:
+            show_log(os.environ.get("AVSHOT_LOG", ""))
             return app(args=arguments)
         finally:
             sys.stdout.flush()

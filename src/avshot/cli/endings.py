@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _thread
+import logging
 import os
 import signal
 import sys
@@ -67,6 +68,21 @@ def open_streams() -> None:
         elif hasattr(stream, "reconfigure"):
             utf8 = (stream.encoding or "").lower().replace("_", "-").startswith("utf")
             stream.reconfigure(errors="backslashreplace" if utf8 else "replace")
+
+
+def show_log(level: str) -> None:
+    """Show what avshot logs on standard error, from `level` on; nothing for "". Raises ValueError for no such level."""
+    if not level:
+        return
+    known = logging.getLevelNamesMapping()
+    if level.upper() not in known:
+        raise ValueError(f"AVSHOT_LOG is {level!r}; expected debug, info, warning or error.")
+    shown = logging.StreamHandler()
+    shown.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    log = logging.getLogger("avshot")
+    log.setLevel(known[level.upper()])
+    log.addHandler(shown)
+    log.propagate = False  # libraries that set up logging of their own would show it again
 
 
 def last_words(error: BaseException) -> tuple[str, int]:

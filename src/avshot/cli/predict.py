@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from avshot.errors import BadDataset, MissingFile, WrongRun
 from avshot.terminal.progress import say
 from avshot.terminal.tables import print_table
+
+if TYPE_CHECKING:
+    from avshot.prediction.batch import Failed
 
 
 def predict_videos(
@@ -24,35 +28,33 @@ def predict_videos(
 ) -> int:
     """`avshot predict`: returns how many videos could not be used; they do not stop the others."""
     from avshot.machine.device import check_device
-    from avshot.prediction.predictor import Predictor
+    from avshot.prediction.predictor import Failed, Predictor
     from avshot.prediction.video import check_span
     from avshot.types import Clip
 
     check_device(device)
     check_span(start, end)
     predictor = Predictor(_open_run(run), device)
-    predictor.classes(names)  # a wrong class name is reported before any video is decoded
+    found = list(_videos(videos))
+    asked = (
+        path if start is None and end is None else Clip(id=path, path=path, start=start, end=end)
+        for path in found
+        if isinstance(path, str)
+    )
+    answers = predictor.predict_many(asked, names, top=top)  # reports a wrong class name before any video is decoded
     failed = 0
-    for video in _videos(videos):
-        try:
-            if isinstance(video, _NoVideos):
-                raise video
-            path = str(video)
-            asked = path if start is None and end is None else Clip(id=path, path=path, start=start, end=end)
-            found = predictor.predict(asked, names, top=top)
-            shown = json.dumps(found.to_dict(), allow_nan=False) if as_json else ""
-        except (ValueError, OSError) as error:
+    for video in found:
+        answer = video if isinstance(video, Failed) else next(answers)
+        if isinstance(answer, Failed):
             failed += 1
             if as_json:
-                path = str(video.path if isinstance(video, _NoVideos) else video)
-                print(json.dumps({"video": path, "error": str(error)}))
+                print(json.dumps({"video": answer.video, "error": str(answer.error)}))
             else:
-                say(f"avshot: {error}")
-            continue
-        if as_json:
-            print(shown)
+                say(f"avshot: {answer.error}")
+        elif as_json:
+            print(json.dumps(answer.to_dict(), allow_nan=False))
         else:
-            _show(found)
+            _show(answer)
     return failed
 
 
@@ -62,35 +64,30 @@ def _open_run(path: Path) -> Any:
     from avshot.run import load_run
 
     if not path.exists():
-        raise ValueError(f"The Run folder {path} is not there; pass one made by `avshot train`.")
+        raise MissingFile(f"The Run folder {path} is not there; pass one made by `avshot train`.")
     if path.is_dir() and not (path / "experiment.yaml").exists():
         inside = sorted(str(file.parent) for file in path.glob("*/*/run.json"))
         inside += sorted(str(file.parent) for file in path.glob("*/run.json"))
         if inside:
-            raise ValueError(f"{path} is not a Run folder; choose one of those in it: {first_few(inside)}.")
+            raise WrongRun(f"{path} is not a Run folder; choose one of those in it: {first_few(inside)}.")
     return load_run(path)
 
 
-def _videos(asked: Sequence[str | Path]) -> Iterator[str | Path | _NoVideos]:
+def _videos(asked: Sequence[str | Path]) -> Iterator[str | Failed]:
     """The files that were named, and the media files below folders that were; an error for a folder without any."""
     from avshot.data.folders import media_files
+    from avshot.prediction.batch import Failed
 
     for path in asked:
         if not Path(path).is_dir():
-            yield path
+            yield str(path)
             continue
         found = media_files(path)
         for note in found.notes():
             say(f"note: {path}: {note}")
         if not found.files:
-            yield _NoVideos(path)
-        yield from found.files
-
-
-class _NoVideos(ValueError):
-    def __init__(self, path: str | Path) -> None:
-        super().__init__(f"{path} holds no videos; pass another folder.")
-        self.path = path
+            yield Failed(str(path), BadDataset(f"{path} holds no videos; pass another folder."))
+        yield from map(str, found.files)
 
 
 def _show(found: Any) -> None:

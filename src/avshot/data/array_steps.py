@@ -11,6 +11,7 @@ import numpy as np
 from avshot.data.clip_arrays import ClipArrays
 from avshot.data.listing import without_suffix
 from avshot.data.sources import first_few
+from avshot.errors import BadDataset
 from avshot.files.pickles.arrays import as_numbers
 
 
@@ -32,7 +33,7 @@ def rows_of(
     """
     if arrays.ids is None:
         if arrays.count != len(ids):
-            raise ValueError(
+            raise BadDataset(
                 f"{arrays.place} holds features of {arrays.count} clips and the table has {len(ids)} lines; row i "
                 "belongs to line i, so expected as many (or save ids beside the features, in an .npz)."
             )
@@ -47,16 +48,16 @@ def rows_of(
         if clip is None:
             unknown.append(id)
         elif rows[clip] >= 0:
-            raise ValueError(f"{arrays.place} holds features of clip {ids[clip]!r} twice; keep one.")
+            raise BadDataset(f"{arrays.place} holds features of clip {ids[clip]!r} twice; keep one.")
         else:
             rows[clip] = row
     if len(unknown) == arrays.count:
-        raise ValueError(
+        raise BadDataset(
             f"{arrays.place} holds no clip of the table: its ids begin with {first_few(map(repr, unknown), 3)}, those "
             f"of the table with {first_few(map(repr, ids), 3)}; write them alike."
         )
     if unknown and not skip_unknown:
-        raise ValueError(
+        raise BadDataset(
             f"{arrays.place} holds features of {len(unknown)} clips that are not in the table: {first_few(unknown)}; "
             "write the ids alike, or leave these out (--skip-unknown, skip_unknown=True)."
         )
@@ -103,13 +104,13 @@ class StepReader:
         try:
             value = as_numbers(raw)
         except ValueError as error:
-            raise ValueError(f"{place}: {error}; save them as float32.") from None
+            raise BadDataset(f"{place}: {error}; save them as float32.") from None
         value = value[None] if value.ndim == 1 else value
         if value.ndim != 2 or value.shape[1] == 0:
-            raise ValueError(f"{place}: an array of shape {np.shape(raw)}; expected [dim] or [time, dim].")
+            raise BadDataset(f"{place}: an array of shape {np.shape(raw)}; expected [dim] or [time, dim].")
         self.dim = value.shape[1] if self.dim is None else self.dim
         if value.shape[1] != self.dim:
-            raise ValueError(f"{place}: {value.shape[1]} numbers a step, {self.dim} before; expected one width.")
+            raise BadDataset(f"{place}: {value.shape[1]} numbers a step, {self.dim} before; expected one width.")
         value = value[: _real_steps(value)]
         if len(value) == 0:
             return None
@@ -120,7 +121,7 @@ class StepReader:
             return value, np.arange(len(value), dtype=np.float32)
         seconds = seconds[: len(value)]
         if not np.isfinite(seconds).all():
-            raise ValueError(f"{place}: times that are not finite; expected seconds for each step.")
+            raise BadDataset(f"{place}: times that are not finite; expected seconds for each step.")
         return value, seconds
 
     def notes(self) -> list[str]:
@@ -147,7 +148,7 @@ class StepReader:
         finite = np.isfinite(value)
         if not finite.all():
             step = int(np.flatnonzero(~finite.all(axis=1))[0])
-            raise ValueError(
+            raise BadDataset(
                 f"{place}: {int(value.size - finite.sum())} of {value.size} numbers are not finite (nan, inf, or too "
                 f"large for 32 bits), the first in step {step}; a clip without {self.modality} is NaN throughout, and "
                 "padding is steps of NaN at the end."

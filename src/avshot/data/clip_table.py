@@ -11,6 +11,7 @@ from avshot.data.fold_table import check_clips, stated_folds
 from avshot.data.label_table import filled_cell, label_of, label_parts, lacking_column
 from avshot.data.listing import short_ids
 from avshot.data.sources import first_few
+from avshot.errors import BadDataset
 from avshot.files.text import Table, read_table
 from avshot.types import Clip
 
@@ -50,9 +51,9 @@ def read_clip_table(path: str | Path, label: str = "label") -> ClipTable:
     table = read_table(path)
     column = next((name for wanted in _ID_COLUMNS if (name := table.column(wanted)) is not None), None)
     if column is None:
-        raise ValueError(lacking_column(table, " or ".join(_ID_COLUMNS)))
+        raise BadDataset(lacking_column(table, " or ".join(_ID_COLUMNS)))
     if not table.rows:
-        raise ValueError(f"{path} has a header and no lines; expected one for each clip.")
+        raise BadDataset(f"{path} has a header and no lines; expected one for each clip.")
     parts, group, fold = label_parts(table, label), table.column("group"), table.column("fold")
     clips = [
         Clip(filled_cell(row, column), label=label_of(row, parts), group=row.get(group or "") or None)
@@ -67,7 +68,7 @@ def read_clip_table(path: str | Path, label: str = "label") -> ClipTable:
         folds = stated_folds(table.rows, clips, fold)
         fold_of = {clips[i].id: name for name, rows in folds.items() for i in rows}
         if not fold_of:
-            raise ValueError(f"{path} has a column {fold} with nothing in it; fill it in, or take it out.")
+            raise BadDataset(f"{path} has a column {fold} with nothing in it; fill it in, or take it out.")
     return ClipTable(tuple(clips), fold_of, tuple(_unread(table, fold)))
 
 

@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from avshot.data.sources import AveragedFeatures, FeatureSource, MemoryFeatures, as_indices, first_few
+from avshot.errors import BadDataset
 from avshot.types import Clip, Features
 
 __all__ = ["FOLDS", "Dataset", "FeatureSource", "MemoryFeatures"]
@@ -77,7 +78,7 @@ class Dataset:
     def fold(self, name: str) -> np.ndarray:
         """Indices `[clip]` of fold `name`; may be empty. Raises ValueError for an unknown fold, listing the folds."""
         if name not in self.folds:
-            raise ValueError(f"Fold {name!r} is not in dataset {self.name!r}; folds: {', '.join(self.folds)}.")
+            raise BadDataset(f"Fold {name!r} is not in dataset {self.name!r}; folds: {', '.join(self.folds)}.")
         return self.folds[name]
 
     def labels(self, indices: ArrayLike) -> Tensor:
@@ -86,7 +87,7 @@ class Dataset:
         found = self._label_of[rows]
         if (found < 0).any():
             clip = self.clips[int(rows[found < 0][0])]
-            raise ValueError(f"Clip {clip.id!r} has no label; it cannot be used for training or measuring.")
+            raise BadDataset(f"Clip {clip.id!r} has no label; it cannot be used for training or measuring.")
         return torch.from_numpy(found)
 
     def gather(self, indices: ArrayLike) -> Features:
@@ -96,11 +97,11 @@ class Dataset:
             ValueError: The dataset has no features, or none for one of these clips.
         """
         if self.features is None:
-            raise ValueError(f"Dataset {self.name!r} has no features; make them with `avshot extract`.")
+            raise BadDataset(f"Dataset {self.name!r} has no features; make them with `avshot extract`.")
         rows = self._row_of[as_indices(indices)]
         if (rows < 0).any():
             clip = self.clips[int(as_indices(indices)[rows < 0][0])]
-            raise ValueError(f"Clip {clip.id!r} has no features in dataset {self.name!r}; run `avshot extract` again.")
+            raise BadDataset(f"Clip {clip.id!r} has no features in dataset {self.name!r}; run `avshot extract` again.")
         return self.features.gather(rows)
 
     @cached_property
@@ -209,16 +210,16 @@ def _absent(clips: Sequence[Clip], source: FeatureSource) -> dict[int, str]:
 
 def _check_names(dataset: Dataset) -> None:
     if len(set(dataset.names)) != len(dataset.names):
-        raise ValueError(f"Dataset {dataset.name!r} names a class twice: {', '.join(_repeated(dataset.names))}.")
+        raise BadDataset(f"Dataset {dataset.name!r} names a class twice: {', '.join(_repeated(dataset.names))}.")
     ids = [clip.id for clip in dataset.clips]
     if len(set(ids)) != len(ids):
-        raise ValueError(f"Clip ids must be unique in dataset {dataset.name!r}; repeated: {first_few(_repeated(ids))}.")
+        raise BadDataset(f"Clip ids must be unique in dataset {dataset.name!r}; repeated: {first_few(_repeated(ids))}.")
     unknown = {clip.label for clip in dataset.clips if clip.label is not None} - set(dataset.names)
     if unknown:
-        raise ValueError(f"Labels that are not class names of dataset {dataset.name!r}: {', '.join(sorted(unknown))}.")
+        raise BadDataset(f"Labels that are not class names of dataset {dataset.name!r}: {', '.join(sorted(unknown))}.")
     for encoder, vectors in dataset.text.items():
         if vectors.ndim != 2 or len(vectors) != len(dataset.names):
-            raise ValueError(
+            raise BadDataset(
                 f"Class vectors {encoder!r} have shape {tuple(vectors.shape)}; expected [{len(dataset.names)}, dim], "
                 "one row per class name."
             )
@@ -227,7 +228,7 @@ def _check_names(dataset: Dataset) -> None:
 def _check_folds(dataset: Dataset, folds: Mapping[str, np.ndarray]) -> None:
     for fold, rows in folds.items():
         if len(rows) and (rows.min() < 0 or rows.max() >= len(dataset.clips)):
-            raise ValueError(f"Fold {fold!r} points outside the {len(dataset.clips)} clips of {dataset.name!r}.")
+            raise BadDataset(f"Fold {fold!r} points outside the {len(dataset.clips)} clips of {dataset.name!r}.")
 
 
 def _repeated(values: Sequence[str]) -> list[str]:

@@ -13,6 +13,7 @@ import numpy as np
 from avshot.classes.names import join_key, tidy
 from avshot.data.dataset import FOLDS
 from avshot.data.label_table import find_file, read_span
+from avshot.errors import BadDataset, told_as
 from avshot.files.text import Row, read_table
 from avshot.types import Clip
 
@@ -44,6 +45,7 @@ def folds_csv(clips: Sequence[Clip], fold_of: Mapping[str, str], base: Path) -> 
     return out.getvalue()
 
 
+@told_as(BadDataset)
 def read_folds(table: Path) -> tuple[list[Clip], dict[str, np.ndarray]]:
     """Clips of the table, and the rows of each fold.
 
@@ -54,12 +56,12 @@ def read_folds(table: Path) -> tuple[list[Clip], dict[str, np.ndarray]]:
     found = read_table(table, needed=("id",), whole=True)
     lacking = [name for name in ("path", "label", "fold") if name not in found.columns]
     if lacking:
-        raise ValueError(f"{table} has no column {', '.join(lacking)}; expected {', '.join(_FIELDS)}.")
+        raise BadDataset(f"{table} has no column {', '.join(lacking)}; expected {', '.join(_FIELDS)}.")
     base = Path(os.path.realpath(table.parent))
     clips = [_clip(row, base) for row in found.rows]
     bare = [row for row in found.rows if not row["path"]]
     if bare and len(bare) < len(clips):
-        raise ValueError(
+        raise BadDataset(
             f"{bare[0].place} has nothing in column 'path', though other clips have a file; fill it in (was the line "
             "cut off?)."
         )
@@ -83,9 +85,9 @@ def stated_folds(rows: Sequence[Row], clips: Sequence[Clip], column: str) -> dic
     for i, (row, clip) in enumerate(zip(rows, clips, strict=True)):
         fold = row[column]
         if fold and fold not in folds:
-            raise ValueError(f"{row.place}: clip {clip.id!r} is in fold {fold!r}; expected {', '.join(FOLDS)}.")
+            raise BadDataset(f"{row.place}: clip {clip.id!r} is in fold {fold!r}; expected {', '.join(FOLDS)}.")
         if fold and clip.label is None:
-            raise ValueError(f"{row.place}: clip {clip.id!r} is in fold {fold!r} without a label; give it one.")
+            raise BadDataset(f"{row.place}: clip {clip.id!r} is in fold {fold!r} without a label; give it one.")
         if fold:
             folds[fold].append(i)
     _check_apart(rows, clips, column)
@@ -112,7 +114,7 @@ def _clip(row: Row, base: Path) -> Clip:
     try:
         label = tidy(row["label"]) if row["label"] else None
     except ValueError as error:
-        raise ValueError(f"{row.place}: {error}") from None
+        raise BadDataset(f"{row.place}: {error}") from None
     return Clip(row["id"], path, label, start, end, row.get("group") or None)
 
 
@@ -138,7 +140,7 @@ def _check_twice(rows: Sequence[Row], clips: Sequence[Clip]) -> None:
         told_of = [(clip.id, f"the id {clip.id!r}"), (span, f"the file and span of {clip.id!r}")]
         for what, told in told_of[: 1 + bool(clip.path)]:
             if what in first:
-                raise ValueError(f"{row.place} has {told} again ({_line(first[what])} has it, too); keep one.")
+                raise BadDataset(f"{row.place} has {told} again ({_line(first[what])} has it, too); keep one.")
             first[what] = row
 
 
@@ -149,7 +151,7 @@ def _check_labels(rows: Sequence[Row], clips: Sequence[Clip]) -> None:
             continue
         label, where = first.setdefault(join_key(clip.label), (clip.label, row))
         if label != clip.label:
-            raise ValueError(
+            raise BadDataset(
                 f"{row.place} has the label {clip.label!r}, {_line(where)} {label!r}, which differ only in case, space "
                 "or punctuation; spell each one way."
             )
@@ -162,7 +164,7 @@ def _check_apart(rows: Sequence[Row], clips: Sequence[Clip], column: str) -> Non
     for (label, fold), row in first.items():
         for other in _APART.get(fold, ()):
             if (label, other) in first:
-                raise ValueError(
+                raise BadDataset(
                     f"{row.place} has {label!r} in fold {fold!r}, {_line(first[label, other])} in {other!r}; a class "
                     f"of {fold!r} must not be in {', '.join(_APART[fold])}."
                 )

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from avshot.data.sources import first_few
+from avshot.errors import BadDataset
 
 _VIDEO = (
     "mp4 m4v mov qt mkv webm avi divx mpg mpeg mpe m2v ts mts m2ts m2t vob wmv asf flv f4v 3gp 3g2 ogv ogm mxf dv gif "
@@ -72,7 +73,7 @@ def media_files(folder: str | Path) -> MediaFiles:
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise ValueError(f"{folder} is not a folder; expected one with media files in it.")
+        raise BadDataset(f"{folder} is not a folder; expected one with media files in it.")
     os.scandir(folder).close()  # a folder below that cannot be opened is reported, this one is an error
     found = _Found(folder)
     # Folders reached without links come first: those are the names that people know.

@@ -25,6 +25,7 @@ from avshot.data.manifest_text import stated_rule
 from avshot.data.own_text import pick_vectors, unit_vectors
 from avshot.data.sources import first_few
 from avshot.data.split import SplitRule, split_clips
+from avshot.errors import BadDataset, told_as
 from avshot.features.store.store import FeatureStore
 from avshot.features.store.writer import StoreWriter
 from avshot.types import MODALITIES
@@ -49,6 +50,7 @@ class Imported:
     warnings: tuple[str, ...]
 
 
+@told_as(BadDataset)
 def import_arrays(
     table: str | Path,
     out: str | Path,
@@ -80,7 +82,7 @@ def import_arrays(
     """
     out = manifest_path(out)
     if not arrays or not set(arrays) <= set(MODALITIES):
-        raise ValueError(f"Got arrays of {', '.join(arrays) or 'nothing'}; expected audio, visual or both.")
+        raise BadDataset(f"Got arrays of {', '.join(arrays) or 'nothing'}; expected audio, visual or both.")
     listed = read_clip_table(table, label)
     fold_of, stated, warnings = _folds(table, listed, rule)
     source = {"path": relative(table, out.parent), "label": label}
@@ -108,7 +110,7 @@ def _folds(
         split = split_clips(listed.clips, rule)
         return split.fold_of, stated_rule(split, rule), split.warnings
     if rule is not None:
-        raise ValueError(
+        raise BadDataset(
             f"{table} has a column fold, which states the folds, so no rule draws them; take the column out, or leave "
             "the options of the split away."
         )
@@ -125,7 +127,7 @@ def _vectors(
     files, spare = {}, []
     for encoder, vectors in text.items():
         if not re.fullmatch(r"[\w.+-]+", encoder):
-            raise ValueError(f"Got the text encoder {encoder!r}; expected letters, digits, '.', '_', '+' and '-'.")
+            raise BadDataset(f"Got the text encoder {encoder!r}; expected letters, digits, '.', '_', '+' and '-'.")
         source = f"The text encoder {encoder!r}"
         picked = pick_vectors(vectors, names, phrases, source)
         unit_vectors(picked)  # refuses what has no direction, before anything is written
@@ -177,7 +179,7 @@ def _fill(
             writer.add(id, status=_status(given, readers), **given)
     for modality, reader in readers.items():
         if not has[modality]:
-            raise ValueError(f"{reader.arrays.place} holds {modality} features of no clip; expected numbers, not NaN.")
+            raise BadDataset(f"{reader.arrays.place} holds {modality} features of no clip; expected numbers, not NaN.")
     return {modality: frozenset(found) for modality, found in has.items()}
 
 
@@ -205,7 +207,7 @@ def _made_beside(place: Path, overwrite: bool) -> Iterator[Path]:
             if (before.spec, before.dims, before.content()) == (now.spec, now.dims, now.content()):
                 return
             if not overwrite:
-                raise ValueError(
+                raise BadDataset(
                     f"{place} is there and holds other features; choose another path, or replace it (--overwrite, "
                     "overwrite=True)."
                 )
@@ -227,7 +229,7 @@ def _present(place: Path) -> FeatureStore | None:
         return None
     store = FeatureStore(str(place)) if (place / "store.json").is_file() else None
     if store is None or store.spec.get("source") != _SOURCE:
-        raise ValueError(
+        raise BadDataset(
             f"{place} is there and was not made by an import of arrays; choose another path, or remove it."
         )
     return store

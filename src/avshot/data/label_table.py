@@ -12,6 +12,7 @@ from string import Formatter
 from avshot.classes.names import tidy
 from avshot.data.folders import MEDIA_SUFFIXES, printable
 from avshot.data.sources import first_few
+from avshot.errors import BadDataset
 from avshot.files.text import Row, Table, read_table
 from avshot.files.url import local_path
 from avshot.types import Clip
@@ -76,7 +77,7 @@ def read_label_table(
     if missing:
         told = _told_missing(path, files.base, missing)
         if not skip_missing:
-            raise ValueError(
+            raise BadDataset(
                 f"{told}. Say which folder the names start from (--media FOLDER, media=...), or leave missing files "
                 "out (--skip-missing, skip_missing=True)."
             )
@@ -89,7 +90,7 @@ def read_span(row: Row, start: str = "start", end: str = "end") -> tuple[float |
     """Start and end of a row in seconds. Raises ValueError, naming the line, for what is no span."""
     first, last = row.seconds(start), row.seconds(end)
     if last is not None and last <= (first or 0.0):
-        raise ValueError(
+        raise BadDataset(
             f"{row.place}: {end} is {row.get(end)}, not after {start} ({row.get(start) or 0}); expected seconds from "
             "the beginning of the file, the end after the start."
         )
@@ -131,7 +132,7 @@ class _Files:
                 return path
             found = self._listed(path.parent).get(path.name, [])
             if len(found) > 1 and place:
-                raise ValueError(f"{place}: {name!r} may be {' or '.join(found)}; write the suffix, too.")
+                raise BadDataset(f"{place}: {name!r} may be {' or '.join(found)}; write the suffix, too.")
             if len(found) == 1:
                 return path.with_name(found[0])
         return self.base / name
@@ -160,7 +161,7 @@ def _path_column(table: Table, columns: Columns) -> str:
     wanted = _PATH_COLUMNS if columns.path is None else (columns.path,)
     found = next((name for column in wanted if (name := table.column(column)) is not None), None)
     if found is None:
-        raise ValueError(lacking_column(table, " or ".join(wanted)))
+        raise BadDataset(lacking_column(table, " or ".join(wanted)))
     return found
 
 
@@ -179,13 +180,13 @@ def label_parts(table: Table, label: str) -> list[tuple[str, str]]:
     except ValueError:
         parts = []
     if not parts or any(field == "" or spec or conversion for _, field, spec, conversion in parts):
-        raise ValueError(
+        raise BadDataset(
             f'Got the label pattern {label!r}; expected columns in braces, for example "{{command}} {{colour}}".'
         )
     fields = {field: table.column(field) for _, field, _, _ in parts if field is not None}
     lacking = sorted(field for field, column in fields.items() if column is None)
     if lacking:
-        raise ValueError(lacking_column(table, ", ".join(lacking)))
+        raise BadDataset(lacking_column(table, ", ".join(lacking)))
     return [(text, "" if field is None else str(fields[field])) for text, field, _, _ in parts]
 
 
@@ -195,13 +196,13 @@ def label_of(row: Row, parts: Sequence[tuple[str, str]]) -> str:
     try:
         return tidy(text)
     except ValueError as error:
-        raise ValueError(f"{row.place}: {error}") from None
+        raise BadDataset(f"{row.place}: {error}") from None
 
 
 def filled_cell(row: Row, column: str) -> str:
     """A cell that must hold text. Raises ValueError, naming the line, where it does not."""
     if not row[column]:
-        raise ValueError(f"{row.place} has nothing in column {column!r}; fill it in.")
+        raise BadDataset(f"{row.place} has nothing in column {column!r}; fill it in.")
     return row[column]
 
 
@@ -259,6 +260,6 @@ def _check_twice(table: Table, clips: Iterable[Clip]) -> None:
         twice += [clip.id if first[key] == clip.id else f"{first[key]} = {clip.id}"] if key in first else []
         first.setdefault(key, clip.id)
     if twice:
-        raise ValueError(
+        raise BadDataset(
             f"{table.path} lists {len(twice)} clips twice: {first_few(twice)}; expected one row per file or span."
         )

@@ -11,6 +11,7 @@ from avshot.classes.names import refuse_alike, tidy
 from avshot.data.folders import MEDIA_SUFFIXES, OWN, MediaFiles, media_files, printable
 from avshot.data.label_table import Columns, read_label_table
 from avshot.data.sources import first_few
+from avshot.errors import BadDataset, MissingFile, told_as
 from avshot.types import Clip
 
 __all__ = ["MEDIA_SUFFIXES", "Columns", "Listing", "MediaFiles", "list_clips", "media_files"]
@@ -33,6 +34,7 @@ class Listing:
     warnings: tuple[str, ...]
 
 
+@told_as(BadDataset)
 def list_clips(
     source: str | Path, columns: Columns | None = None, *, media: str | Path | None = None, skip_missing: bool = False
 ) -> Listing:
@@ -55,10 +57,10 @@ def list_clips(
         clips, base, warnings = read_label_table(source, columns or Columns(), media, skip_missing)
         listing = Listing(tuple(short_ids(clips)), base, tuple(warnings))
     else:
-        raise ValueError(f"{source} is not there; expected a folder of videos or a table (CSV).")
+        raise MissingFile(f"{source} is not there; expected a folder of videos or a table (CSV).")
     if not listing.clips:
         told = " ".join(["", *listing.warnings])
-        raise ValueError(f"{source} lists no videos; expected sub-folders with videos, or a table with rows.{told}")
+        raise BadDataset(f"{source} lists no videos; expected sub-folders with videos, or a table with rows.{told}")
     refuse_alike(sorted({str(clip.label) for clip in listing.clips}), f"{source}: ")
     return listing
 
@@ -82,7 +84,7 @@ def _clip(path: Path, folder: Path) -> Clip:
     try:
         return Clip(id.as_posix(), str(path), label=tidy(id.parts[0]))
     except ValueError as error:
-        raise ValueError(f"{folder}: {error} (It is the name of a folder; rename it.)") from None
+        raise BadDataset(f"{folder}: {error} (It is the name of a folder; rename it.)") from None
 
 
 def _check_paths(found: MediaFiles) -> None:
@@ -91,7 +93,7 @@ def _check_paths(found: MediaFiles) -> None:
     for paths, what in ((found.unnamed, "are not UTF-8"), (bad, "hold a carriage return")):
         if paths:
             told = first_few([printable(path, found.folder) for path in paths])
-            raise ValueError(f"{found.folder} has {len(paths)} files whose names {what}: {told}; rename them.")
+            raise BadDataset(f"{found.folder} has {len(paths)} files whose names {what}: {told}; rename them.")
 
 
 def _check_splits(folder: Path, files: Sequence[Path]) -> None:
@@ -100,7 +102,7 @@ def _check_splits(folder: Path, files: Sequence[Path]) -> None:
     deep = {path.relative_to(folder).parts[0] for path in files if len(path.relative_to(folder).parts) > 2}
     splits = sorted(name for name in tops if name.casefold() in _SPLITS)
     if any(name in deep for name in splits) or (splits and len(splits) == len(tops)):
-        raise ValueError(
+        raise BadDataset(
             f"{folder} has folders that are folds by their name, not labels: {', '.join(splits)}. Pass one of them "
             f"({folder / splits[0]}), or a table (CSV) of files and labels; if it is a label, rename it."
         )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from avshot.data.dataset import Dataset
+from avshot.errors import BadDataset, told_as
 
 
+@told_as(BadDataset)
 def load_dataset(spec: str) -> Dataset:
     """Load a dataset from its one-line description.
 
@@ -28,7 +30,7 @@ def load_dataset(spec: str) -> Dataset:
         from avshot.data.manifest import load_manifest
 
         return load_manifest(spec)
-    raise ValueError(
+    raise BadDataset(
         f"Dataset {spec!r} is not known; expected the path of a dataset .toml (make one with `avshot dataset`), "
         "simulated:<name> or official:<root>?name=UCF&split=cls."
     )
@@ -47,5 +49,5 @@ def load_described(spec: str) -> Dataset:
             cure = "import the arrays again with `avshot import`"
         if spec.startswith("official:"):
             cure = "put the released ones into the folder features/ of the benchmark (docs/reproduce.md)"
-        raise ValueError(f"Dataset {dataset.name!r} has no features; {cure}.")
+        raise BadDataset(f"Dataset {dataset.name!r} has no features; {cure}.")
     return dataset

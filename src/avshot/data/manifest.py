@@ -20,6 +20,7 @@ from avshot.data.manifest_text import manifest_toml, present, rule_digest, state
 from avshot.data.own_text import read_own_text
 from avshot.data.sources import FeatureSource, first_few
 from avshot.data.split import SplitRule, split_clips
+from avshot.errors import BadDataset, MissingFile, told_as
 from avshot.files.atomic import save_bytes
 from avshot.files.text import read_text
 from avshot.files.url import local_path
@@ -41,6 +42,7 @@ class Declared:
     warnings: tuple[str, ...]
 
 
+@told_as(BadDataset)
 def declare(
     source: str | Path,
     out: str | Path,
@@ -88,7 +90,7 @@ def declare(
 def manifest_path(out: str | Path) -> Path:
     """Where a dataset is to be declared. Raises ValueError for a path that does not end in `.toml`."""
     if Path(out).suffix != ".toml":
-        raise ValueError(f"The dataset is to be written to {out}; expected a path that ends in .toml.")
+        raise BadDataset(f"The dataset is to be written to {out}; expected a path that ends in .toml.")
     return Path(out)
 
 
@@ -128,7 +130,7 @@ def refuse_others(files: Mapping[Path, bytes], overwrite: bool) -> None:
     """Raise ValueError where a file is there with another content, unless it may be overwritten."""
     changed = [path for path, content in files.items() if path.exists() and path.read_bytes() != content]
     if changed and not overwrite:
-        raise ValueError(
+        raise BadDataset(
             f"{changed[0]} is there and differs; choose another path, or replace it (--overwrite, overwrite=True)."
         )
 
@@ -140,6 +142,7 @@ def write_files(files: Mapping[Path, bytes]) -> None:
         save_bytes(path, content)
 
 
+@told_as(BadDataset)
 def load_manifest(path: str | Path, *, features: bool = True) -> Dataset:
     """Read a declared dataset; `features=False` leaves the feature store alone.
 
@@ -151,11 +154,11 @@ def load_manifest(path: str | Path, *, features: bool = True) -> Dataset:
     """
     path = Path(path)
     if not path.is_file():
-        raise ValueError(f"Dataset {path} is not there; make it with `avshot dataset`.")
+        raise MissingFile(f"Dataset {path} is not there; make it with `avshot dataset`.")
     content = _read_toml(path)
     table = path.parent / str(content.get("folds", path.with_suffix(".folds.csv").name))
     if not table.is_file():
-        raise ValueError(f"{path} keeps its folds in {table}, which is not there; run `avshot dataset` again.")
+        raise MissingFile(f"{path} keeps its folds in {table}, which is not there; run `avshot dataset` again.")
     clips, folds = read_folds(table)
     notes = []
     stated: dict[str, Any] = {key: content[key] for key in ("source", "unseen", "split") if key in content}
@@ -207,29 +210,29 @@ def _read_toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(read_text(path))
     except tomllib.TOMLDecodeError as error:
-        raise ValueError(f"{path} is not valid TOML: {error}.") from None
+        raise BadDataset(f"{path} is not valid TOML: {error}.") from None
     except RecursionError:
-        raise ValueError(f"{path} is not valid TOML: brackets in it are nested too deep.") from None
+        raise BadDataset(f"{path} is not valid TOML: brackets in it are nested too deep.") from None
 
 
 def _phrases(path: Path, stated: Any, names: Sequence[str]) -> dict[str, str]:
     """The words that the file gives for classes, joined by name; no two classes may be left with the same words."""
     if not isinstance(stated, dict) or not all(isinstance(words, str) for words in stated.values()):
-        raise ValueError(f'{path} has phrases of another form; expected lines "class" = "words" under [phrases].')
+        raise BadDataset(f'{path} has phrases of another form; expected lines "class" = "words" under [phrases].')
     refuse_alike(stated, f"{path}, phrases: ")
     spelt = {join_key(name): name for name in names}
     unknown = sorted(name for name in stated if join_key(name) not in spelt)
     if unknown:
-        raise ValueError(f"{path} gives phrases for classes that no clip has: {first_few(unknown)}.")
+        raise BadDataset(f"{path} gives phrases for classes that no clip has: {first_few(unknown)}.")
     phrases = {}
     for name, words in stated.items():
         try:
             phrases[spelt[join_key(name)]] = tidy(words)
         except ValueError as error:
-            raise ValueError(f"{path} gives no words for {name!r}: {error}") from None
+            raise BadDataset(f"{path} gives no words for {name!r}: {error}") from None
     texts: dict[str, str] = {}
     for name in names:
         key = join_key(phrases.get(name, name))
         if texts.setdefault(key, name) != name:
-            raise ValueError(f"{path} gives the classes {texts[key]!r} and {name!r} the same words; keep them apart.")
+            raise BadDataset(f"{path} gives the classes {texts[key]!r} and {name!r} the same words; keep them apart.")
     return phrases

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import ArrayLike
 
 from avshot.data.sources import FeatureSource, as_indices
+from avshot.errors import BadDataset
 from avshot.types import Features
 
 
@@ -33,7 +34,7 @@ class NoisyAudio:
 
     def __init__(self, source: FeatureSource, share: float, seed: int = 0) -> None:
         if not 0 <= share <= 1:
-            raise ValueError(f"The share of noisy audio is {share}; expected 0 to 1.")
+            raise BadDataset(f"The share of noisy audio is {share}; expected 0 to 1.")
         self._source, self.share, self.seed = source, share, seed
         self.status: Mapping[str, str] = getattr(source, "status", {})
 

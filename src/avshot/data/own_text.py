@@ -14,6 +14,7 @@ from torch import Tensor
 from avshot.classes.encoder import unit_rows
 from avshot.classes.named_vectors import read_named_vectors
 from avshot.classes.names import join_key
+from avshot.errors import BadDataset
 
 _SHOWN = 5  # classes named one by one in an error
 
@@ -31,12 +32,12 @@ def read_own_text(path: Path, stated: Any, names: Sequence[str], phrases: Mappin
         ValueError: Another form, a file that is not there or no such file, or a class without a vector.
     """
     if not isinstance(stated, dict) or not all(isinstance(file, str) for file in stated.values()):
-        raise ValueError(f'{path} has [text] of another form; expected lines  encoder = "file of class vectors".')
+        raise BadDataset(f'{path} has [text] of another form; expected lines  encoder = "file of class vectors".')
     found = {}
     for encoder, file in stated.items():
         place = path.parent / file
         if not place.is_file():
-            raise ValueError(f"{path} keeps the class vectors {encoder!r} in {place}, which is not there.")
+            raise BadDataset(f"{path} keeps the class vectors {encoder!r} in {place}, which is not there.")
         found[encoder] = unit_vectors(pick_vectors(read_named_vectors(place), names, phrases, place))
     return found
 
@@ -67,7 +68,7 @@ def pick_vectors(
             found[name] = vectors[key]
     if lacking:
         more = ", ..." if len(lacking) > _SHOWN else ""
-        raise ValueError(
+        raise BadDataset(
             f"{source} has no vector for {len(lacking)} of {len(names)} classes: {', '.join(lacking[:_SHOWN])}{more}; "
             "add them, or spell the names alike."
         )

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from avshot.errors import BadDataset
 from avshot.types import MODALITIES, Features
 
 _CHUNK = 256  # clips averaged at a time
@@ -72,7 +73,7 @@ class MemoryFeatures:
 
     def __post_init__(self) -> None:
         if len(self.ids) != len(self.features):
-            raise ValueError(f"{len(self.ids)} clip ids for features of {len(self.features)} clips; expected one each.")
+            raise BadDataset(f"{len(self.ids)} clip ids for features of {len(self.features)} clips; expected one each.")
         check_finite(self.ids, self.features)
 
     @property
@@ -104,7 +105,7 @@ def as_indices(rows: ArrayLike) -> np.ndarray:
     if found.dtype == bool:
         found = np.flatnonzero(found)
     if found.size and not np.issubdtype(found.dtype, np.integer):
-        raise ValueError(f"Clip indices have type {found.dtype}; expected integers.")
+        raise BadDataset(f"Clip indices have type {found.dtype}; expected integers.")
     return found.astype(np.int64).reshape(-1)
 
 
@@ -127,7 +128,7 @@ def check_finite(ids: Sequence[str], features: Features) -> None:
             finite = torch.isfinite(getattr(features, name)).flatten(1)
             if not bool(finite.all()):
                 row = int((~finite.all(dim=1)).nonzero()[0, 0])
-                raise ValueError(
+                raise BadDataset(
                     f"The {modality} {what} of clip {ids[row]!r} hold {int((~finite[row]).sum())} numbers that are not "
                     "finite (nan or inf); extract or load them again, or leave this clip out."
                 )

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from avshot.classes.names import join_key, tidy_all
 from avshot.data.sources import first_few
+from avshot.errors import BadDataset
 from avshot.types import Clip
 
 SEEN_FOLDS = ("train", "val_seen", "test_seen")
@@ -48,20 +49,20 @@ class SplitRule:
             if isinstance(unseen, list | tuple):
                 object.__setattr__(self, name, tidy_all(unseen))
             elif not _is_amount(unseen):
-                raise ValueError(
+                raise BadDataset(
                     f"{name} is {unseen!r}; expected a list of labels, or how many: a count (int) or a fraction "
                     "between 0.0 and 1.0 (float)."
                 )
         for name, amount in amounts.items():
             if amount is not None and not _is_amount(amount):
-                raise ValueError(
+                raise BadDataset(
                     f"{name} is {amount}; expected a count (int) or a fraction between 0.0 and 1.0 (float)."
                 )
         fractions = sum(amount for amount in amounts.values() if isinstance(amount, float))
         if fractions > 1 + 1e-9:
-            raise ValueError(f"The fractions for train, val and test add up to {fractions:g}; expected at most 1.")
+            raise BadDataset(f"The fractions for train, val and test add up to {fractions:g}; expected at most 1.")
         if self.unseen_cap is not None and self.unseen_cap < 1:
-            raise ValueError(f"unseen_cap is {self.unseen_cap}; expected at least 1, or None for no cap.")
+            raise BadDataset(f"unseen_cap is {self.unseen_cap}; expected at least 1, or None for no cap.")
 
 
 @dataclass(frozen=True)
@@ -141,10 +142,10 @@ def _unseen_labels(labels: Sequence[str], rule: SplitRule) -> tuple[tuple[str, .
     test, val = chosen
     if set(test) & set(val):
         both = first_few(sorted(set(test) & set(val)))
-        raise ValueError(f"Labels unseen both in validation and in testing: {both}; expected each in one of the two.")
+        raise BadDataset(f"Labels unseen both in validation and in testing: {both}; expected each in one of the two.")
     left = len(labels) - len(test) - len(val)
     if left < 2:
-        raise ValueError(
+        raise BadDataset(
             f"{len(labels)} labels, of which {len(val)} unseen in validation and {len(test)} in testing, leave {left} "
             "to train on; expected at least 2. Ask for fewer unseen labels."
         )
@@ -158,7 +159,7 @@ def _named(wanted: tuple[str, ...] | int | float, labels: Sequence[str]) -> tupl
     spelt = {join_key(label): label for label in labels}
     unknown = sorted(name for name in wanted if join_key(name) not in spelt)
     if unknown:
-        raise ValueError(f"Unseen labels that no clip has: {first_few(unknown)}; labels: {first_few(labels, 30)}.")
+        raise BadDataset(f"Unseen labels that no clip has: {first_few(unknown)}; labels: {first_few(labels, 30)}.")
     return tuple(spelt[join_key(name)] for name in wanted)
 
 
@@ -177,7 +178,7 @@ def _quota(label: str, count: int, rule: SplitRule) -> dict[str, int]:
     train = rest if rule.train is None else rule.train if isinstance(rule.train, int) else _rounded(rule.train, count)
     train = min(train, rest) if isinstance(rule.train, float) else train
     if train + val + test > count or train < 1:
-        raise ValueError(
+        raise BadDataset(
             f"Label {label!r} has {count} clips, too few for {rule.train if rule.train is not None else 'some'} for "
             f"training, {val} for validation and {test} for testing; ask for fewer, or name it unseen."
         )

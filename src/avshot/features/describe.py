@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from avshot.errors import BadSetting
 from avshot.features.extractor import Extractor
 from avshot.features.store.origin import Origin, changed_meanwhile, origin_of
 from avshot.features.store.writer import StoreWriter
@@ -40,7 +41,7 @@ class ExtractConfig:
 
     def __post_init__(self) -> None:
         if not self.time_limit > 0 or not (self.memory_limit is None or self.memory_limit > 0):
-            raise ValueError(
+            raise BadSetting(
                 f"Got a limit of {self.time_limit} seconds and {self.memory_limit} bytes for one clip; expected more "
                 "than 0 of both."
             )
@@ -106,10 +107,10 @@ class Job:
 
     def __post_init__(self) -> None:
         if self.audio is None and self.visual is None:
-            raise ValueError("Neither an audio nor a visual extractor is given; name at least one.")
+            raise BadSetting("Neither an audio nor a visual extractor is given; name at least one.")
         for modality, extractor in (("audio", self.audio), ("visual", self.visual)):
             if extractor is not None and extractor.modality != modality:
-                raise ValueError(f"{extractor!r} is the {modality} extractor but describes {extractor.modality}.")
+                raise BadSetting(f"{extractor!r} is the {modality} extractor but describes {extractor.modality}.")
 
     def writer(self, worker: str) -> StoreWriter:
         """A writer into the store. Raises ValueError when the store holds features of other extractors."""

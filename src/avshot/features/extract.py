@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 
+from avshot.errors import BadSetting
 from avshot.features.describe import ExtractConfig, Job, Recorder
 from avshot.features.extractor import Extractor, create_extractor
 from avshot.features.pool import ClipStatus, Pool
@@ -105,9 +106,9 @@ def extract(
     """
     twice = sorted(id for id, count in Counter(clip.id for clip in clips).items() if count > 1)
     if twice:
-        raise ValueError(f"Clip ids must be unique; {len(twice)} repeat, for example {twice[0]!r}: rename them.")
+        raise BadSetting(f"Clip ids must be unique; {len(twice)} repeat, for example {twice[0]!r}: rename them.")
     if runner not in RUNNERS:
-        raise ValueError(f"runner is {runner!r}; expected one of {', '.join(RUNNERS)}.")
+        raise BadSetting(f"runner is {runner!r}; expected one of {', '.join(RUNNERS)}.")
     size = _workers(workers, str(store), runner)
     job = Job(_extractor(audio), _extractor(visual), str(store), ExtractConfig() if config is None else config)
     place = Place(job.store)
@@ -129,13 +130,13 @@ def _only_writer(place: Place, alone: bool, waiting: Callable[[], None] | None) 
             if alone and place.local:
                 held.enter_context(sole_writer(place.path(""), waiting=waiting))
         except NotImplementedError:
-            raise ValueError(
+            raise BadSetting(
                 f"Store {place.root} is on a file system without locks; write to it with alone=False (--shared), when "
                 "nobody else adds the same clips."
             ) from None
         except OSError as error:
             reason = error.strerror or error
-            raise ValueError(f"Store {place.root} cannot be written ({reason}); choose another folder.") from None
+            raise BadSetting(f"Store {place.root} cannot be written ({reason}); choose another folder.") from None
         yield
 
 
@@ -164,7 +165,7 @@ def _extractor(choice: str | Extractor | None) -> Extractor | None:
         _ = extractor.spec(), extractor.dim, extractor.request()
     except (OSError, ValueError, KeyError, ImportError) as error:
         reason = str(error).strip().split("\n")[0]
-        raise ValueError(
+        raise BadSetting(
             f"Weights {checkpoint!r} of extractor {extractor.name!r} cannot be loaded ({reason}); give a Hugging Face "
             "id that can be reached, or a folder with config, weights and processor."
         ) from error
@@ -174,10 +175,10 @@ def _extractor(choice: str | Extractor | None) -> Extractor | None:
 def _workers(workers: int | None, root: str, runner: str) -> int | None:
     """Number of processes, None for this one; of Ray tasks, None for as many as Ray likes."""
     if workers is not None and workers < 1:
-        raise ValueError(f"workers is {workers}; expected at least 1, or None for one per core.")
+        raise BadSetting(f"workers is {workers}; expected at least 1, or None for one per core.")
     if root.startswith("memory:"):
         if (workers is not None and workers > 1) or runner == "ray":
-            raise ValueError(f"{root} lives in this process alone; pass workers=1, or another store.")
+            raise BadSetting(f"{root} lives in this process alone; pass workers=1, or another store.")
         return None
     if runner == "ray":
         return workers

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, get_type_hints
 
 from torch import Tensor
 
+from avshot.errors import BadSetting
 from avshot.registry import EXTRACTORS
 from avshot.settings import read_options, split_spec
 
@@ -95,9 +96,9 @@ def create_extractor(spec: str) -> Extractor:
         query, {key: hints[key] for key in hints if key in fields - {"checkpoint"}}, f"Extractor {name}"
     )
     if "checkpoint" not in fields and ":" in spec.partition("?")[0]:
-        raise ValueError(f"Extractor {name!r} has no weights, so {spec!r} cannot name {checkpoint!r}; drop ':...'.")
+        raise BadSetting(f"Extractor {name!r} has no weights, so {spec!r} cannot name {checkpoint!r}; drop ':...'.")
     if "checkpoint" in fields and not checkpoint:
-        raise ValueError(f"Extractor {spec!r} names no weights; write {name}:<hub id or folder>.")
+        raise BadSetting(f"Extractor {spec!r} names no weights; write {name}:<hub id or folder>.")
     return cls(**options | ({"checkpoint": checkpoint} if checkpoint else {}))
 
 
@@ -112,14 +113,14 @@ def extractor_of(spec: Mapping[str, Any]) -> Extractor:
         name, Extractor, of=f"Features were made by {name!r}, which does not exist"
     )
     if spec.get("version") != cls.version:
-        raise ValueError(
+        raise BadSetting(
             f"Features were made by {name} version {spec.get('version')}, but this avshot makes version {cls.version}, "
             "whose numbers differ; extract again into a new folder and train again."
         )
     known = {f.name for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
     made = cls(**{key: value for key, value in spec.items() if key in known})
     if made.spec() != dict(spec):
-        raise ValueError(f"The weights of extractor {name} are not those the features were made with; restore them.")
+        raise BadSetting(f"The weights of extractor {name} are not those the features were made with; restore them.")
     return made
 
 

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from avshot.errors import BadDataset
 from avshot.files.hdf5 import open_h5
 from avshot.files.pickles.arrays import Damaged, Refused, array_of
 from avshot.files.pickles.reader import ByteReader, check_regular
@@ -55,7 +56,7 @@ def open_arrays(path: str | Path) -> Iterator[Mapping[str, Array]]:
     path = Path(path)
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
-        raise ValueError(f"{path} is no file of arrays; expected {', '.join(SUFFIXES)}.")
+        raise BadDataset(f"{path} is no file of arrays; expected {', '.join(SUFFIXES)}.")
     check_regular(path)
     if suffix == ".npy":
         yield {"features": map_npy(path)}
@@ -103,14 +104,14 @@ def texts_of(path: str | Path, name: str, array: Array) -> list[str]:
         ValueError: Anything else; the message names the file and the array.
     """
     if len(array.shape) != 1:
-        raise ValueError(f"{path}: {name} has shape {array.shape}; expected one text for each row.")
+        raise BadDataset(f"{path}: {name} has shape {array.shape}; expected one text for each row.")
     values = array[...].tolist() if array.dtype.kind in "SUiuO" else [None]
     try:
         found = [value.decode("utf-8") if isinstance(value, bytes) else value for value in values]
     except UnicodeDecodeError:
-        raise ValueError(f"{path}: {name} holds bytes that are not UTF-8 text; save it as text.") from None
+        raise BadDataset(f"{path}: {name} holds bytes that are not UTF-8 text; save it as text.") from None
     if not all(isinstance(value, str | int) for value in found):
-        raise ValueError(f"{path}: {name} has values of the type {array.dtype}; save it as text: {name}.astype(str).")
+        raise BadDataset(f"{path}: {name} has values of the type {array.dtype}; save it as text: {name}.astype(str).")
     return [str(value) for value in found]
 
 
@@ -126,7 +127,7 @@ class _Npz(Mapping[str, np.ndarray]):
     def __getitem__(self, name: str) -> np.ndarray:
         info = self._members[name]
         if info.file_size > _FREE_BYTES + _GROWTH * info.compress_size:
-            raise ValueError(
+            raise BadDataset(
                 f"{self._path}: {name} unpacks to more than {_GROWTH} times its size; save it with np.savez."
             )
         with _told(self._path, f"{name} is "), self._archive.open(info) as file:
@@ -148,7 +149,7 @@ def _opened_zip(path: Path) -> Iterator[zipfile.ZipFile]:
     try:
         archive = zipfile.ZipFile(path)
     except (zipfile.BadZipFile, EOFError, ValueError, NotImplementedError) as error:
-        raise ValueError(f"{path} is not an .npz file ({error}); save it again with np.savez.") from None
+        raise BadDataset(f"{path} is not an .npz file ({error}); save it again with np.savez.") from None
     with archive:
         yield archive
 
@@ -161,9 +162,9 @@ def _told(path: str | os.PathLike[str], what: str = "") -> Iterator[None]:
     try:
         yield
     except Refused as error:
-        raise ValueError(
+        raise BadDataset(
             f"{path}: {what}made of {error}, which are not read; save plain numbers or text, for example "
             "np.asarray(array, dtype=np.float32)."
         ) from None
     except (Damaged, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise ValueError(f"{path}: {what}damaged ({error}); save it again.") from None
+        raise BadDataset(f"{path}: {what}damaged ({error}); save it again.") from None

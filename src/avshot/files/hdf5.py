@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from avshot.errors import BadDataset
 from avshot.files.pickles.arrays import shown
 
 _FREE_BYTES, _GROWTH = 64 << 20, 100  # compressed features take a tenth to a half of their size
@@ -33,16 +34,16 @@ def own_table(file: Any, key: str, path: str | Path) -> Any:
     import h5py
 
     if key not in file and file.get(key, getlink=True) is None:
-        raise ValueError(f"it has no {key}")
+        raise BadDataset(f"it has no {key}")
     if not isinstance(file.get(key, getlink=True), h5py.HardLink):
-        raise ValueError(f"{key} is a link to somewhere else")
+        raise BadDataset(f"{key} is a link to somewhere else")
     found = file[key]
     if not isinstance(found, h5py.Dataset) or found.shape is None:
-        raise ValueError(f"{key} is no table of values")
+        raise BadDataset(f"{key} is no table of values")
     if found.is_virtual or found.external:
-        raise ValueError(f"{key} lies in other files")
+        raise BadDataset(f"{key} lies in other files")
     if found.size * found.dtype.itemsize > _FREE_BYTES + _GROWTH * os.path.getsize(path):
-        raise ValueError(f"{key} has the shape {found.shape}, which a file of this size cannot hold")
+        raise BadDataset(f"{key} has the shape {found.shape}, which a file of this size cannot hold")
     return found
 
 
@@ -50,7 +51,7 @@ def check_written(table: Any, key: str) -> None:
     """Raise ValueError where numbers of a table were never written: they would be read as zeros."""
     written, filters = table.id.get_storage_size(), table.id.get_create_plist().get_nfilters()
     if written < (table.size * table.dtype.itemsize if filters == 0 else min(table.size, 1)):
-        raise ValueError(f"{key} was never written, or in part only")
+        raise BadDataset(f"{key} was never written, or in part only")
 
 
 def reason_of(error: Exception) -> str:

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from avshot.errors import DamagedRun, MissingFile, WrongRun, told_as
 from avshot.files.atomic import content_digest, file_digest, load_json, save_json
 
 FORMAT = 3
@@ -131,6 +132,7 @@ class _Stage(_Part):
     drops: list[int] = []
 
 
+@told_as(DamagedRun)
 def read_record(path: Path) -> dict[str, Any]:
     """Content of a `run.json`, with defaults for what its format did not have.
 
@@ -140,11 +142,11 @@ def read_record(path: Path) -> dict[str, Any]:
     content = load_json(path)
     found = content.get("format") if isinstance(content, dict) else None
     if isinstance(found, int) and found > FORMAT:
-        raise ValueError(f"{path} has format {found}; this avshot reads up to {FORMAT}. Upgrade it.")
+        raise WrongRun(f"{path} has format {found}; this avshot reads up to {FORMAT}. Upgrade it.")
     if found != 1 or _DIGEST in content:
         noted = content.pop(_DIGEST, None) if isinstance(content, dict) else None
         if noted is None or noted != _digest(content):
-            raise ValueError(f"{path} was changed or damaged after the training (its digest differs); train again.")
+            raise DamagedRun(f"{path} was changed or damaged after the training (its digest differs); train again.")
     return checked(path, _in_settings(content), _Record)
 
 
@@ -176,9 +178,10 @@ def checked(path: Path, content: Any, schema: type[BaseModel]) -> dict[str, Any]
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "its content"
         what = first["msg"].removeprefix("Value error, ").lower()
-        raise ValueError(f"{path} is damaged ({where}: {what}); train again.") from None
+        raise DamagedRun(f"{path} is damaged ({where}: {what}); train again.") from None
 
 
+@told_as(DamagedRun)
 def read_metrics(path: Path, names: Sequence[str]) -> dict[str, Any]:
     """Content of a `metrics.json`; empty where nothing was tested.
 
@@ -197,15 +200,16 @@ def read_metrics(path: Path, names: Sequence[str]) -> dict[str, Any]:
     for name in names:
         value = found.get(name, "missing")
         if value is not None and not (isinstance(value, int | float) and 0 <= value <= 1):
-            raise ValueError(f"{path} is damaged ({name} is {value}); train again.")
+            raise DamagedRun(f"{path} is damaged ({name} is {value}); train again.")
     return found
 
 
+@told_as(DamagedRun)
 def read_history(path: Path) -> dict[str, Any]:
     """Content of a `history.json`: a mapping for each stage. Raises ValueError naming the file."""
     content = load_json(path)
     if not isinstance(content, dict) or not content:
-        raise ValueError(f"{path} is damaged (it holds no stages); train again.")
+        raise DamagedRun(f"{path} is damaged (it holds no stages); train again.")
     return {stage: checked(path, _settings_of_epochs(found), _Stage) for stage, found in content.items()}
 
 
@@ -226,15 +230,15 @@ def check_file(path: Path, files: dict[str, str]) -> None:
         ValueError: The file is missing, unreadable, or not what was written.
     """
     if not path.parent.is_dir():
-        raise FileNotFoundError(f"The Run in {path.parent} is gone: there is no such folder (any more).")
+        raise MissingFile(f"The Run in {path.parent} is gone: there is no such folder (any more).")
     try:
         found = file_digest(path)
     except FileNotFoundError:
-        raise ValueError(f"{path} is missing; train again, or copy the whole Run folder.") from None
+        raise DamagedRun(f"{path} is missing; train again, or copy the whole Run folder.") from None
     except OSError as error:
-        raise ValueError(f"{path} cannot be read ({error.strerror or error}); train again.") from None
+        raise DamagedRun(f"{path} cannot be read ({error.strerror or error}); train again.") from None
     if path.name in files and found != files[path.name]:
-        raise ValueError(
+        raise DamagedRun(
             f"{path} was changed or damaged after the training (its digest differs); bring the file back, or train "
             "again into an empty folder."
         )

@@ -6,6 +6,8 @@ import os
 import warnings
 from typing import TYPE_CHECKING
 
+from avshot.errors import BadSetting
+
 if TYPE_CHECKING:
     import torch
 
@@ -37,9 +39,9 @@ def check_device(text: str | torch.device) -> torch.device:
         try:
             device = torch.device(text)
         except RuntimeError:
-            raise ValueError(f"Device {text!r} does not exist; use {_one_of(available)}.") from None
+            raise BadSetting(f"Device {text!r} does not exist; use {_one_of(available)}.") from None
     if str(device) not in available:
-        raise ValueError(
+        raise BadSetting(
             f"Device {str(text)!r} cannot be used: PyTorch {torch.__version__} finds no such device on this machine; "
             f"use {_one_of(available)}."
         )
@@ -47,7 +49,7 @@ def check_device(text: str | torch.device) -> torch.device:
         torch.zeros(1, device=_own(device))
     except (RuntimeError, AssertionError) as error:  # torch's CUDA and XPU builds raise either
         cause = str(error).strip().partition("\n")[0].rstrip(".")
-        raise ValueError(f"Device {str(text)!r} is there but does not work: {cause}; try cpu.") from None
+        raise BadSetting(f"Device {str(text)!r} is there but does not work: {cause}; try cpu.") from None
     return device
 
 

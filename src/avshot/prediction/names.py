@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
 
-from avshot.classes.embed import embed_classes
+from avshot.classes.embed import TextEncoder, create_text_encoder, embed_classes
 from avshot.classes.names import join_key, tidy_all
 from avshot.classes.optimise.optimise import optimise_classes
 from avshot.classes.phrase import phrases, read_descriptions
+from avshot.errors import BadClassName, WrongRun
+from avshot.machine.draws import sole_draws
 from avshot.run import Run
 from avshot.runs.key import class_changes
 from avshot.types import Classes
@@ -22,6 +25,9 @@ _MOST_TEXTS = 2000  # embedded to see whether a text encoder is what it was
 class Names:
     """Class names of a Run, and any others that its text encoder can embed.
 
+    Several threads may ask at once. The text encoders are loaded with the first new name and stay; one thread at a time
+    uses them, for they are not made for more.
+
     Args:
         run: A finished Run.
         closed: Why the Run's method can score no other classes; empty where it can.
@@ -29,7 +35,8 @@ class Names:
 
     def __init__(self, run: Run, closed: str = "") -> None:
         self.run, self.known, self._closed = run, run.classes(), closed
-        self._same_space = False
+        self._encoders: list[TextEncoder] = []
+        self._encoding = threading.Lock()
 
     def classes(self, names: Sequence[str]) -> Classes:
         """Candidate classes `names`, in that order and spelling.
@@ -43,13 +50,13 @@ class Names:
         """
         wanted = tidy_all(names)
         if not wanted:
-            raise ValueError('Got no class names; name the candidate classes, for example "dog barking, rain".')
+            raise BadClassName('Got no class names; name the candidate classes, for example "dog barking, rain".')
         spelt = self._spellings()
         meant = [name if name in self.known.names else spelt.get(join_key(name), name) for name in wanted]
         count = Counter(meant)
         twice = [f"{name!r} = {other!r}" for name, other in zip(wanted, meant, strict=True) if count[other] > 1]
         if twice:  # by the words that the dataset gave for a class: no list of names shows that
-            raise ValueError(f"Class names that mean one class of the Run: {', '.join(twice)}; name it once.")
+            raise BadClassName(f"Class names that mean one class of the Run: {', '.join(twice)}; name it once.")
         new = [name for name in meant if name not in self.known.names]
         picked = (self._with(new) if new else self.known).select(meant)
         return Classes(wanted, picked.text, picked.seen, picked.factors)
@@ -64,16 +71,8 @@ class Names:
     def _with(self, new: Sequence[str]) -> Classes:
         run, parts, known = self.run, self.run.parts, self.known
         if self._closed:
-            raise ValueError(f"{self._closed}, not {new[0]!r}.")
-        embedded = parts.wording.joined(embed_classes(new, parts.wording.encoders, phrases=texts_of(run, new)))
-        if embedded.dims != known.dims:
-            raise ValueError(
-                f"This Run uses the class vectors {', '.join(known.text)}, which came with its dataset, so it cannot "
-                f"embed {new[0]!r}; choose among its {len(known)} classes or train with a text encoder."
-            )
-        if not self._same_space:
-            check_space(run)
-            self._same_space = True
+            raise BadClassName(f"{self._closed}, not {new[0]!r}.")
+        embedded = self._embedded(new)
         names = known.names + tuple(new)
         unseen = torch.zeros(len(names), dtype=torch.bool)
         if parts.optimise is not None:
@@ -83,6 +82,23 @@ class Names:
             embedded = moved.select(new)
         text = {k: torch.cat([known.text[k], embedded.text[k]]) for k in known.text}
         return Classes(names, text, torch.cat([known.seen, unseen[: len(new)]]))
+
+    def _embedded(self, new: Sequence[str]) -> Classes:
+        run, known, wording = self.run, self.known, self.run.parts.wording
+        with self._encoding:
+            if self._encoders:
+                return wording.joined(embed_classes(new, self._encoders, phrases=texts_of(run, new)))
+            encoders = [create_text_encoder(spec) for spec in wording.encoders]
+            with sole_draws():  # loading weights may draw some
+                embedded = wording.joined(embed_classes(new, encoders, phrases=texts_of(run, new)))
+            if embedded.dims != known.dims:
+                raise BadClassName(
+                    f"This Run uses the class vectors {', '.join(known.text)}, which came with its dataset, so it "
+                    f"cannot embed {new[0]!r}; choose among its {len(known)} classes or train with a text encoder."
+                )
+            check_space(run, encoders)
+            self._encoders = encoders
+            return embedded
 
 
 def texts_of(run: Run, names: Sequence[str]) -> dict[str, list[str]]:
@@ -97,11 +113,15 @@ def texts_of(run: Run, names: Sequence[str]) -> dict[str, list[str]]:
     return {name: words + (kept or {}).get(join_key(name), []) for name, words in texts.items()}
 
 
-def check_space(run: Run) -> None:
+def check_space(run: Run, encoders: Sequence[TextEncoder] | None = None) -> None:
     """See whether the Run's text encoder gives its own classes the vectors that they had in training.
 
     If not, new names would be compared with vectors of another space: other weights under the old name, an edited file
     of word vectors. Where the classes have very many texts, some classes stand for all.
+
+    Args:
+        run: A finished Run.
+        encoders: Its text encoders where they are loaded already; None loads them.
 
     Raises:
         ValueError: It does not; the message names the text encoder and some of the classes.
@@ -111,10 +131,10 @@ def check_space(run: Run) -> None:
     texts = texts_of(run, list(spoken.values()))
     names = raw.names[:: 1 + sum(map(len, texts.values())) // _MOST_TEXTS]
     phrased = {name: texts[spoken[name]] for name in names}
-    now = wording.joined(embed_classes(names, wording.encoders, phrases=phrased))
+    now = wording.joined(embed_classes(names, encoders or wording.encoders, phrases=phrased))
     changed = class_changes(raw, now)
     if changed:
-        raise ValueError(
+        raise WrongRun(
             f"The Run in {run.path} cannot take new class names, because these are not what they were in training: "
             f"{'; '.join(changed)}. Bring the files of the text encoder back as they were, or train again."
         )

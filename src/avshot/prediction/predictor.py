@@ -5,23 +5,27 @@ A finished Run is enough: it names the extractors and text encoders, holds weigh
 
 from __future__ import annotations
 
+import logging
+import os
 import threading
-from collections import OrderedDict
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from avshot.classes.names import tidy_all
+from avshot.errors import BadMedia, BadSetting, MissingFile, WrongRun, told_as
 from avshot.machine.device import check_device
+from avshot.machine.draws import sole_draws
 from avshot.method import Method
 from avshot.prediction.attribution import Moment, log_odds, modality_shares, moments
-from avshot.prediction.names import Names
+from avshot.prediction.batch import Failed, answers
+from avshot.prediction.lists import ClassLists
 from avshot.prediction.novelty import distance_to_usual
 from avshot.prediction.prediction import Guess, Prediction
-from avshot.prediction.video import one_clip
+from avshot.prediction.upload import LARGEST, Video, on_disk
 from avshot.run import Run
 from avshot.training.finite import checked_scores
 from avshot.types import MODALITIES, Classes, Clip, Features
@@ -29,17 +33,18 @@ from avshot.types import MODALITIES, Classes, Clip, Features
 if TYPE_CHECKING:
     from avshot.features.describe import Described, Job
 
-__all__ = ["Guess", "Moment", "Prediction", "Predictor"]
+__all__ = ["Failed", "Guess", "Moment", "Prediction", "Predictor"]
 
-LISTS = 32  # of class names that are kept ready
 _WORDS = {"audio": "sound", "visual": "picture"}
 _EMPTY = {"audio": "silent", "visual": "black"}
+_log = logging.getLogger(__name__)
 
 
 class Predictor:
     """A Run opened for prediction; loads the model, the extractors and the class embeddings once.
 
-    Several threads may use one Predictor: what it keeps is made once under a lock, and scoring changes nothing.
+    Several threads may use one Predictor: what it keeps is made once, what was handed out does not change any more, and
+    scoring changes nothing. While a list of class names is embedded, predictions with other lists go on.
 
     Args:
         run: A finished Run.
@@ -50,57 +55,28 @@ class Predictor:
         check_device(device)
         self.run, self.device = run, device
         self.model: Method = run.method(device)
-        closed = ""
-        if not self.model.needs.open_vocabulary and not self.model.adapts():
-            closed = f"Method {run.experiment.method!r} knows only its own {len(run.classes())} classes"
-        self._names = Names(run, closed)
+        self._lists = ClassLists(run, self.model, device)
         self._usual = run.familiar()
-        self._lists: OrderedDict[tuple[str, ...], tuple[Classes, Method]] = OrderedDict()
-        self._lock = threading.RLock()
+        self._lock = threading.Lock()
         self._made: Job | None = None
 
     def classes(self, names: Sequence[str] | None = None) -> Classes:
         """Candidate classes `names`, in that order and spelling; None takes the Run's own (`Names.classes`).
 
-        The last `LISTS` lists of names are kept. Raises ValueError for names that the Run cannot embed.
+        The last 32 lists of names are kept. Raises ValueError for names that the Run cannot embed.
         """
-        return self._prepared(names)[0]
-
-    def _prepared(self, names: Sequence[str] | None) -> tuple[Classes, Method]:
-        """Candidates, and the method that scores them."""
-        if names is None:
-            return self._names.known, self.model
-        wanted = tidy_all(names)
-        with self._lock:
-            if wanted not in self._lists:
-                candidates = self._names.classes(wanted)
-                self._lists[wanted] = (candidates, self._adapted(candidates))
-                if len(self._lists) > LISTS:
-                    self._lists.popitem(last=False)
-            self._lists.move_to_end(wanted)
-            return self._lists[wanted]
-
-    def _adapted(self, candidates: Classes) -> Method:
-        """The model; where it scores nothing but the candidates it has adapted to, one that has adapted to these.
-
-        It knows the Run's classes from their clips. With a new name among them it has to learn all candidates from what
-        it kept, without clips.
-        """
-        if self.model.needs.open_vocabulary or not self.model.adapts():
-            return self.model
-        if _rows(candidates) <= _rows(self._names.known):
-            return self.model
-        model = self.run.method(self.device)
-        torch.manual_seed(self.run.experiment.seed)
-        model.adapt(None, candidates.to(self.device))
-        return model
+        return self._lists.ready(names)[0]
 
     @property
     def _job(self) -> Job:
-        """The Run's extractors, made once."""
+        """The Run's extractors, made once and with their weights loaded: threads would load them once each."""
         with self._lock:
             if self._made is None:
-                self._made = self._extractors()
+                started, made = time.perf_counter(), self._extractors()
+                with sole_draws():  # loading weights may draw some
+                    made.warm_up()
+                self._made = made
+                _log.info("extractors of %s ready in %.2f s", self.run.path, time.perf_counter() - started)
             return self._made
 
     def _extractors(self) -> Job:
@@ -109,7 +85,7 @@ class Predictor:
 
         spec = self.run.info["features"]
         if not any(isinstance(spec.get(m), dict) and "version" in spec[m] for m in MODALITIES):
-            raise ValueError(
+            raise WrongRun(
                 f"The Run in {self.run.path} was trained on ready-made features ({spec or 'unnamed'}), so it cannot "
                 "describe a raw video; train on a dataset made by `avshot dataset` and `avshot extract`."
             )
@@ -122,16 +98,21 @@ class Predictor:
         Raises:
             ValueError: The file cannot be read at all, or the Run was trained on features without extractors.
         """
-        features, described, duration = self._described(clip)
+        features, described, duration = self._described(clip, clip.path)
         return features, described.status, duration
 
-    def _described(self, clip: Clip) -> tuple[Features, Described, float]:
+    def _described(self, clip: Clip, name: str) -> tuple[Features, Described, float]:
         from avshot.media import read
 
-        media = read(clip.path, start=clip.start, end=clip.end, **self._job.request())
-        described = self._job.describe_media(media)
+        job, started = self._job, time.perf_counter()
+        with told_as(BadSetting):
+            media = read(clip.path, start=clip.start, end=clip.end, **job.request())
+        described = job.describe_media(media)
         if described.status.startswith("error"):
-            raise ValueError(f"{clip.path} cannot be used: {described.status.removeprefix('error: ').rstrip('.')}.")
+            kind = BadMedia if os.path.exists(clip.path) else MissingFile
+            raise kind(f"{name} cannot be used: {described.status.removeprefix('error: ').rstrip('.')}.")
+        took = time.perf_counter() - started
+        _log.info("%s (%.1f s, %s) described in %.2f s", name, media.duration, described.status, took)
         features = Features.from_sequences(
             [described.audio],
             [described.visual],
@@ -142,36 +123,78 @@ class Predictor:
         return features.only(self.run.shown), described, media.duration
 
     def predict(
-        self, video: str | Path | Clip, classes: Sequence[str] | None = None, *, top: int | None = None
+        self, video: Video, classes: Sequence[str] | None = None, *, top: int | None = None, largest: int = LARGEST
     ) -> Prediction:
         """Rank classes for one video.
 
         Args:
-            video: A file, or a `Clip` with a time span.
+            video: A path, a `file://` URL, a `Clip` with a time span, the bytes of a file, or a file that is open for
+                reading bytes. Content is put into a private temporary file while it is read.
             classes: Candidate names in free text; None takes the Run's own.
             top: How many classes to keep in the ranking, at least 1; None keeps all.
+            largest: Most bytes of content that are taken; a file that is named may have any size.
 
         Raises:
-            ValueError: Not one video, the file cannot be read, holds neither sound nor picture, or the class names are
-                not usable.
+            ValueError: A subclass of `avshot.errors.AvshotError` says which kind: not one video, the file cannot be
+                read, is too large or holds neither sound nor picture, or the class names are not usable.
         """
-        if top is not None and top < 1:
-            raise ValueError(f"top is {top}; expected at least 1, or None for all classes.")
-        clip = one_clip(video)
-        candidates, model = self._prepared(classes)
-        features, described, duration = self._described(clip)
-        self._check_usable(clip, features, described.empty)
+        _check_top(top)
+        with on_disk(video, largest=largest) as (clip, name):
+            candidates, model = self._lists.ready(classes)
+            found = self._predicted(clip, name, candidates, model, top)
+        for note in found.notes:
+            _log.info("%s: %s", name, note)
+        return found
+
+    def predict_many(
+        self,
+        videos: Iterable[Video],
+        classes: Sequence[str] | None = None,
+        *,
+        top: int | None = None,
+        workers: int | None = None,
+        largest: int = LARGEST,
+    ) -> Iterator[Prediction | Failed]:
+        """Rank classes for many videos, several at a time; what it says of each is what `predict` says.
+
+        Args:
+            videos: Any number, each as for `predict`; may be a generator, which is read a little ahead.
+            classes: As for `predict`, for all of them.
+            top: As for `predict`.
+            workers: Threads that describe and score, at least 1; None takes one for each core.
+            largest: As for `predict`.
+
+        Returns:
+            An iterator with one answer per video, in order: a `Prediction`, or a `Failed` with the error for a video
+            that cannot be used. The other videos go on.
+
+        Raises:
+            ValueError: At once, before any video is read: the class names or a setting are not usable, or `videos` is
+                a single one.
+        """
+        _check_top(top)
+        names = None if classes is None else tidy_all(classes)
+        self._lists.ready(names)
+
+        def one(video: Video) -> Prediction:
+            return self.predict(video, names, top=top, largest=largest)
+
+        return answers(one, videos, workers=workers)
+
+    def _predicted(self, clip: Clip, name: str, candidates: Classes, model: Method, top: int | None) -> Prediction:
+        features, described, duration = self._described(clip, name)
+        self._check_usable(name, features, described.empty)
         used = features.prefer(self.run.view)
         strange = self._strangeness(used)
-        p = self._log_probabilities(used, candidates, max([1.0, *strange.values()]), name=clip.id, model=model)[0].exp()
+        p = self._log_probabilities(used, candidates, max([1.0, *strange.values()]), name=name, model=model)[0].exp()
         order = p.argsort(descending=True, stable=True).tolist()
         guesses = [Guess(candidates.names[i], float(p[i]), bool(candidates.seen[i])) for i in order]
 
         def evidence(views: Features) -> Tensor:
-            return log_odds(self._log_probabilities(views, candidates, name=clip.id, model=model), order[0])
+            return log_odds(self._log_probabilities(views, candidates, name=name, model=model), order[0])
 
         return Prediction(
-            video=clip.path,
+            video=name,
             status=described.status,
             duration=duration,
             ranking=tuple(guesses[:top]),
@@ -180,14 +203,14 @@ class Predictor:
             notes=(*self._notes(features, used, described, strange, len(candidates)), *described.notes),
         )
 
-    def _check_usable(self, clip: Clip, features: Features, empty: Sequence[str]) -> None:
+    def _check_usable(self, name: str, features: Features, empty: Sequence[str]) -> None:
         missing = [
-            f"{_WORDS[name]} (it is {_EMPTY[name]})" if name in empty else _WORDS[name]
-            for name in self._read()
-            if not _has(features, name)
+            f"{_WORDS[m]} (it is {_EMPTY[m]})" if m in empty else _WORDS[m]
+            for m in self._read()
+            if not _has(features, m)
         ]
-        if not any(_has(features, name) for name in MODALITIES) or (missing and not self.model.needs.missing_modality):
-            raise ValueError(f"{clip.path} has no {' and no '.join(missing)}, which this Run needs.")
+        if not any(_has(features, m) for m in MODALITIES) or (missing and not self.model.needs.missing_modality):
+            raise BadMedia(f"{name} has no {' and no '.join(missing)}, which this Run needs.")
 
     def _read(self) -> list[str]:
         """Modalities that the model was trained to read."""
@@ -241,9 +264,9 @@ class Predictor:
                 )
 
 
-def _rows(classes: Classes) -> set[tuple[float, ...]]:
-    """The class embeddings, to see whether two lists of classes share them."""
-    return {tuple(row) for row in torch.cat(list(classes.text.values()), dim=1).tolist()}
+def _check_top(top: int | None) -> None:
+    if top is not None and top < 1:
+        raise BadSetting(f"top is {top}; expected at least 1, or None for all classes.")
 
 
 def _has(features: Features, modality: str) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from avshot.errors import WrongRun
+
 import os
 from pathlib import Path
 from typing import Any
@@ -133,7 +135,7 @@ def _begin_anew(folder: Path, experiment: Experiment, left: list[str], say: Say)
     """
     file = folder / "experiment.yaml"
     if not file.exists():
-        raise ValueError(
+        raise WrongRun(
             f"{folder} holds an unfinished Run, and both files that say of what are missing; remove that folder."
         )
     _refuse_settings(folder, setting_changes(settings_of(read_experiment(file)), settings_of(experiment)))
@@ -153,12 +155,12 @@ def read_key(folder: Path) -> dict[str, Any] | None:
 
 def _refuse_settings(folder: Path, changed: list[str]) -> None:
     if changed:
-        raise ValueError(f"{folder} holds a Run of another experiment ({'; '.join(changed)}); {_CURE}.")
+        raise WrongRun(f"{folder} holds a Run of another experiment ({'; '.join(changed)}); {_CURE}.")
 
 
 def _refuse(folder: Path, changed: list[str]) -> None:
     if changed:
-        raise ValueError(
+        raise WrongRun(
             f"{folder} holds a Run of the same experiment on other data, which changed since: {'; '.join(changed)}; "
             f"{_CURE}."
         )

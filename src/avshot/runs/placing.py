@@ -8,6 +8,8 @@ another folder, but refused, so that nobody compares numbers of before and after
 
 from __future__ import annotations
 
+from avshot.errors import BadSetting, WrongRun
+
 import hashlib
 import re
 import time
@@ -77,7 +79,7 @@ def place_runs(out: Path, experiments: Sequence[Experiment], dataset: Dataset) -
     for experiment in experiments:
         reason = why_not(resolve(experiment), dataset, keys.classes(experiment))
         if reason is not None:
-            raise ValueError(reason)
+            raise BadSetting(reason)
     make_folder(out)
     placed = {}
     for experiment in experiments:
@@ -114,11 +116,11 @@ class Keys:
 def make_folder(out: Path) -> None:
     """Make a folder for Runs. Raises ValueError or OSError, before any training, where that cannot be."""
     if out.exists() and not out.is_dir():
-        raise ValueError(f"{out} is a file; pass a folder for the Runs.")
+        raise WrongRun(f"{out} is a file; pass a folder for the Runs.")
     try:
         out.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
-        raise ValueError(f"{out} cannot be made: something on the way to it is a file; pass another folder.") from None
+        raise WrongRun(f"{out} cannot be made: something on the way to it is a file; pass another folder.") from None
 
 
 def place(candidates: Sequence[Path], experiment: Experiment, keys: Keys) -> Path:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from avshot.data.dataset import Dataset
 from avshot.data.sources import first_few
+from avshot.errors import BadDataset
 from avshot.metrics.generalised import choose_beta, gzsl_metrics, standard_error, why_absent
 from avshot.metrics.stacking import exact_curve
 from avshot.recipe import Selection
@@ -52,7 +53,7 @@ class GZSL(Task):
             ValueError: There are no training clips, a clip is in two folds, or an unseen class in a training fold.
         """
         if len(dataset.folds.get("train", ())) == 0:
-            raise ValueError(f"Dataset {dataset.name!r} has no clips in its fold 'train'; declare it with some.")
+            raise BadDataset(f"Dataset {dataset.name!r} has no clips in its fold 'train'; declare it with some.")
         _check_clips(dataset)
         _check_classes(dataset)
         return (
@@ -144,7 +145,7 @@ def _check_clips(dataset: Dataset) -> None:
         for i in rows.tolist():
             if i in taken:
                 clip = dataset.clips[i].id
-                raise ValueError(f"Clip {clip!r} is in fold {taken[i]!r} and in {fold!r}; expected one fold.")
+                raise BadDataset(f"Clip {clip!r} is in fold {taken[i]!r} and in {fold!r}; expected one fold.")
             taken[i] = fold
 
 
@@ -155,4 +156,4 @@ def _check_classes(dataset: Dataset) -> None:
                 both = set(dataset.classes_of(unseen)) & set(dataset.classes_of(seen))
                 if both:
                     shared = first_few(sorted(both))
-                    raise ValueError(f"Classes in fold {unseen!r} and in {seen!r}, which must not share any: {shared}.")
+                    raise BadDataset(f"Classes in fold {unseen!r} and in {seen!r}, which must not share any: {shared}.")

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from avshot.errors import DamagedRun
 from avshot.files.atomic import load_tensors, save_tensors
 from avshot.method import Method, Recipe
 
@@ -65,7 +66,7 @@ def load_state(path: Path, seed: int, recipe: Recipe) -> State:
     history = _history(path, about)
     trained = asdict(Recipe()) | about["recipe"]  # a field that is younger than the file had its default value
     if about["seed"] != seed or json.dumps(trained) != json.dumps(asdict(recipe)):
-        raise ValueError(f"{path} belongs to a training with another seed or recipe; remove it to start afresh.")
+        raise DamagedRun(f"{path} belongs to a training with another seed or recipe; remove it to start afresh.")
 
     def part(prefix: str) -> dict[str, Tensor]:
         return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
@@ -81,5 +82,5 @@ def load_history(path: Path) -> History:
 def _history(path: Path, about: dict[str, Any]) -> History:
     wanted = {field.name for field in fields(History)}
     if set(about) != {"history", "seed", "recipe"} or set(about["history"]) != wanted:
-        raise ValueError(f"{path} is no checkpoint of a training; it is damaged: remove it.")
+        raise DamagedRun(f"{path} is no checkpoint of a training; it is damaged: remove it.")
     return History(**about["history"])

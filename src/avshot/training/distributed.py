@@ -24,6 +24,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from avshot.errors import BadSetting
 from avshot.method import Method
 from avshot.nn.batch_means import Share, sharing
 
@@ -167,18 +168,18 @@ def _several(kind: str) -> Several:
     try:
         return Several(kind)
     except ImportError:
-        raise ValueError('Several processes need accelerate: pip install "avshot[train]".') from None
+        raise BadSetting('Several processes need accelerate: pip install "avshot[train]".') from None
 
 
 def check(method: Method, batch_size: int, count: int) -> None:
     """Raise ValueError, in one sentence, where `count` processes cannot train `method` as one would."""
     alone = "; train it with one process."
     if count > 1 and not method.phases():
-        raise ValueError(f"{method.name} learns nothing by gradient, so {count} processes have nothing to share{alone}")
+        raise BadSetting(f"{method.name} learns nothing by gradient, so {count} processes have nothing to share{alone}")
     if count > 1 and method.couples:
-        raise ValueError(f"{method.name} cannot learn from slices of a batch: {method.couples}{alone}")
+        raise BadSetting(f"{method.name} cannot learn from slices of a batch: {method.couples}{alone}")
     if batch_size < count:
-        raise ValueError(f"Batches of {batch_size} clips cannot be shared by {count} processes; use fewer processes.")
+        raise BadSetting(f"Batches of {batch_size} clips cannot be shared by {count} processes; use fewer processes.")
 
 
 @contextmanager

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from avshot.errors import BadDataset
+
 
 class BalancedSampler:
     """Draw clips with replacement so that every class is equally likely (the field's sampler, in closed form).
@@ -21,7 +23,7 @@ class BalancedSampler:
 
     def __init__(self, labels: Tensor) -> None:
         if len(labels) == 0:
-            raise ValueError("There is nothing to train on: the training fold has 0 clips. Check the folds.")
+            raise BadDataset("There is nothing to train on: the training fold has 0 clips. Check the folds.")
         self.classes = labels.unique()
         self._order = labels.argsort(stable=True)
         self._counts = torch.bincount(labels)[self.classes]
@@ -41,7 +43,7 @@ class BalancedSampler:
         """
         n = len(self.classes)
         if n < 2:
-            raise ValueError("Negatives need clips of at least two classes; the training fold has one.")
+            raise BadDataset("Negatives need clips of at least two classes; the training fold has one.")
         shift = torch.randint(1, n, labels.shape, generator=generator)
         return self._clip_of((self._rank[labels] + shift) % n, generator)
 

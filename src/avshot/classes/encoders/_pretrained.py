@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from avshot.classes.encoder import TextEncoder, unit_rows
+from avshot.errors import BadClassName, BadSetting
 
 _BATCH = 64  # texts through the model at once
 _NO_LIMIT = 100_000  # tokenizers without a length of their own name a huge number
@@ -38,7 +39,7 @@ class TextTower(TextEncoder):
     def encode(self, texts: Sequence[str]) -> Tensor:
         """Embed texts; see `TextEncoder.encode`."""
         if not all(text.strip() for text in texts):
-            raise ValueError("Got an empty text; describe every class in words.")
+            raise BadClassName("Got an empty text; describe every class in words.")
         parts = [self._forward(list(texts[start : start + _BATCH])) for start in range(0, len(texts), _BATCH)]
         return unit_rows(torch.cat(parts), texts, self.spec) if parts else torch.zeros(0, self.dim)
 
@@ -49,7 +50,7 @@ class TextTower(TextEncoder):
             return self._pooled(model, tokens)
         except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
             reason = next(iter(str(error).splitlines()), "") or type(error).__name__
-            raise ValueError(
+            raise BadSetting(
                 f"Text encoder {self.spec!r} cannot embed what its tokenizer makes ({reason}); the tokenizer and the "
                 "weights do not belong together."
             ) from error
@@ -87,7 +88,7 @@ class TextTower(TextEncoder):
         # transformers fills what a checkpoint lacks with random numbers; a sentence encoder never uses its pooler.
         lacking = [key for key in sorted(info["missing_keys"]) if self._used(key)]
         if lacking:
-            raise ValueError(
+            raise BadSetting(
                 f"Text encoder {self.spec!r} lacks {len(lacking)} of its weights ({', '.join(lacking[:3])}); give the "
                 "whole checkpoint of such a model."
             )
@@ -112,7 +113,7 @@ class TextTower(TextEncoder):
             return kind.from_pretrained(self._place, **more)
         except Exception as error:  # broken files and unreachable hubs raise every class there is
             reason = str(error).strip().split("\n")[0] or type(error).__name__
-            raise ValueError(
+            raise BadSetting(
                 f"Text encoder {self.spec!r} cannot be loaded ({reason}); give a Hugging Face id that can be reached, "
                 "or a folder with config, weights and tokenizer."
             ) from error

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from avshot.errors import BadSetting
 from avshot.files.pickles.arrays import shown
 from avshot.files.pickles.reader import check_regular
 
@@ -77,16 +78,16 @@ def inspect_vectors(path: str) -> VectorFile:
         _skip_mark(file)
         start = file.read(_BLOCK)
     if start.startswith(_FASTTEXT_MODEL):
-        raise ValueError(f"{path} is fastText's own binary model; use the .vec text file that comes with it.")
+        raise BadSetting(f"{path} is fastText's own binary model; use the .vec text file that comes with it.")
     if start.startswith(_WIDE_MARKS):
-        raise ValueError(f"{path} is text of 16 bits a letter; save it as UTF-8.")
+        raise BadSetting(f"{path} is text of 16 bits a letter; save it as UTF-8.")
     first, _, rest = start.partition(b"\n")
     head = first.split()
     if len(head) == 2 and all(map(_COUNT.fullmatch, head)):
         return _with_header(path, int(head[0]), int(head[1]), rest)
     dim = len(head) - 1
     if dim < 2 or len(first) > _line_limit(min(dim, _MAX_DIM)):
-        raise ValueError(
+        raise BadSetting(
             f"{path} does not begin like word vectors; expected word2vec, GloVe or fastText (.vec) format, got "
             f"{shown(first[:80].decode('latin1')) or 'nothing'!r}."
         )
@@ -96,7 +97,7 @@ def inspect_vectors(path: str) -> VectorFile:
 
 def _with_header(path: str, words: int, dim: int, rest: bytes) -> VectorFile:
     if words < 1 or not 1 <= dim <= _MAX_DIM:
-        raise ValueError(f"{path} begins with {words} words of {dim} numbers, which cannot be; fetch it again.")
+        raise BadSetting(f"{path} begins with {words} words of {dim} numbers, which cannot be; fetch it again.")
     entry = rest.lstrip()
     parts = entry.partition(b"\n")[0].split()
     if len(parts) > dim and _all_numbers(parts[-dim:]):
@@ -116,7 +117,7 @@ def _text_entries(
     while line := file.readline(limit):
         number += 1
         if len(line) >= limit:
-            raise ValueError(f"{about.path} line {number} is longer than {about.dim} numbers can be; fetch it again.")
+            raise BadSetting(f"{about.path} line {number} is longer than {about.dim} numbers can be; fetch it again.")
         parts = line.split(None, 1)
         count += bool(parts)
         if parts and parts[0] in wanted:
@@ -135,13 +136,13 @@ def _binary_entries(
         space = rest.find(b" ", position)
         if space < 0 or len(rest) < space + 1 + size:
             if len(rest) - position > _WORD_BYTES + size:
-                raise ValueError(f"{about.path} has a word of more than {_WORD_BYTES} bytes; fetch it again.")
+                raise BadSetting(f"{about.path} has a word of more than {_WORD_BYTES} bytes; fetch it again.")
             block = file.read(_BLOCK)
             rest, position = rest[position:] + block, 0
             if block:
                 continue
             if rest.strip(b"\n"):
-                raise ValueError(f"{about.path} ends in the middle of a vector; fetch it again.")
+                raise BadSetting(f"{about.path} ends in the middle of a vector; fetch it again.")
             break
         word = rest[position:space].lstrip(b"\n")
         position, count = space + 1 + size, count + 1
@@ -149,7 +150,7 @@ def _binary_entries(
             vector = np.frombuffer(rest, dtype="<f4", count=about.dim, offset=space + 1).copy()
             if not np.isfinite(vector).all():
                 name = shown(word.decode(errors="replace"))
-                raise ValueError(f"{about.path} holds nan or inf in the vector of {name!r}; fetch it again.")
+                raise BadSetting(f"{about.path} holds nan or inf in the vector of {name!r}; fetch it again.")
             yield word, vector
     _check_count(about, count)
 
@@ -157,7 +158,7 @@ def _binary_entries(
 def _check_count(about: VectorFile, count: int) -> None:
     """A text file may have more words than its header says (somebody added some), a binary one may not."""
     if about.words is not None and (count < about.words or (about.binary and count != about.words)):
-        raise ValueError(
+        raise BadSetting(
             f"{about.path} holds {count} words and its first line promises {about.words}; fetch it again, or correct "
             "the first line."
         )
@@ -168,7 +169,7 @@ def _check_line(parts: list[bytes], dim: int, place: str) -> np.ndarray:
     found = _numbers(parts[1:], place)
     if len(found) != dim:
         word = shown(parts[0].decode(errors="replace"))
-        raise ValueError(f"{place} has {len(found)} numbers for {word!r}; expected {dim}.")
+        raise BadSetting(f"{place} has {len(found)} numbers for {word!r}; expected {dim}.")
     return found
 
 
@@ -180,12 +181,12 @@ def _numbers(parts: list[bytes], place: str) -> np.ndarray:
         wrong = next(part for part in parts if not _all_numbers([part]))
         comma = "; write decimals with a point" if wrong.count(b",") == 1 else ""
         said = shown(wrong.decode(errors="replace"))
-        raise ValueError(f"{place} holds {said!r} where a number should be{comma}.") from None
+        raise BadSetting(f"{place} holds {said!r} where a number should be{comma}.") from None
     with np.errstate(over="ignore"):
         found = numbers.astype(np.float32)
     if not np.isfinite(found).all():
         said = shown(parts[int(np.flatnonzero(~np.isfinite(found))[0])].decode())
-        raise ValueError(f"{place} holds {said!r}, no finite 32-bit number; fetch it again.")
+        raise BadSetting(f"{place} holds {said!r}, no finite 32-bit number; fetch it again.")
     return found
 
 
@@ -220,7 +221,7 @@ def _opened(path: str) -> Iterator[io.BufferedReader[Any]]:
             with gzip.GzipFile(fileobj=plain) as packed, io.BufferedReader(_Unpacked(packed, path), _BLOCK) as file:
                 yield file
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise ValueError(f"{path} is not a whole gzip file ({error}); fetch it again.") from None
+            raise BadSetting(f"{path} is not a whole gzip file ({error}); fetch it again.") from None
 
 
 class _Unpacked(io.RawIOBase):
@@ -237,5 +238,5 @@ class _Unpacked(io.RawIOBase):
         count = self._packed.readinto(target)
         self._left -= count
         if self._left < 0:
-            raise ValueError(f"{self._path} unpacks to more than {_GROWTH} times its size, as no word vectors do.")
+            raise BadSetting(f"{self._path} unpacks to more than {_GROWTH} times its size, as no word vectors do.")
         return count

@@ -36,6 +36,7 @@ _FUNCTION_WORDS = frozenset(
         "with",
     )
 )
+_MOST_KEPT = 1 << 20  # words sought, after which all are forgotten: a service embeds what strangers type
 _KNOWN_SHARE = 0.75  # of a text's content words that must have a vector
 # An apostrophe, straight or curly, and an ampersand join; what tells C# and C++ from C belongs to the word.
 _WORD = re.compile(r"[^\W_]+(?:['\u2019&][^\W_]+)*[#+*]*")
@@ -64,6 +65,8 @@ class WordVectors(TextEncoder):
         """Average the words; see `TextEncoder.encode`."""
         words = {text: _WORD.findall(text) for text in texts}
         wanted = {v for group in words.values() for word in [*group, "_".join(group)] for v in _spellings(word)}
+        if len(self._sought) > _MOST_KEPT:
+            self._sought, self._found = set(), {}
         self._scan(wanted - self._sought)
         missing: dict[str, str] = {}
         rows = np.zeros((len(texts), self.dim), dtype=np.float32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -29,9 +30,19 @@ class WordLlama(TextEncoder):
         if len(texts) == 0:
             return torch.zeros(0, self.dim)
         if self._model is None:
-            import wordllama
-
+            wordllama = _imported()
             # The weights lie in its wheel; without this folder it would look for its tokenizer on the network.
             home = Path(wordllama.__file__).parent
             self._model = wordllama.WordLlama.load(cache_dir=home, disable_download=True)
         return unit_rows(torch.from_numpy(np.array(self._model.embed(list(texts)), dtype=np.float32)), texts)
+
+
+def _imported() -> Any:
+    """The library, which sets up the logging of the whole program as it is imported; that is undone."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    import wordllama
+
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    return wordllama

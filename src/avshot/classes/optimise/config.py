@@ -8,6 +8,7 @@ from typing import Literal
 
 from avshot.classes.optimise import METHODS, SAMPLES
 from avshot.classes.optimise.losses import DISTANCES, REDUCTIONS
+from avshot.errors import BadSetting
 
 SEMANTIC = ("ranking", "proximity", "none")
 
@@ -41,23 +42,23 @@ class OptimiseConfig:
             ("ranking", METHODS),
         ):
             if getattr(self, name) not in known:
-                raise ValueError(f"{name} is {getattr(self, name)!r}; expected one of {', '.join(known)}.")
+                raise BadSetting(f"{name} is {getattr(self, name)!r}; expected one of {', '.join(known)}.")
         if self.semantic_distance is not None and self.semantic_distance not in DISTANCES:
             listed = ", ".join(DISTANCES)
-            raise ValueError(f"semantic_distance is {self.semantic_distance!r}; expected one of {listed}, or null.")
+            raise BadSetting(f"semantic_distance is {self.semantic_distance!r}; expected one of {listed}, or null.")
         if not 0 <= self.alpha <= 1:
-            raise ValueError(f"alpha is {self.alpha}; expected 0 to 1.")
+            raise BadSetting(f"alpha is {self.alpha}; expected 0 to 1.")
         if self.growth is not None and self.growth < 1:
-            raise ValueError(f"growth is {self.growth}; expected at least 1, or null for no such stop.")
+            raise BadSetting(f"growth is {self.growth}; expected at least 1, or null for no such stop.")
         if self.correlation is not None and not -1 <= self.correlation <= 1:
-            raise ValueError(f"correlation is {self.correlation}; expected -1 to 1, or null for no such stop.")
+            raise BadSetting(f"correlation is {self.correlation}; expected -1 to 1, or null for no such stop.")
         weight = self.semantic_weight
         if weight != "classes" and (isinstance(weight, str) or not 0 <= weight < math.inf):
-            raise ValueError(f"semantic_weight is {weight!r}; expected a number of at least 0, or 'classes'.")
+            raise BadSetting(f"semantic_weight is {weight!r}; expected a number of at least 0, or 'classes'.")
         if self.samples < 1:
-            raise ValueError(f"samples is {self.samples}; expected at least 1.")
+            raise BadSetting(f"samples is {self.samples}; expected at least 1.")
         if not self.turn > 0 or self.max_steps < 0:
-            raise ValueError(f"turn is {self.turn} and max_steps {self.max_steps}; expected > 0 and >= 0.")
+            raise BadSetting(f"turn is {self.turn} and max_steps {self.max_steps}; expected > 0 and >= 0.")
 
 
 DEFAULTS = OptimiseConfig()

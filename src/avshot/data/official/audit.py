@@ -19,6 +19,7 @@ from avshot.data.official.class_vectors import join_by_name, join_by_position
 from avshot.data.official.feature_audit import count_features
 from avshot.data.official.tables import RETRAIN, STAGES, Tables, find_benchmark, read_table, read_tables
 from avshot.data.sources import first_few
+from avshot.errors import BadDataset
 
 _SHOWN = 5  # files named one by one
 _FOLD_OF = {stage: fold for fold, stage in STAGES.items()} | {RETRAIN: "stage-2 training"}
@@ -64,7 +65,7 @@ class Audit:
             if (finding.section, finding.item) == (section, item):
                 return finding
         items = [f"{finding.section}: {finding.item}" for finding in self.findings]
-        raise ValueError(f"The audit has no {section}: {item}; it has {first_few(items, 50)}.")
+        raise BadDataset(f"The audit has no {section}: {item}; it has {first_few(items, 50)}.")
 
     def to_rows(self) -> list[tuple[str, str, str, str]]:
         """`(section, item, count, note)` as text, for a table."""
@@ -235,7 +236,7 @@ def _lists_against_tables(tables: Tables) -> list[Finding]:
 def _misjoined_descriptions(tables: Tables, path: Path) -> Finding:
     rows = read_table(path, "name")
     if not rows:
-        raise ValueError(f"{path} has no rows; expected name, description_1, description_2, description_3.")
+        raise BadDataset(f"{path} has no rows; expected name, description_1, description_2, description_3.")
     pairs = zip(tables.names, rows, strict=False)
     wrong = sum(row.cells["name"] != tables.phrases.get(name, name) for name, row in pairs)
     wrong += abs(len(rows) - len(tables.names))

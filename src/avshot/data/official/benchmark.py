@@ -27,6 +27,7 @@ from avshot.data.official.class_vectors import (
 from avshot.data.official.features import OfficialFeatures
 from avshot.data.official.tables import SPLITS, STAGES, Tables, find_benchmark, read_tables, source_of
 from avshot.data.sources import first_few
+from avshot.errors import BadDataset
 from avshot.settings import read_options
 from avshot.types import Clip
 
@@ -59,11 +60,11 @@ def load_official_benchmark(
         ValueError: A name, split, list, file or class vector is not there; the message says which.
     """
     if split not in SPLITS:
-        raise ValueError(f"Split {split!r} is not known; expected one of {', '.join(SPLITS)}.")
+        raise BadDataset(f"Split {split!r} is not known; expected one of {', '.join(SPLITS)}.")
     folder = find_benchmark(root, name)
     tables = read_tables(root, name)
     if split not in tables.lists:
-        raise ValueError(f"{folder} has no lists of the {split} split; it has {', '.join(tables.lists)}.")
+        raise BadDataset(f"{folder} has no lists of the {split} split; it has {', '.join(tables.lists)}.")
     where = _features_folder(folder, split, features)
     source = None if where is None else _open_features(where, split)
     files = text if text is not None else {} if where is None else find_class_vectors(where / "text", name)
@@ -103,9 +104,9 @@ def load_official_spec(spec: str) -> Dataset:
     options = read_options(query, types, "The benchmark")
     text = {key[5:]: options.pop(key) for key in list(options) if key.startswith("text.")}
     if "" in text:
-        raise ValueError(f"text.={text['']} names no encoder; write text.w2v=FILE.")
+        raise BadDataset(f"text.={text['']} names no encoder; write text.w2v=FILE.")
     if "name" not in options:
-        raise ValueError(
+        raise BadDataset(
             "The benchmark is not named; expected name and, where wanted, split, legacy, features, text.<encoder>: "
             "official:<root>?name=UCF&split=cls."
         )
@@ -124,12 +125,12 @@ def released_descriptions(spec: str) -> Path:
     """
     kind, _, rest = spec.partition(":")
     if kind != "official":
-        raise ValueError(f"{spec} is no released benchmark, so no descriptions come with it; pass a CSV of them.")
+        raise BadDataset(f"{spec} is no released benchmark, so no descriptions come with it; pass a CSV of them.")
     root, _, query = rest.partition("?")
     name = dict(parse_qsl(query))["name"]
     file = find_benchmark(root, name) / "class-split" / f"{name}.csv"
     if not file.exists():
-        raise ValueError(f"{file} is not there; it comes with the program of KDA (docs/reproduce.md).")
+        raise BadDataset(f"{file} is not there; it comes with the program of KDA (docs/reproduce.md).")
     return file
 
 
@@ -141,12 +142,12 @@ def _features_folder(folder: Path, split: str, features: str | Path | None) -> P
             if found.is_dir():
                 return found
         there = ", ".join(sorted(path.name for path in base.glob("*") if path.is_dir())) or "nothing"
-        raise ValueError(f"Features {str(features)!r} are not there; {base} has {there}.")
+        raise BadDataset(f"Features {str(features)!r} are not there; {base} has {there}.")
     known = ("", "_non_averaged", "_no_averaged")
     present = [path for ending in known if (path := base / f"{split}_features{ending}").is_dir()]
     if len(present) > 1:
         names = ", ".join(path.name for path in present)
-        raise ValueError(f"{base} has several features for the {split} split: {names}; say which (features=...).")
+        raise BadDataset(f"{base} has several features for the {split} split: {names}; say which (features=...).")
     return present[0] if present else None
 
 
@@ -161,7 +162,7 @@ def _open_features(where: Path, split: str) -> Any:
 
 def _join(path: Path, tables: Tables, *, legacy: bool) -> Tensor:
     if not path.is_file():
-        raise ValueError(f"There is no file {str(path)!r} of class vectors; give the path of a released .npy file.")
+        raise BadDataset(f"There is no file {str(path)!r} of class vectors; give the path of a released .npy file.")
     vectors = read_class_vectors(path)
     return join_by_position(vectors, tables, path) if legacy else join_by_name(vectors, tables, path)
 
@@ -224,7 +225,7 @@ def _named_in_files(source: OfficialFeatures, stage: str, tables: Tables, split:
 
 def _check_joined(listed: Set[str], known: Sequence[str], benchmark: str) -> None:
     if not listed & set(known):
-        raise ValueError(
+        raise BadDataset(
             f"None of the features belongs to a clip of {benchmark}: the tables say {min(listed, default='nothing')!r} "
             f"and the features {min(known, default='nothing')!r}; is it the right folder?"
         )

@@ -19,6 +19,7 @@ from torch import Tensor
 from avshot.classes.names import join_key
 from avshot.data.official.tables import Tables
 from avshot.data.sources import first_few
+from avshot.errors import BadDataset
 
 _STEMS = {"UCF": ("ucf",), "ActivityNet": ("activity", "activitynet"), "VGGSound": ("vggsound",)}
 
@@ -63,9 +64,9 @@ def _is_there(path: Path, fits: Callable[[int], bool], kind: str) -> bool:
     except OSError as error:
         if isinstance(error, FileNotFoundError) and not path.is_symlink():
             return False
-        raise ValueError(f"The class vectors {path} cannot be reached ({error.strerror}); mend or remove it.") from None
+        raise BadDataset(f"The class vectors {path} cannot be reached ({error.strerror}); mend or remove it.") from None
     if not fits(mode):
-        raise ValueError(f"{path} is no {kind}; expected the released class vectors there, or nothing.")
+        raise BadDataset(f"{path} is no {kind}; expected the released class vectors there, or nothing.")
     return True
 
 
@@ -88,7 +89,7 @@ def join_by_name(vectors: Mapping[str, np.ndarray], tables: Tables, source: str 
             rows.append(vectors[key])
     if lacking:
         first = ", ".join(map(repr, lacking[:5]))
-        raise ValueError(
+        raise BadDataset(
             f"{len(lacking)} {tables.benchmark} classes have no class vector in {source}: {first}; use another file."
         )
     return torch.from_numpy(np.stack(rows))
@@ -101,7 +102,7 @@ def join_by_position(vectors: Mapping[str, np.ndarray], tables: Tables, source: 
         ValueError: There are not as many vectors in `source`, the file they are from, as classes.
     """
     if len(vectors) != len(tables.names):
-        raise ValueError(
+        raise BadDataset(
             f"{len(vectors)} class vectors in {source} for {len(tables.names)} classes of {tables.benchmark}; "
             "joining by position (legacy) needs as many. Join by name instead."
         )

@@ -20,6 +20,7 @@ from torch import Tensor
 from avshot.data.official.files import check_finite, clean_id, read_features, read_names
 from avshot.data.official.tables import STAGES
 from avshot.data.sources import as_indices, digest_of
+from avshot.errors import BadDataset
 from avshot.types import MODALITIES, Features
 
 __all__ = ["ClassFile", "OfficialFeatures", "clean_id", "feature_files"]
@@ -71,7 +72,7 @@ class OfficialFeatures:
 
     def __init__(self, folder: str | Path, kind: str) -> None:
         if kind not in _STEP:
-            raise ValueError(f'kind is {kind!r}; expected "cls" or "main".')
+            raise BadDataset(f'kind is {kind!r}; expected "cls" or "main".')
         self.folder, self.kind = Path(folder), kind
         self._read: dict[Path, list[np.ndarray]] = {}
         self._files = {modality: list(self._open(modality)) for modality in MODALITIES}
@@ -144,14 +145,14 @@ class OfficialFeatures:
             parts = self._arrays(file)
             width = next((part.shape[1] for part in parts if len(part)), dim)
             if dim is not None and width != dim:
-                raise ValueError(
+                raise BadDataset(
                     f"{file.path} holds {modality} features of {width} numbers and the files before it of {dim}; "
                     "expected one width."
                 )
             dim = width
             arrays.extend(parts)
         if not dim:
-            raise ValueError(f"The {modality} files in {self.folder} hold no features at all; fetch them again.")
+            raise BadDataset(f"The {modality} files in {self.folder} hold no features at all; fetch them again.")
         lengths = np.array([len(array) for array in arrays], dtype=np.int64)
         flat = np.empty((int(lengths.sum()), dim), dtype=np.float32)
         offsets = np.concatenate([[0], np.cumsum(lengths)])
@@ -165,7 +166,7 @@ class OfficialFeatures:
             return self._read.pop(file.path)
         names, arrays = read_features(file.path)
         if names != file.names:
-            raise ValueError(f"{file.path} was changed while it was in use; start again.")
+            raise BadDataset(f"{file.path} was changed while it was in use; start again.")
         check_finite(file.path, names, arrays)
         return arrays
 
@@ -189,7 +190,7 @@ class OfficialFeatures:
         for file in self._files[modality]:
             for i, name in enumerate(file.names[: file.count]):
                 if name in found:
-                    raise ValueError(f"Clip {name!r} is in {file.path} and in another {modality} file; expected one.")
+                    raise BadDataset(f"Clip {name!r} is in {file.path} and in another {modality} file; expected one.")
                 if i not in file.empty:
                     found[name] = (row + i, file.stage, file.label)
             row += file.count
@@ -214,7 +215,7 @@ def feature_files(folder: Path, modality: str) -> list[tuple[Path, str]]:
     paths = [(path, stage) for stage in STAGES.values() for path in sorted((base / stage).glob("*"))]
     paths = [(path, stage) for path, stage in paths if path.suffix in (".h5", ".pkl") and path.name[0] != "."]
     if not paths:
-        raise ValueError(
+        raise BadDataset(
             f"{base} holds no .h5 or .pkl files in {STAGES['train']} and so on; expected released features."
         )
     return paths

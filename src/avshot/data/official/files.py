@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike
 
+from avshot.errors import BadDataset
 from avshot.files.hdf5 import check_written, own_table, reason_of
 from avshot.files.pickles.arrays import as_numbers
 from avshot.files.pickles.reader import check_regular
@@ -47,7 +48,7 @@ def check_finite(path: Path, names: Sequence[str], arrays: Sequence[np.ndarray])
     for i, array in enumerate(arrays):
         if (wrong := count_wrong(array)) > 0:
             clip = names[i] if i < len(names) else f"number {i + 1}"
-            raise ValueError(
+            raise BadDataset(
                 f"{path} holds {wrong} of {array.size} numbers for clip {clip!r} that are not finite (nan, inf, or too "
                 "large for 32 bits); fetch the file again, or take this clip out of it."
             )
@@ -66,13 +67,13 @@ def clean_id(name: str | bytes) -> str:
         ValueError: Neither text nor bytes of UTF-8, or nothing.
     """
     if not isinstance(name, str | bytes):
-        raise ValueError(f"an id of the type {type(name).__name__}, expected text")
+        raise BadDataset(f"an id of the type {type(name).__name__}, expected text")
     try:
         text = name.decode("utf-8") if isinstance(name, bytes) else str(name)
     except UnicodeDecodeError:
-        raise ValueError("an id that is not UTF-8 text") from None
+        raise BadDataset("an id that is not UTF-8 text") from None
     if not text:
-        raise ValueError("an id without a letter")
+        raise BadDataset("an id without a letter")
     if len(text) >= 3 and text[:2] in ("b'", 'b"') and text[-1] == text[1]:
         text = text[2:-1]
     text = text.rsplit("/", 1)[-1]
@@ -88,7 +89,7 @@ def _h5(path: Path, read: Callable[[Any], T]) -> T:
         with h5py.File(path, "r") as file:
             return read(file)
     except Exception as error:  # damaged files make h5py raise every class there is
-        raise ValueError(
+        raise BadDataset(
             f"{path} is not a released feature file with data and video_urls ({reason_of(error)}); fetch it again."
         ) from None
 
@@ -96,7 +97,7 @@ def _h5(path: Path, read: Callable[[Any], T]) -> T:
 def _table(file: Any, path: Path) -> Any:
     data = own_table(file, "data", path)
     if data.ndim != 2 or data.dtype.kind not in "biuf":
-        raise ValueError(f"data has shape {data.shape} and type {data.dtype}, expected numbers [clip, dim]")
+        raise BadDataset(f"data has shape {data.shape} and type {data.dtype}, expected numbers [clip, dim]")
     check_written(data, "data")
     return data
 
@@ -106,9 +107,9 @@ def _checked_names(path: Path, file: Any, count: int) -> tuple[tuple[str, ...], 
 
     table = own_table(file, "video_urls", path)
     if table.ndim != 1 or len(table) != count:
-        raise ValueError(f"video_urls has shape {table.shape} for {count} features, expected one id each")
+        raise BadDataset(f"video_urls has shape {table.shape} for {count} features, expected one id each")
     if count and table.dtype.kind != "S" and h5py.check_string_dtype(table.dtype) is None:
-        raise ValueError(f"video_urls has the type {table.dtype}, expected text")
+        raise BadDataset(f"video_urls has the type {table.dtype}, expected text")
     found: list[str] = []
     for start in range(0, count, _NAMES_AT_ONCE):
         found += map(clean_id, table[start : start + _NAMES_AT_ONCE])
@@ -128,16 +129,16 @@ def _read_pickle(path: Path) -> tuple[tuple[str, ...], list[np.ndarray]]:
 
     content = restricted_load(path)
     if not isinstance(content, dict) or not {"features", "video_names"} <= set(content):
-        raise ValueError(f"{path} is not a released feature file; expected a dictionary with features and video_names.")
+        raise BadDataset(f"{path} is not a released feature file; expected a dictionary with features and video_names.")
     lists = [content[key] for key in ("features", "video_names")]
     if not all(isinstance(part, list | tuple) or (isinstance(part, np.ndarray) and part.ndim) for part in lists):
-        raise ValueError(f"{path} is not a released feature file; expected features and video_names to be lists.")
+        raise BadDataset(f"{path} is not a released feature file; expected features and video_names to be lists.")
     try:
         names = tuple(map(clean_id, lists[1]))
     except ValueError as error:
-        raise ValueError(f"{path} holds {error} among its video_names; fetch it again.") from None
+        raise BadDataset(f"{path} holds {error} among its video_names; fetch it again.") from None
     if len(lists[0]) > len(names):
-        raise ValueError(f"{path} has {len(lists[0])} features for {len(names)} clips; fetch it again.")
+        raise BadDataset(f"{path} has {len(lists[0])} features for {len(names)} clips; fetch it again.")
     arrays = [_steps(path, name, array) for name, array in zip(names, lists[0], strict=False)]
     _check_widths(path, names, arrays)
     return names, arrays
@@ -148,9 +149,9 @@ def _steps(path: Path, name: str, array: ArrayLike) -> np.ndarray:
     try:
         found = as_numbers(array)
     except ValueError as error:
-        raise ValueError(f"{path} holds {error} for clip {name!r}; fetch it again.") from None
+        raise BadDataset(f"{path} holds {error} for clip {name!r}; fetch it again.") from None
     if found.ndim not in (1, 2):
-        raise ValueError(
+        raise BadDataset(
             f"{path} holds an array of shape {found.shape} for clip {name!r}; expected [dim] or [time, dim]."
         )
     if found.ndim == 2:
@@ -163,6 +164,6 @@ def _check_widths(path: Path, names: Sequence[str], arrays: Sequence[np.ndarray]
     kept = [(name, array.shape[1]) for name, array in zip(names, arrays, strict=False) if len(array)]
     for (before, width), (name, other) in pairwise(kept):
         if width != other:
-            raise ValueError(
+            raise BadDataset(
                 f"{path} holds {width} numbers a step for clip {before!r} and {other} for {name!r}; fetch it again."
             )

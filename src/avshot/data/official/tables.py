@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from avshot.errors import BadDataset
 from avshot.files.pickles.arrays import shown
 from avshot.types import Clip
 
@@ -77,11 +78,11 @@ def find_benchmark(root: str | Path, name: str) -> Path:
         ValueError: The name is not one of `BENCHMARKS`, or no such folder has a `class-split`.
     """
     if name not in BENCHMARKS:
-        raise ValueError(f"Benchmark {name!r} is not known; expected one of {', '.join(BENCHMARKS)}.")
+        raise BadDataset(f"Benchmark {name!r} is not known; expected one of {', '.join(BENCHMARKS)}.")
     for folder in (Path(root) / name, Path(root)):
         if any((folder / split).is_dir() for split in _SPLIT_FOLDERS):
             return folder
-    raise ValueError(f"{Path(root) / name} has no folder class-split; pass the folder that holds {name}/class-split.")
+    raise BadDataset(f"{Path(root) / name} has no folder class-split; pass the folder that holds {name}/class-split.")
 
 
 def read_tables(root: str | Path, name: str) -> Tables:
@@ -96,13 +97,13 @@ def read_tables(root: str | Path, name: str) -> Tables:
     names = tuple(sorted(set(listed)))
     if len(names) != len(listed):
         twice = min(name for name in names if listed.count(name) > 1)
-        raise ValueError(f"{base / 'all_class.txt'} names class {twice!r} twice; fetch the lists again.")
+        raise BadDataset(f"{base / 'all_class.txt'} names class {twice!r} twice; fetch the lists again.")
     known = _Names(names, exact=name == "VGGSound")
     lists = {
         split: _read_lists(base / f"{split}_split", known) for split in SPLITS if (base / f"{split}_split").is_dir()
     }
     if not lists:
-        raise ValueError(f"{base} has neither main_split nor cls_split; expected the released benchmark layout.")
+        raise BadDataset(f"{base} has neither main_split nor cls_split; expected the released benchmark layout.")
     clips = {}
     for stage in (*STAGES.values(), RETRAIN):
         # The authors' cls tables equal the main ones, so either will do.
@@ -129,7 +130,7 @@ class _Names:
     def __call__(self, name: str, source: Path) -> str:
         found = self._known.get(self._key(name))
         if found is None:
-            raise ValueError(f"{source} names class {name!r}, which all_class.txt does not; fetch the lists again.")
+            raise BadDataset(f"{source} names class {name!r}, which all_class.txt does not; fetch the lists again.")
         if found != name:
             self.spelt[found] = name
         return found
@@ -138,14 +139,14 @@ class _Names:
 def _text(path: Path) -> str:
     """A file of UTF-8 text, with or without byte order mark; line ends become line feeds."""
     if not path.is_file():
-        raise ValueError(f"{path} is not there; expected the released benchmark layout.")
+        raise BadDataset(f"{path} is not there; expected the released benchmark layout.")
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
-        raise ValueError(f"{path} is not UTF-8 text (line {line}); fetch it again, or save it as UTF-8.") from None
+        raise BadDataset(f"{path} is not UTF-8 text (line {line}); fetch it again, or save it as UTF-8.") from None
     if "\0" in text:
-        raise ValueError(f"{path} is not text (it holds a zero byte); fetch it again, or save it as UTF-8.")
+        raise BadDataset(f"{path} is not text (it holds a zero byte); fetch it again, or save it as UTF-8.")
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
@@ -174,7 +175,7 @@ def read_table(path: Path, *needed: str) -> list[Row]:
         header = [cell.strip() for cell in next(reader, [])]
         lacking = [name for name in needed if name not in header]
         if lacking:
-            raise ValueError(
+            raise BadDataset(
                 f"{path} has no column {', '.join(lacking)}; expected a table separated by commas with the columns "
                 f"{', '.join(needed)}, got {shown(', '.join(header)) or 'nothing'}."
             )
@@ -182,19 +183,19 @@ def read_table(path: Path, *needed: str) -> list[Row]:
             if any(cell.strip() for cell in cells):
                 found.append(_row(f"{path} line {reader.line_num}", header, cells, needed))
     except csv.Error as error:
-        raise ValueError(f"{path} line {reader.line_num} is no row of a table ({error}); fetch it again.") from None
+        raise BadDataset(f"{path} line {reader.line_num} is no row of a table ({error}); fetch it again.") from None
     return found
 
 
 def _row(place: str, header: Sequence[str], cells: Sequence[str], needed: Sequence[str]) -> Row:
     if len(cells) > len(header):
-        raise ValueError(
+        raise BadDataset(
             f"{place} has {len(cells)} cells and the header {len(header)}; put a cell that holds a comma in quotes."
         )
     row = Row(place, {name: cell.strip() for name, cell in zip(header, cells, strict=False)})
     for name in needed:
         if not row.cells.get(name):
-            raise ValueError(f"{place} has nothing in column {name}; fetch the table again.")
+            raise BadDataset(f"{place} has nothing in column {name}; fetch the table again.")
     return row
 
 
@@ -217,7 +218,7 @@ def _read_clips(path: Path, known: _Names) -> tuple[Clip, ...]:
     for row in read_table(path, "filename", "label"):
         id = row.cells["filename"]
         if id in clips:
-            raise ValueError(f"{row.place} names clip {id!r} a second time; keep one of the rows.")
+            raise BadDataset(f"{row.place} names clip {id!r} a second time; keep one of the rows.")
         start = _seconds(row)
         end = None if start is None else start + 10.0  # VGGSound clips are 10 s long
         group = row.cells.get("youtube_id") or source_of(id)
@@ -234,7 +235,7 @@ def _seconds(row: Row) -> float | None:
     except ValueError:
         start = math.nan
     if not 0 <= start < math.inf:
-        raise ValueError(f"{row.place} has start_seconds {shown(text)!r}; expected seconds from 0 on.")
+        raise BadDataset(f"{row.place} has start_seconds {shown(text)!r}; expected seconds from 0 on.")
     return start
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from avshot.data.rendered.picture import COLOURS, MOTIONS
 from avshot.data.rendered.shapes import SHAPES
 from avshot.data.rendered.sound import VOICES
+from avshot.errors import BadDataset
 
 VOCABULARY: Mapping[str, tuple[str, ...]] = {
     "colour": tuple(COLOURS),
@@ -32,11 +33,11 @@ def words_of(name: str) -> dict[str, str]:
         if not kinds:
             continue
         if kinds[0] in found:
-            raise ValueError(f"Class {name!r} names two {kinds[0]}s: {found[kinds[0]]} and {word}; name one.")
+            raise BadDataset(f"Class {name!r} names two {kinds[0]}s: {found[kinds[0]]} and {word}; name one.")
         found[kinds[0]] = word
     if not found:
         known = "; ".join(f"{kind}: {', '.join(words)}" for kind, words in VOCABULARY.items())
-        raise ValueError(f"Class {name!r} has no word that can be rendered; {known}.")
+        raise BadDataset(f"Class {name!r} has no word that can be rendered; {known}.")
     return found
 
 
@@ -59,7 +60,7 @@ class Roster:
         """All class names. Raises ValueError when one has two parts."""
         names = (*self.seen, *self.val_unseen, *self.test_unseen)
         if len(set(names)) != len(names):
-            raise ValueError(f"A class is listed twice: {', '.join(sorted({n for n in names if names.count(n) > 1}))}.")
+            raise BadDataset(f"A class is listed twice: {', '.join(sorted({n for n in names if names.count(n) > 1}))}.")
         return names
 
 

@@ -29,6 +29,7 @@ from avshot.data.rendered.classes import DEFAULT, Roster, words_of
 from avshot.data.rendered.clips import Job, note, whole
 from avshot.data.rendered.picture import render_picture
 from avshot.data.rendered.sound import render_sound
+from avshot.errors import BadDataset
 from avshot.files.atomic import load_json
 from avshot.machine.cores import cores
 
@@ -59,13 +60,13 @@ class Look:
 
     def __post_init__(self) -> None:
         if not 0 <= self.difficulty <= 1:
-            raise ValueError(f"difficulty is {self.difficulty}; expected 0 (clear) to 1 (hard).")
+            raise BadDataset(f"difficulty is {self.difficulty}; expected 0 (clear) to 1 (hard).")
         if self.seconds < 0.5:
-            raise ValueError(f"seconds is {self.seconds}; expected at least 0.5.")
+            raise BadDataset(f"seconds is {self.seconds}; expected at least 0.5.")
         if self.seed < 0:
-            raise ValueError(f"seed is {self.seed}; expected 0 or more.")
+            raise BadDataset(f"seed is {self.seed}; expected 0 or more.")
         if min(self.size) < 32 or any(side % 2 for side in self.size):
-            raise ValueError(f"size is {self.size}; expected even height and width of at least 32 pixels.")
+            raise BadDataset(f"size is {self.size}; expected even height and width of at least 32 pixels.")
 
 
 def render_clip(label: str, number: int, look: Look = Look()) -> tuple[np.ndarray, np.ndarray]:
@@ -128,11 +129,11 @@ def render_world(
     """
     look, size = Look(difficulty=difficulty, seed=seed, seconds=seconds), _workers(workers)
     if clips_per_class < 5:
-        raise ValueError(f"clips_per_class is {clips_per_class}; expected at least 5.")
+        raise BadDataset(f"clips_per_class is {clips_per_class}; expected at least 5.")
     for name in classes.names:
         words_of(name)
     if len({_slug(name) for name in classes.names}) != len(classes.names):
-        raise ValueError("Two class names differ only in signs or capitals and would share files; rename one.")
+        raise BadDataset("Two class names differ only in signs or capitals and would share files; rename one.")
     root = Path(folder)
     (root / "clips").mkdir(parents=True, exist_ok=True)
     _claim(root, look)
@@ -175,14 +176,14 @@ def _claim(root: Path, look: Look) -> None:
     if file.exists():
         found = load_json(file)
         if not isinstance(found, dict) or {"renderer": 1} | found != wanted:  # the first one did not write its number
-            raise ValueError(f"{root} holds a world of other settings ({found}); choose another folder or delete it.")
+            raise BadDataset(f"{root} holds a world of other settings ({found}); choose another folder or delete it.")
         return
     _replace(file, json.dumps(wanted, indent=2) + "\n")
 
 
 def _workers(wanted: int | None) -> int:
     if wanted is not None and wanted < 1:
-        raise ValueError(f"workers is {wanted}; expected at least 1, or None for one per core.")
+        raise BadDataset(f"workers is {wanted}; expected at least 1, or None for one per core.")
     if wanted is not None:
         return wanted
     return cores()
@@ -203,7 +204,7 @@ def _rendered(root: Path, jobs: Sequence[Job], look: Look, workers: int) -> Iter
                 future.result()
                 yield waiting[future]
         except BrokenProcessPool:
-            raise ValueError(
+            raise BadDataset(
                 "A process that renders clips was killed, perhaps for want of memory; run the same command again to go "
                 "on, with fewer workers."
             ) from None

@@ -26,6 +26,7 @@ from torch import Tensor
 from avshot.data.dataset import Dataset
 from avshot.data.simulated.features import SimulatedFeatures
 from avshot.data.sources import as_indices
+from avshot.errors import BadDataset
 from avshot.types import MODALITIES
 
 GRAIN = 1e-3
@@ -55,9 +56,9 @@ def bayes_scores(
         ValueError: The features are sequences (a mixture over spans, no longer Gaussian), or no such modality.
     """
     if source.story.temporal:
-        raise ValueError("The Bayes limit is known for averaged features only; leave temporal out.")
+        raise BadDataset("The Bayes limit is known for averaged features only; leave temporal out.")
     if modality not in (*MODALITIES, "both"):
-        raise ValueError(f'modality is {modality!r}; expected "audio", "visual" or "both".')
+        raise BadDataset(f'modality is {modality!r}; expected "audio", "visual" or "both".')
     shown = [m for m, name in enumerate(MODALITIES) if modality in (name, "both")]
     classes = as_indices(candidates)
     domains = source.domain_of(classes)
@@ -102,10 +103,10 @@ def bayes_accuracy(
     """
     source = dataset.features
     if not isinstance(source, SimulatedFeatures):
-        raise ValueError(f"Dataset {dataset.name!r} is not simulated; nobody knows its Bayes limit.")
+        raise BadDataset(f"Dataset {dataset.name!r} is not simulated; nobody knows its Bayes limit.")
     clips = dataset.fold(fold)
     if len(clips) == 0:
-        raise ValueError(f"Fold {fold!r} of dataset {dataset.name!r} has no clips to count.")
+        raise BadDataset(f"Fold {fold!r} of dataset {dataset.name!r} has no clips to count.")
 
     def numbers(names: Sequence[str]) -> np.ndarray:
         index = {name: i for i, name in enumerate(dataset.names)}

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from avshot.data.official.class_vectors import join_by_name, join_by_position
 from avshot.data.official.tables import STAGES, Tables, read_tables
+from avshot.errors import BadDataset
 
 TEXT_DIM = 300
 # Classes that get a wrong vector when released vectors are joined by position, and classes in all (lists, counted).
@@ -78,7 +79,7 @@ def made_up_classes(
         names, table = tuple(f"class {i:03d}" for i in range(count)), rng.standard_normal((count, TEXT_DIM))
     else:
         if len(vectors) < count:
-            raise ValueError(f"Got vectors of {len(vectors)} classes; this benchmark has {count}. Pass that many.")
+            raise BadDataset(f"Got vectors of {len(vectors)} classes; this benchmark has {count}. Pass that many.")
         names = tuple(vectors)[:count]
         table = _table({name: vectors[name] for name in names})
     true = told = _unit(table)
@@ -113,7 +114,7 @@ def released_classes(
     """
     tables = read_tables(folder, RELEASED[benchmark])
     if split not in tables.lists:
-        raise ValueError(f"{folder} has no lists of the {split} split; it has {', '.join(tables.lists)}.")
+        raise BadDataset(f"{folder} has no lists of the {split} split; it has {', '.join(tables.lists)}.")
     lists = {fold: tables.lists[split][stage] for fold, stage in STAGES.items()}
     names = tuple(dict.fromkeys(name for fold in (*_NEW_CLASSES, *lists) for name in lists[fold]))
     keys = [tables.phrases.get(name, name) for name in tables.names]
@@ -146,12 +147,12 @@ def _counts(tables: Tables, split: str, lists: Mapping[str, tuple[str, ...]]) ->
 def _table(vectors: Mapping[str, ArrayLike]) -> np.ndarray:
     rows = [np.asarray(vector, dtype=np.float64) for vector in vectors.values()]
     if len({row.shape for row in rows}) != 1 or rows[0].ndim != 1:
-        raise ValueError(f"Class vectors have shapes {sorted({row.shape for row in rows})}; expected one [dim].")
+        raise BadDataset(f"Class vectors have shapes {sorted({row.shape for row in rows})}; expected one [dim].")
     return np.stack(rows)
 
 
 def _unit(table: np.ndarray) -> np.ndarray:
     length = np.linalg.norm(table, axis=1, keepdims=True)
     if not (length > 0).all():
-        raise ValueError("A class vector is zero (or not a number); expected vectors with a direction.")
+        raise BadDataset("A class vector is zero (or not a number); expected vectors with a direction.")
     return (table / length).astype(np.float32)

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from avshot.data.sources import as_indices, digest_of
+from avshot.errors import BadDataset
 from avshot.types import Features
 
 VERSION = 1  # counts up when the same settings make other numbers
@@ -69,9 +70,9 @@ class Story:
         for name, (low, high) in _BETWEEN.items():
             if not low <= getattr(self, name) <= high or getattr(self, name) == math.inf:
                 limits = f"{low:g} or more, and finite" if high == math.inf else f"{low:g} to {high:g}"
-                raise ValueError(f"{name} is {getattr(self, name)}; expected {limits}.")
+                raise BadDataset(f"{name} is {getattr(self, name)}; expected {limits}.")
         if self.seed < 0:
-            raise ValueError(f"seed is {self.seed}; expected 0 or more.")
+            raise BadDataset(f"seed is {self.seed}; expected 0 or more.")
 
 
 @dataclass(frozen=True, eq=False)

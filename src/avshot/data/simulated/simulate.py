@@ -35,6 +35,7 @@ from avshot.classes.dictionary import read_class_vectors
 from avshot.data.dataset import FOLDS, Dataset
 from avshot.data.simulated.classes import SimulatedClasses, Size, made_up_classes, released_classes
 from avshot.data.simulated.features import SimulatedFeatures, Story
+from avshot.errors import BadDataset
 from avshot.settings import read_options
 from avshot.types import Clip
 
@@ -94,9 +95,9 @@ def simulate(
     """
     full = name if "-" in name else f"{name}-cls"
     if full not in SIZES:
-        raise ValueError(f"No benchmark {name!r} to simulate; expected one of {', '.join(SIZES)}.")
+        raise BadDataset(f"No benchmark {name!r} to simulate; expected one of {', '.join(SIZES)}.")
     if not 0 < scale <= _MAX_SCALE:
-        raise ValueError(f"scale is {scale}; expected more than 0, at most {_MAX_SCALE}.")
+        raise BadDataset(f"scale is {scale}; expected more than 0, at most {_MAX_SCALE}.")
     story = _story(seed, knobs)
     benchmark, split = full.split("-")
     size, rng = SIZES[full], np.random.default_rng([seed, 0])
@@ -140,7 +141,7 @@ def load_simulated(spec: str) -> Dataset:
     options = read_options(query, types, "Simulated data")
     if "vectors" in options:
         if not Path(options["vectors"]).is_file():
-            raise ValueError(f"There is no file {options['vectors']!r} of class vectors.")
+            raise BadDataset(f"There is no file {options['vectors']!r} of class vectors.")
         options["vectors"] = read_class_vectors(options["vectors"])
     return simulate(name, **options)
 
@@ -152,7 +153,7 @@ def _story(seed: int, knobs: Mapping[str, Any]) -> Story:
     known = [field.name for field in fields(Story)]
     unknown = sorted(set(knobs) - set(known))
     if unknown:
-        raise ValueError(f"Simulated features have no knob {', '.join(map(repr, unknown))}; knobs: {', '.join(known)}.")
+        raise BadDataset(f"Simulated features have no knob {', '.join(map(repr, unknown))}; knobs: {', '.join(known)}.")
     return Story(seed=seed, **knobs)
 
 

@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from avshot.errors import BadSetting
 from avshot.features.extractor import Extractor, checkpoint_id
 from avshot.media.presence import sounding
 
@@ -49,7 +50,7 @@ class ClapAudio(Extractor):
 
     def __post_init__(self) -> None:
         if self.window < 0 or self.hop < 0:
-            raise ValueError(f"clap window is {self.window} s and hop {self.hop} s; expected 0 or more.")
+            raise BadSetting(f"clap window is {self.window} s and hop {self.hop} s; expected 0 or more.")
 
     @property
     def dim(self) -> int:
@@ -78,7 +79,7 @@ class ClapAudio(Extractor):
         """
         rate = self._processor.sampling_rate
         if media.rate != rate:
-            raise ValueError(f"Audio is sampled at {media.rate} Hz; clap expects {rate}. Decode with request().")
+            raise BadSetting(f"Audio is sampled at {media.rate} Hz; clap expects {rate}. Decode with request().")
         spans = sounding(media.waveform, rate, media.gaps)
         if len(spans) == 0:
             return torch.zeros(0, self.dim), torch.zeros(0)
@@ -98,7 +99,7 @@ class ClapAudio(Extractor):
         window = longest if self.window == 0 else round(self.window * rate)
         hop = window if self.hop == 0 else round(self.hop * rate)
         if not 1 <= hop <= window <= longest:
-            raise ValueError(
+            raise BadSetting(
                 f"clap window is {window / rate} s, hop {hop / rate} s; expected hop <= window <= {longest / rate} s, "
                 "the most the model takes."
             )

@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from avshot.errors import BadSetting
 from avshot.features.extractor import Extractor, checkpoint_id
 from avshot.media.presence import lit
 
@@ -49,7 +50,7 @@ class ClipImage(Extractor):
 
     def __post_init__(self) -> None:
         if self.frames != "middle" and not _is_rate(self.frames):
-            raise ValueError(f'clip option frames is {self.frames!r}; expected "middle" or a rate above 0 such as 1.')
+            raise BadSetting(f'clip option frames is {self.frames!r}; expected "middle" or a rate above 0 such as 1.')
 
     @property
     def dim(self) -> int:

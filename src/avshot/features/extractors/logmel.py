@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from avshot.errors import BadSetting
 from avshot.features.extractor import Extractor
 from avshot.media.presence import sounding
 
@@ -60,13 +61,13 @@ class LogMel(Extractor):
 
     def __post_init__(self) -> None:
         if self.normalise not in NORMALISATIONS:
-            raise ValueError(f"normalise is {self.normalise!r}; expected one of {', '.join(NORMALISATIONS)}.")
+            raise BadSetting(f"normalise is {self.normalise!r}; expected one of {', '.join(NORMALISATIONS)}.")
         if min(self.stack, self.mels) < 1 or self.window <= 0 or self._frame_hop < 1:
-            raise ValueError(f"{self} needs stack, mels and window above 0 and spacing of at least one sample.")
+            raise BadSetting(f"{self} needs stack, mels and window above 0 and spacing of at least one sample.")
         if self._stride < 1 or abs(self._stride * self.spacing - self.hop) > 1e-6:
-            raise ValueError(f"hop is {self.hop} s and spacing {self.spacing} s; expected hop = a multiple of spacing.")
+            raise BadSetting(f"hop is {self.hop} s and spacing {self.spacing} s; expected hop = a multiple of spacing.")
         if not 0 <= self.low < self.high <= self.rate / 2:
-            raise ValueError(f"Mel range is {self.low}-{self.high} Hz; expected 0 <= low < high <= {self.rate / 2} Hz.")
+            raise BadSetting(f"Mel range is {self.low}-{self.high} Hz; expected 0 <= low < high <= {self.rate / 2} Hz.")
 
     @property
     def dim(self) -> int:
@@ -95,7 +96,7 @@ class LogMel(Extractor):
             ValueError: The clip was decoded at another rate.
         """
         if media.rate != self.rate:
-            raise ValueError(f"Audio is sampled at {media.rate} Hz; logmel expects {self.rate}. Decode with request().")
+            raise BadSetting(f"Audio is sampled at {media.rate} Hz; logmel expects {self.rate}. Decode with request().")
         spans = sounding(media.waveform, self.rate, media.gaps)
         if len(spans) == 0:
             return torch.zeros(0, self.dim), torch.zeros(0)

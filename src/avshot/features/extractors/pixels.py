@@ -23,6 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from avshot.errors import BadSetting
 from avshot.features.extractor import Extractor
 from avshot.media.presence import lit
 
@@ -66,11 +67,11 @@ class Pixels(Extractor):
 
     def __post_init__(self) -> None:
         if self.hop <= 0 or self.stack < 1 or not 1 <= self.hues <= MOST_HUES:
-            raise ValueError(f"{self} needs hop above 0, at least one frame per step and 1 to {MOST_HUES} hues.")
+            raise BadSetting(f"{self} needs hop above 0, at least one frame per step and 1 to {MOST_HUES} hues.")
         for grid, size in (("rows", self.height), ("columns", self.width)):
             for cells in (getattr(self, grid), getattr(self, f"colour_{grid}")):
                 if cells < 1 or size % cells:
-                    raise ValueError(f"A grid of {cells} {grid} does not divide {size} pixels; choose a divisor.")
+                    raise BadSetting(f"A grid of {cells} {grid} does not divide {size} pixels; choose a divisor.")
 
     @property
     def dim(self) -> int:
@@ -94,7 +95,7 @@ class Pixels(Extractor):
         if len(frames) == 0:
             return torch.zeros(0, self.dim), torch.zeros(0)
         if frames.shape[1:] != (self.height, self.width, 3):
-            raise ValueError(
+            raise BadSetting(
                 f"Frames are {frames.shape[1:]}; pixels expects ({self.height}, {self.width}, 3). Decode with "
                 "request()."
             )

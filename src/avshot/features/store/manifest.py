@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from avshot.errors import BadDataset
 from avshot.features.store.origin import Origin, from_json, to_json
 from avshot.features.store.place import CUT_OFF, Place
 
@@ -84,7 +85,7 @@ def _canonical(spec: Mapping[str, Any]) -> str:
     try:
         return json.dumps(spec, sort_keys=True, allow_nan=False)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"Feature specification {spec!r} is not plain JSON: {error}.") from error
+        raise BadDataset(f"Feature specification {spec!r} is not plain JSON: {error}.") from error
 
 
 def read_about(place: Place) -> dict[str, Any] | None:
@@ -101,11 +102,11 @@ def read_about(place: Place) -> dict[str, Any] | None:
     except (ValueError, RecursionError, OSError) as error:
         problem = str(error)
     if problem:
-        raise ValueError(
+        raise BadDataset(
             f"{place.path('store.json')} cannot be read ({problem}); restore it, or remove the store and extract again."
         )
     if about["version"] > VERSION:
-        raise ValueError(f"{place.root} has format {about['version']}; this avshot reads up to {VERSION}: upgrade it.")
+        raise BadDataset(f"{place.root} has format {about['version']}; this avshot reads up to {VERSION}: upgrade it.")
     return dict(about)
 
 
@@ -143,14 +144,14 @@ def join_store(
         place.publish("store.json", [text.encode()], replace=False)
         about = read_about(place)  # that of another writer, if it came first
     if about is None:
-        raise ValueError(f"{place.path('store.json')} is there and is no file; remove it, or choose another store.")
+        raise BadDataset(f"{place.path('store.json')} is there and is no file; remove it, or choose another store.")
     if about["fingerprint"] != fingerprint(spec):
         there, here = _flat(about["spec"]), _flat(json.loads(_canonical(spec)))
         keys = sorted(k for k in there.keys() | here.keys() if there.get(k, "unset") != here.get(k, "unset"))
         differs = ", ".join(f"{k} is {there.get(k, 'unset')!r} there and {here.get(k, 'unset')!r} here" for k in keys)
-        raise ValueError(f"Store {place.root} holds other features: {differs}; use the same settings or a new folder.")
+        raise BadDataset(f"Store {place.root} holds other features: {differs}; use the same settings or a new folder.")
     if about["dtype"] != dtype:
-        raise ValueError(f"Store {place.root} holds {about['dtype']}, not {dtype}; use that or a new folder.")
+        raise BadDataset(f"Store {place.root} holds {about['dtype']}, not {dtype}; use that or a new folder.")
     known = [there if there is not None else here for there, here in zip(about["dims"], dims, strict=True)]
     return known[0], known[1]
 
@@ -203,7 +204,7 @@ def refuse_damage(place: Place, manifest: Manifest) -> dict[str, Row]:
     if manifest.damaged:
         name, number, reason = manifest.damaged[0]
         more = f", and {len(manifest.damaged) - 1} more lines" if len(manifest.damaged) > 1 else ""
-        raise ValueError(
+        raise BadDataset(
             f"{place.path(name)} line {number} is damaged ({reason}){more}; run the same extraction again, which takes "
             "such lines out and describes their clips anew."
         )
@@ -220,7 +221,7 @@ def _lines(place: Place, name: str) -> list[bytes]:
     try:
         *lines, last = place.read(name).split(b"\n")
     except OSError as error:
-        raise ValueError(
+        raise BadDataset(
             f"{place.path(name)} cannot be read ({error.strerror or error}); restore or remove it."
         ) from None
     whole = len(last.rpartition(_SEAL)[2]) >= _SEAL_LENGTH + 2 and _SEAL in last  # only its end is not what it was
@@ -231,16 +232,16 @@ def _parse(line: bytes, version: int) -> Row:
     body, seal, rest = line.rpartition(_SEAL)
     if seal:
         if rest != _seal(body) + b'"}':
-            raise ValueError("it was changed after it was written")
+            raise BadDataset("it was changed after it was written")
         line = body + b"}"
     elif version > 1:
-        raise ValueError("it was changed after it was written")
+        raise BadDataset("it was changed after it was written")
     content = _JSON.decode(line.decode())
     if not isinstance(content, dict):
-        raise ValueError("it is no clip")
+        raise BadDataset("it is no clip")
     lacking = {"id", "status", "source", "shard", "audio", "visual", "time"} - content.keys()
     if lacking:
-        raise ValueError(f"it is no clip: no {', '.join(sorted(lacking))}")
+        raise BadDataset(f"it is no clip: no {', '.join(sorted(lacking))}")
     return _checked(content)
 
 
@@ -248,20 +249,20 @@ def _checked(content: Mapping[str, Any]) -> Row:
     id, status, source, shard = (content[key] for key in ("id", "status", "source", "shard"))
     for key in ("id", "status", "source"):
         if type(content[key]) is not str or (key != "source" and not content[key]):
-            raise ValueError(f"{key} is {str(content[key])[:60]!r}")
+            raise BadDataset(f"{key} is {str(content[key])[:60]!r}")
     if shard is not None and not (type(shard) is str and _SHARD.fullmatch(shard)):
-        raise ValueError(f"shard is {str(shard)[:60]!r}")
+        raise BadDataset(f"shard is {str(shard)[:60]!r}")
     audio, visual = (_steps(key, content[key]) for key in ("audio", "visual"))
     if (shard is None) != (audio[1] + visual[1] == 0):
-        raise ValueError("steps and shard do not agree")
+        raise BadDataset("steps and shard do not agree")
     digests, time = content.get("digests"), content["time"]
     if digests is not None:
         audio_digest, visual_digest = digests
         if not (_DIGEST.fullmatch(audio_digest) and _DIGEST.fullmatch(visual_digest)):
-            raise ValueError("digests are none")
+            raise BadDataset("digests are none")
         digests = (audio_digest, visual_digest)
     if type(time) not in (int, float) or not 0 <= time < _LATEST:
-        raise ValueError(f"time is {str(time)[:60]!r}")
+        raise BadDataset(f"time is {str(time)[:60]!r}")
     origin = from_json(content.get("span"), content.get("file"))
     return Row(id, status, source, shard, audio, visual, digests, origin, float(time))
 
@@ -269,9 +270,9 @@ def _checked(content: Mapping[str, Any]) -> Row:
 def _steps(key: str, value: Any) -> Steps:
     start, steps, width = value
     if not (type(start) is int and type(steps) is int and type(width) is int):
-        raise ValueError(f"{key} is {str(value)[:60]!r}")
+        raise BadDataset(f"{key} is {str(value)[:60]!r}")
     if not (0 <= start <= _LARGEST_STEP and 0 <= steps <= _LARGEST_STEP and 0 <= width <= _LARGEST_WIDTH):
-        raise ValueError(f"{key} is {value!r}")
+        raise BadDataset(f"{key} is {value!r}")
     return start, steps, width
 
 
@@ -280,7 +281,7 @@ def _seal(text: bytes) -> bytes:
 
 
 def _no_constant(text: str) -> Any:
-    raise ValueError(f"{text} is no number")
+    raise BadDataset(f"{text} is no number")
 
 
 _JSON = json.JSONDecoder(parse_constant=_no_constant)

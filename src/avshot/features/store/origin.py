@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from avshot.errors import BadDataset
 from avshot.files.atomic import file_digest
 from avshot.files.url import local_path
 
@@ -75,7 +76,7 @@ def span_of(clip: Clip) -> Span:
     except (TypeError, ValueError):
         start, end = math.nan, None
     if not math.isfinite(start) or (end is not None and not math.isfinite(end)):
-        raise ValueError(f"Clip {clip.id!r} has the span {clip.start!r} to {clip.end!r}; expected seconds, or None.")
+        raise BadDataset(f"Clip {clip.id!r} has the span {clip.start!r} to {clip.end!r}; expected seconds, or None.")
     return start, end
 
 
@@ -141,14 +142,14 @@ def from_json(span: Any, file: Any) -> Origin | None:
     start, end = span
     state = FileState(*file) if file else None
     if type(start) is not float or not (end is None or type(end) is float) or not isinstance(file, list):
-        raise ValueError(f"span {span!r}, file {file!r}")
+        raise BadDataset(f"span {span!r}, file {file!r}")
     if state is not None and not (
         type(state.size) is int
         and type(state.mtime_ns) is int
         and type(state.ctime_ns) is int
         and (state.sha256 is None or type(state.sha256) is str)
     ):
-        raise ValueError(f"file {file!r}")
+        raise BadDataset(f"file {file!r}")
     return Origin((start, end), state)
 
 

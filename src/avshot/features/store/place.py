@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import IO, Any
 
+from avshot.errors import BadDataset
 from avshot.files.url import local_path
 
 CUT_OFF = b" <cut off>"  # ends a line that a killed writer left half written, once another one has gone on after it
@@ -35,7 +36,7 @@ class Place:
             named = local_path(self.root) if self.root.startswith("file:") else self.root
             self._fs, path = fsspec.core.url_to_fs(named)
         except (ImportError, ValueError) as error:
-            raise ValueError(f"Store {self.root} cannot be reached: {error}") from None
+            raise BadDataset(f"Store {self.root} cannot be reached: {error}") from None
         self._path = path.rstrip("/")
         self.local = isinstance(self._fs, LocalFileSystem)
         self._parts: dict[str, int] = {}  # next part of each remote file, to spare requests
@@ -76,11 +77,11 @@ class Place:
         try:
             os.makedirs(self._path, exist_ok=True)
         except (FileExistsError, NotADirectoryError):
-            raise ValueError(
+            raise BadDataset(
                 f"Store {self.root} cannot be a folder: a file is in the way; choose another one."
             ) from None
         except OSError as error:
-            raise ValueError(f"Store {self.root} cannot be made ({error.strerror}); choose another folder.") from None
+            raise BadDataset(f"Store {self.root} cannot be made ({error.strerror}); choose another folder.") from None
 
     def publish(self, name: str, chunks: Iterable[Any], *, replace: bool = True) -> None:
         """Write a file so that no reader ever sees half of it under its name: temporary file, fsync, rename.

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from avshot.errors import BadDataset
 from avshot.features.store.place import Place
 from avshot.types import MODALITIES
 
@@ -101,7 +102,7 @@ class Shard:
         """Type of the values of a modality. Raises ValueError when they are not `dim` wide, unlike other shards."""
         kind, (_, width), _ = self.tensors[modality]
         if width != dim:
-            raise ValueError(
+            raise BadDataset(
                 f"{self.name} of {self._place.root} has {modality} features of width {width}, not {dim}; two writers "
                 "disagreed on the width: extract into a new folder."
             )
@@ -131,9 +132,9 @@ class Shard:
         if str(zlib.crc32(data[8 + length :])) != self.metadata.get("crc32"):
             raise self.damage("is damaged (its checksum is wrong)")
 
-    def damage(self, what: str) -> ValueError:
+    def damage(self, what: str) -> BadDataset:
         """The error to raise for this shard; `what` follows its name."""
-        return ValueError(
+        return BadDataset(
             f"Feature shard {self._place.path(self.name)} {what}; run the same extraction again, it redoes only what "
             "is damaged."
         )
@@ -163,7 +164,7 @@ def _metadata(header: dict[str, Any]) -> dict[str, str]:
     if about.get("format") == _FORMAT:
         rest = {key: value for key, value in about.items() if key != _SEAL}
         if about.get(_SEAL) != _header_digest({**header, "__metadata__": rest}):
-            raise ValueError("it was changed after it was written")
+            raise BadDataset("it was changed after it was written")
     header.pop("__metadata__", None)
     return {str(key): str(value) for key, value in about.items()}
 
@@ -176,9 +177,9 @@ def _tensors(header: dict[str, Any], base: int) -> tuple[dict[str, tuple[np.dtyp
             entry = header[name := f"{modality}{part}"]
             kind, shape, (begin, end) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
             if kind not in allowed or len(shape) != axes or not all(type(n) is int and n >= 0 for n in (*shape, begin)):
-                raise ValueError(f"{name} is {kind} of shape {shape} at {begin}")
+                raise BadDataset(f"{name} is {kind} of shape {shape} at {begin}")
             if end - begin != math.prod(shape) * _TYPES[kind].itemsize:
-                raise ValueError(f"{name} has shape {shape} in {end - begin} bytes")
+                raise BadDataset(f"{name} has shape {shape} in {end - begin} bytes")
             found[name], last = (_TYPES[kind], shape, base + begin), max(last, end)
     return found, last
 
@@ -238,12 +239,12 @@ def checked(id: str, modality: str, value: Any, stamp: Any, *, dim: int | None) 
         return np.zeros((0, dim or 0), np.float32), np.zeros(0, np.float32)
     array = _array(value)
     if array.ndim != 2 or (dim is not None and array.shape[1] != dim):
-        raise ValueError(f"Clip {id!r}: {modality} has shape {array.shape}; expected [time, {dim or 'dim'}].")
+        raise BadDataset(f"Clip {id!r}: {modality} has shape {array.shape}; expected [time, {dim or 'dim'}].")
     seconds = np.zeros((0,), np.float32) if stamp is None else _array(stamp)
     if seconds.shape != array.shape[:1]:
-        raise ValueError(f"Clip {id!r}: {modality}_time has shape {seconds.shape}; expected [{len(array)}] seconds.")
+        raise BadDataset(f"Clip {id!r}: {modality}_time has shape {seconds.shape}; expected [{len(array)}] seconds.")
     if not np.isfinite(array).all() or not np.isfinite(seconds).all():
-        raise ValueError(f"Clip {id!r}: {modality} features or times hold NaN or infinity; mark the clip as failed.")
+        raise BadDataset(f"Clip {id!r}: {modality} features or times hold NaN or infinity; mark the clip as failed.")
     return array, seconds
 
 

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from avshot.errors import BadDataset
 from avshot.features.store.manifest import Row, read_about, read_manifest, refuse_damage
 from avshot.features.store.place import Place
 from avshot.features.store.shard import Shard, compact, digest, flat_index, shard_file
@@ -59,7 +60,7 @@ class FeatureStore:
         self.waits = "disk" if self._place.local else "network"
         about = read_about(self._place)
         if about is None:
-            raise ValueError(f"{root} is not a feature store (no store.json); make one with avshot extract.")
+            raise BadDataset(f"{root} is not a feature store (no store.json); make one with avshot extract.")
         self.spec: dict[str, Any] = about["spec"]
         self.fingerprint: str = about["fingerprint"]
         self.dtype: str = about["dtype"]
@@ -95,7 +96,7 @@ class FeatureStore:
             widths = np.unique(self._width[modality][has])
             wrong = widths[widths != (known if known is not None else widths.max(initial=0))]
             if len(wrong):
-                raise ValueError(
+                raise BadDataset(
                     f"Store {self.root} has {modality} features of width {int(wrong[0])} and of width "
                     f"{int(widths.max()) if known is None else known}; two writers disagreed on the width: extract "
                     "into a new folder."
@@ -116,7 +117,7 @@ class FeatureStore:
         for id in wanted:
             if id not in self._row_of:
                 why = f"failed ({self.status[id]})" if id in self.status else "was never extracted"
-                raise ValueError(f"Clip {id!r} has no features in {self.root}: it {why}; leave it out or extract it.")
+                raise BadDataset(f"Clip {id!r} has no features in {self.root}: it {why}; leave it out or extract it.")
         return np.array([self._row_of[id] for id in wanted], dtype=np.int64)
 
     def gather(self, rows: np.ndarray | Sequence[int]) -> Features:
@@ -136,7 +137,7 @@ class FeatureStore:
         """
         wanted = np.asarray(rows, dtype=np.int64).reshape(-1)
         if len(wanted) and (int(wanted.min()) < 0 or int(wanted.max()) >= len(self)):
-            raise ValueError(f"Rows {wanted.min()}..{wanted.max()} asked of a store with {len(self)} clips.")
+            raise BadDataset(f"Rows {wanted.min()}..{wanted.max()} asked of a store with {len(self)} clips.")
         audio, visual = (
             self._gather(modality, wanted, dim) for modality, dim in zip(MODALITIES, self.dims, strict=True)
         )

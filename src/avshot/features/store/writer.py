@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from avshot.errors import BadDataset
 from avshot.features.store.manifest import Row, append_rows, join_store
 from avshot.features.store.origin import Origin
 from avshot.features.store.place import Place
@@ -62,9 +63,9 @@ class StoreWriter:
         after: float = 0.0,
     ) -> None:
         if not re.fullmatch(r"[\w.-]+", worker):
-            raise ValueError(f"Worker name is {worker!r}; expected letters, digits, '.', '_' and '-'.")
+            raise BadDataset(f"Worker name is {worker!r}; expected letters, digits, '.', '_' and '-'.")
         if dtype not in ("float32", "float16"):
-            raise ValueError(f'dtype is {dtype!r}; expected "float32" or "float16".')
+            raise BadDataset(f'dtype is {dtype!r}; expected "float32" or "float16".')
         self._place, self._worker, self._dtype, self._shard_bytes = Place(root), worker, dtype, shard_bytes
         self._dims = dict(zip(MODALITIES, join_store(self._place, spec, dtype, dims), strict=True))
         self._next, self._after = 0, after
@@ -101,7 +102,7 @@ class StoreWriter:
         """
         for name, text in (("Clip id", id), ("status", status)):
             if not isinstance(text, str) or not text:
-                raise ValueError(f"{name} is {text!r}; expected a non-empty string.")
+                raise BadDataset(f"{name} is {text!r}; expected a non-empty string.")
         given = {"audio": (audio, audio_time), "visual": (visual, visual_time)}
         arrays = {m: checked(id, m, *given[m], dim=self._dims[m]) for m in MODALITIES}
         places, digests = [], []
