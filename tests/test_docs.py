@@ -1,6 +1,7 @@
 """The documentation says what is true: its code runs and prints what it says, its links and tables are up to date."""
 
 import ast
+import contextlib
 import doctest
 import importlib
 import importlib.util
@@ -128,6 +129,26 @@ def test_paths_named_in_the_documentation_exist():
         )
         missing = [path for path in found if not (ROOT / path).exists()]
         assert not missing, f"{text.name} names {missing}"
+
+
+def test_dotted_names_in_the_documentation_exist():
+    for text in TEXTS:
+        if text.name in ("CHANGELOG.md", "moving-to-0.2.md"):  # these name what was
+            continue
+        for name in re.findall(r"`(avshot(?:\.\w+)+)", text.read_text(encoding="utf-8")):
+            assert exists(name), f"{text.name} names {name}"
+
+
+def exists(name):
+    """Whether a dotted name is a module, or something in one (an attribute of a class, too)."""
+    parts = name.split(".")
+    for cut in range(len(parts), 0, -1):
+        with contextlib.suppress(ModuleNotFoundError):
+            found = importlib.import_module(".".join(parts[:cut]))
+            for part in parts[cut:]:
+                found = getattr(found, part, None)
+            return found is not None
+    return False
 
 
 def load_script(path):
