@@ -3,7 +3,7 @@
     AVSHOT_DATA=<folder with splits/ and text/> python benchmarks/bug_switches.py
 
 The released programs join class vectors to classes by position, which gives many classes the vector of another one
-(docs/architecture.md). Features are simulated from the right vectors; methods are trained and tested with the right
+(docs/findings.md). Features are simulated from the right vectors; methods are trained and tested with the right
 ones and with the shifted ones, everything else being equal. What must come out:
 
 - methods that learn from class vectors lose zero-shot accuracy: on UCF, where 5 of the 9 unseen classes have a wrong

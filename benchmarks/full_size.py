@@ -91,7 +91,7 @@ def measure(name: str, scale: float) -> dict[str, Any]:
     from avshot.task import get_task
     from avshot.training.clips import ClipSource
     from avshot.training.loop import train
-    from avshot.training.scoring import score_clips
+    from avshot.training.scoring import Judged, score_clips
     from avshot.types import Classes
 
     torch.manual_seed(0)
@@ -119,12 +119,12 @@ def measure(name: str, scale: float) -> dict[str, Any]:
     trained = time.perf_counter()
     tested = candidates(second)  # the test's candidates, seen ones of stage 1 and all others unseen by this model
     tested = Classes(tested.names, tested.text, torch.tensor([c in set(first.seen) for c in tested.names]))
-    judged = ClipSource(dataset, second.judge, tested)
+    judged = Judged(ClipSource(dataset, second.judge, tested), tested, second.trials)
     model.eval()
     model.adapt(source.once(model.device), tested)
     adapted = time.perf_counter()
-    scores = score_clips(model, judged, tested)
-    metrics = gzsl_metrics(scores, judged.labels, tested.seen, 0.0)
+    scores = score_clips(model, judged)
+    metrics = gzsl_metrics(scores, judged.source.labels, tested.seen, 0.0)
     done = time.perf_counter()
     steps = recipe.batches(len(source)) * recipe.batch_size
     return {

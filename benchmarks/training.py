@@ -151,7 +151,7 @@ def _evaluation(made: Workload, seconds: float, repeats: int) -> float:
 
     def once() -> float:
         started = time.perf_counter()
-        score_clips(made.model, made.judged, made.candidates)
+        score_clips(made.model, made.judged)
         return time.perf_counter() - started
 
     passes = max(1, round(seconds / once()))

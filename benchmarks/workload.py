@@ -11,6 +11,7 @@ import numpy as np
 if TYPE_CHECKING:
     from avshot.method import Inputs, Method, Recipe
     from avshot.training.clips import ClipSource
+    from avshot.training.scoring import Judged
     from avshot.types import Classes
 
 DATASET, PRESETS = "vggsound-cls", ("vggsound-cls", "vggsound-main")
@@ -39,7 +40,7 @@ class Workload:
     preset: str
     recipe: Recipe
     source: ClipSource
-    judged: ClipSource
+    judged: Judged
     candidates: Classes
     reads: str
 
@@ -73,6 +74,7 @@ def workload(name: str, clips: int, device: str = "cpu") -> Workload:
     from avshot.registry import get_method, get_preset
     from avshot.task import get_task
     from avshot.training.clips import ClipSource
+    from avshot.training.scoring import Judged
     from avshot.types import Classes
 
     torch.manual_seed(0)
@@ -89,5 +91,5 @@ def workload(name: str, clips: int, device: str = "cpu") -> Workload:
     model = fresh(name, inputs).to(device)
     source = ClipSource(dataset, first.train, candidates.select(first.seen))
     reads = "10 + 15 steps" if needs.temporal else "averages"
-    judged = ClipSource(dataset, second.judge, candidates)
+    judged = Judged(ClipSource(dataset, second.judge, candidates), candidates, second.trials)
     return Workload(model, preset, get_preset(name, preset).recipe, source, judged, candidates, reads)

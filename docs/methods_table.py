@@ -1,4 +1,4 @@
-"""Write the table of methods in the README, between its two markers, from the registry.
+"""Write the table in docs/methods.md, between its two markers, from the registry.
 
 python docs/methods_table.py
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from avshot.registry import get_method, list_methods
 
-README = Path(__file__).resolve().parent.parent / "README.md"
+PAGE = Path(__file__).resolve().parent / "methods.md"
 BEGIN, END = "<!-- methods: written by docs/methods_table.py -->", "<!-- /methods -->"
 
 
@@ -23,7 +23,7 @@ def methods_table() -> str:
         first = str(sys.modules[cls.__module__].__doc__).split("\n\n")[0].strip().replace("\n", " ")
         reads = ["steps" if cls.needs.temporal else "averages"] + (["negatives"] if cls.needs.negatives else [])
         published = ", ".join(preset for preset in cls.presets if preset != "default") or "none"
-        link = f"[`{name}`](src/avshot/methods/{name}.py)"
+        link = f"[`{name}`](../src/avshot/methods/{name}.py)"
         rows.append([link, first.partition(": ")[2].rstrip("."), " + ".join(reads), published, _linked(cls.paper)])
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
@@ -40,11 +40,11 @@ def _linked(paper: str) -> str:
 def update(text: str) -> str:
     """`text` with a fresh table between the markers. Raises ValueError when a marker is missing."""
     if text.count(BEGIN) != 1 or text.count(END) != 1:
-        raise ValueError(f"Expected the markers {BEGIN} and {END} once each in {README.name}.")
+        raise ValueError(f"Expected the markers {BEGIN} and {END} once each in {PAGE.name}.")
     return re.sub(
         f"{re.escape(BEGIN)}.*?{re.escape(END)}", lambda _: f"{BEGIN}\n{methods_table()}{END}", text, flags=re.S
     )
 
 
 if __name__ == "__main__":
-    README.write_text(update(README.read_text(encoding="utf-8")), encoding="utf-8")
+    PAGE.write_text(update(PAGE.read_text(encoding="utf-8")), encoding="utf-8")

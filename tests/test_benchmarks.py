@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 sys.path.append(str(BENCHMARKS))  # the sections import each other as scripts do
-growth, measure, report, startup, suite = map(import_module, ("growth", "measure", "report", "startup", "run"))
+SECTIONS = ("growth", "measure", "report", "startup", "run", "training", "workload", "full_size")
+growth, measure, report, startup, suite, training, workload, full_size = map(import_module, SECTIONS)
 
 # --- figures ---------------------------------------------------------------------------------------------------------
 
@@ -277,3 +278,17 @@ def test_growth_measures_what_its_curves_name(tmp_path):
     assert all(point["seconds"] > 0 and point["peak_mb"] > 0 for point in found.values())
     assert growth._features("gru", 2, 9.6).audio.shape == (2, 10, 128)
     assert growth._scored("gru", growth._features("gru", 2, 9.6), growth._classes(7), "cpu")().shape == (2, 7)
+
+
+def test_clips_are_trained_and_scored_as_the_protocol_does_it():
+    made = workload.workload("devise", 150)
+    assert len(made.source.classes) == 138
+    assert made.judged.scored(torch.zeros(len(made.judged), 271)).seen.sum() == 138
+    assert training._evaluation(made, 0.01, 1) > 0
+    assert training._steps(made, 1, 0) > 0
+
+
+def test_full_size_scores_what_it_trained():
+    row = full_size.measure("devise", 0.002)
+    assert 0 <= row["test HM after it"] <= 100
+    assert row["clips/s"] > 0

@@ -1,6 +1,7 @@
 """The documentation says what is true: its code runs and prints what it says, its links and tables are up to date."""
 
 import ast
+import contextlib
 import doctest
 import importlib
 import importlib.util
@@ -20,7 +21,7 @@ from doc_blocks import code_blocks, differences, matches, run_page, write_files
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "src" / "avshot"
 PAGES = sorted((ROOT / "docs").glob("*.md"))
-TEXTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *PAGES]
+TEXTS = [*sorted(ROOT.glob("*.md")), *PAGES, ROOT / "benchmarks" / "README.md"]
 
 # What stands in for the result of `make demo`: a small world, and an ez_avgzl that trained for a moment. The full one
 # takes minutes.
@@ -130,6 +131,26 @@ def test_paths_named_in_the_documentation_exist():
         assert not missing, f"{text.name} names {missing}"
 
 
+def test_dotted_names_in_the_documentation_exist():
+    for text in TEXTS:
+        if text.name in ("CHANGELOG.md", "moving-to-0.2.md"):  # these name what was
+            continue
+        for name in re.findall(r"`(avshot(?:\.\w+)+)", text.read_text(encoding="utf-8")):
+            assert exists(name), f"{text.name} names {name}"
+
+
+def exists(name):
+    """Whether a dotted name is a module, or something in one (an attribute of a class, too)."""
+    parts = name.split(".")
+    for cut in range(len(parts), 0, -1):
+        with contextlib.suppress(ModuleNotFoundError):
+            found = importlib.import_module(".".join(parts[:cut]))
+            for part in parts[cut:]:
+                found = getattr(found, part, None)
+            return found is not None
+    return False
+
+
 def load_script(path):
     spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)
@@ -139,17 +160,29 @@ def load_script(path):
 
 def test_the_table_of_methods_is_that_of_the_registry():
     script = load_script(ROOT / "docs" / "methods_table.py")
-    text = script.README.read_text(encoding="utf-8")
+    text = script.PAGE.read_text(encoding="utf-8")
     assert script.update(text) == text, "run: python docs/methods_table.py"
     for name in avshot.list_methods():
-        assert f"[`{name}`](src/avshot/methods/{name}.py)" in text
+        assert f"[`{name}`](../src/avshot/methods/{name}.py)" in text
     with pytest.raises(ValueError, match="markers"):
         script.update("no table")
 
 
-def test_the_results_have_their_place():
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert text.count("<!-- results:grid -->") == text.count("<!-- /results:grid -->") == 1
+def test_the_results_of_the_readme_are_rows_of_the_page():
+    shown = (ROOT / "README.md").read_text(encoding="utf-8").partition("<!-- results:grid -->")[2]
+    shown, end, _ = shown.partition("<!-- /results:grid -->")
+    page = (ROOT / "docs" / "results.md").read_text(encoding="utf-8").partition("## Real clips: GRID")[2]
+    everything = [row[:6] for row in table_rows(page.partition("\n## ")[0])]
+    rows = table_rows(shown)
+    assert end
+    assert len(rows) > 5
+    assert [row for row in rows if row not in everything] == []
+
+
+def table_rows(text):
+    """Cells of the rows of Markdown tables, without their lines of dashes."""
+    rows = [line.strip("|").split("|") for line in text.splitlines() if line.startswith("|")]
+    return [[cell.strip(" `") for cell in row] for row in rows if set("".join(row)) - set("-: ")]
 
 
 def command_lines():
@@ -175,12 +208,49 @@ def test_commands_in_the_documentation_parse(line):
     command.make_context(name, arguments)  # parses, runs nothing
 
 
-def test_citation_and_package_have_one_version():
+def test_citation_changelog_and_package_agree_on_versions():
+    """The citation names the newest release; between releases the package is a development version of the next."""
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
-    assert citation["version"] == avshot.__version__
     assert citation["license"] == "MIT"
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
-    assert re.search(rf"^## \[(Unreleased|{re.escape(avshot.__version__)})\]", changelog, re.MULTILINE)
+    listed = re.findall(r"^## \[(\d+\.\d+\.\d+)\] - (Unreleased|\d{4}-\d\d-\d\d)$", changelog, re.MULTILINE)
+    assert len(listed) == len(re.findall(r"^## ", changelog, re.MULTILINE))
+    numbers = [tuple(map(int, version.split("."))) for version, _ in listed]
+    assert numbers == sorted(set(numbers), reverse=True)
+    dates = dict(listed)
+    open_ones = [version for version, date in listed if date == "Unreleased"]
+    assert open_ones in ([], [listed[0][0]])
+    (newest, date) = next((version, date) for version, date in listed if date != "Unreleased")
+    assert (citation["version"], str(citation["date-released"])) == (newest, date)
+    expected = rf"{re.escape(open_ones[0])}\.dev\d+" if open_ones else re.escape(newest)
+    assert re.fullmatch(expected, avshot.__version__), (avshot.__version__, dates)
+
+
+def test_every_new_home_of_a_moved_name_exists():
+    text = (ROOT / "docs" / "moving-to-0.2.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `avshot\.[\w.]+` \| (.*) \|$", text, re.MULTILINE)
+    assert len(rows) > 30
+    for home in (name for row in rows for name in re.findall(r"`(avshot\.[\w.]+)`", row)):
+        module, _, name = home.rpartition(".")
+        assert hasattr(importlib.import_module(module), name), f"{home} does not exist"
+
+
+def test_every_page_is_in_the_index_and_begins_with_who_needs_it():
+    index = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
+    for page in PAGES:
+        if page.name == "README.md":
+            continue
+        assert f"]({page.name})" in index, f"docs/README.md does not link to {page.name}"
+        lines = page.read_text(encoding="utf-8").splitlines()
+        titled = page.name.startswith("adding-")  # that says for whom
+        assert lines[0].startswith("# "), page.name
+        assert titled or lines[2].startswith("For "), f"{page.name} does not begin with who needs it"
+
+
+def test_the_readme_can_be_read_at_one_go():
+    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    assert len(lines) < 120
+    assert max(map(len, lines)) <= 200
 
 
 def test_the_readme_names_the_two_commands_that_the_makefile_has():

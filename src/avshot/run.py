@@ -31,6 +31,7 @@ import torch
 import yaml
 from torch import Tensor
 
+from avshot import __version__
 from avshot.errors import DamagedRun, MissingFile, WrongRun, told_as
 from avshot.experiment import Experiment, Parts, parse_experiment, resolve
 from avshot.files.atomic import file_digest, load_tensors
@@ -266,9 +267,9 @@ def versions() -> dict[str, str]:
     import platform
     from importlib.metadata import version
 
-    packages = ("avshot", "torch", "numpy", "av", "transformers", "wordllama", "safetensors")
+    packages = ("torch", "numpy", "av", "transformers", "wordllama", "safetensors")
     return (
-        {"python": platform.python_version()}
+        {"python": platform.python_version(), "avshot": __version__}  # what was installed may be an older source tree
         | {name: version(name) for name in packages}
         | {"threads": str(torch.get_num_threads())}
     )
