@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import measure
+
 import report
 
 HERE = Path(__file__).parent

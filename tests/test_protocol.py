@@ -9,7 +9,7 @@ import torch
 import avshot.protocol as protocol
 from avshot.experiment import Experiment, parse_experiment, resolve
 from avshot.metrics.generalised import BETA_GRIDS, gzsl_metrics
-from avshot.metrics.stacking import grid_curve
+from avshot.metrics.stacking import Rivals
 from avshot.run import find_runs, load_run
 from avshot.task import get_task
 from synthetic import synthetic_dataset
@@ -57,7 +57,7 @@ def test_a_run_alone_gives_back_model_classes_and_scores(finished, dataset):
 
 def test_epoch_and_calibration_come_from_validation_alone(finished, dataset, tmp_path):
     val = finished.scored("val")
-    curve = grid_curve(val.scores, val.labels, val.seen, torch.linspace(*BETA_GRIDS["avca"]).numpy())
+    curve = Rivals(val.scores, val.labels, val.seen).curve(torch.linspace(*BETA_GRIDS["avca"]).numpy())
     assert finished.beta == pytest.approx(float(curve.beta[curve.best()]))
     assert finished.info["chosen"]["by"] == ["val_seen", "val_unseen"]
     history = finished.history()

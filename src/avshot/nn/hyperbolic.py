@@ -16,6 +16,7 @@ from torch import Tensor
 
 # sinh(40) squared is 1e34, which float32 still holds.
 _FARTHEST = 40.0
+_RIM = 1e-3  # share of the radius that `project` keeps free; as the Hyper-AVZSL code
 
 
 def logmap0(point: Tensor, c: Tensor) -> Tensor:
@@ -30,15 +31,14 @@ def logmap0(point: Tensor, c: Tensor) -> Tensor:
     return torch.atanh(reach) / (c.sqrt() * _length(point)) * point
 
 
-def project(point: Tensor, c: Tensor, margin: float = 1e-3) -> Tensor:
-    """Draw vectors that lie outside the ball, or within `margin` of its rim, straight back to there.
+def project(point: Tensor, c: Tensor) -> Tensor:
+    """Draw vectors that lie outside the ball, or on the last thousandth of its radius, straight back to there.
 
     Args:
         point: `[..., dim]`, of any length.
         c: Minus the curvature; see above.
-        margin: Share of the radius.
     """
-    return point * ((1 - margin) / (c.sqrt() * _length(point))).clamp(max=1)
+    return point * ((1 - _RIM) / (c.sqrt() * _length(point))).clamp(max=1)
 
 
 def tangent_distances(tangent: Tensor, c: Tensor) -> Tensor:
