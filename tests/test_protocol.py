@@ -14,11 +14,12 @@ from avshot.run import find_runs, load_run
 from avshot.task import get_task
 from synthetic import synthetic_dataset
 
-SMALL = {"epochs": 3, "batches_per_epoch": 4, "passes_per_epoch": 0, "batch_size": 16, "lr": 1e-2, "beta_grid": "avca"}
+SMALL = {"epochs": 3, "batches_per_epoch": 4, "passes_per_epoch": 0, "batch_size": 16, "lr": 1e-2}
+GRID = {"beta_grid": "avca"}
 
 
 def experiment(**changes):
-    return Experiment(**{"dataset": "in memory", "method": "devise", "recipe": SMALL, **changes})
+    return Experiment(**{"dataset": "in memory", "method": "devise", "recipe": SMALL, "selection": GRID, **changes})
 
 
 @pytest.fixture(scope="module")
@@ -140,9 +141,9 @@ def test_validation_chooses_the_modality_to_trust(tmp_path):
     noise = torch.randn(features.visual.shape, generator=torch.Generator().manual_seed(0))
     noisy = type(dataset.features)(dataset.features.ids, replace(features, visual=8 * noise), dataset.features.spec)
     changed = replace(dataset, features=noisy)
-    views = {**SMALL, "views": ("both", "audio", "visual"), "batches_per_epoch": 20}
-    run = protocol.run(experiment(recipe=views), tmp_path / "views", dataset=changed)
-    plain = protocol.run(experiment(recipe={**views, "views": ("both",)}), tmp_path / "plain", dataset=changed)
+    recipe, views = {**SMALL, "batches_per_epoch": 20}, GRID | {"views": ("both", "audio", "visual")}
+    run = protocol.run(experiment(recipe=recipe, selection=views), tmp_path / "views", dataset=changed)
+    plain = protocol.run(experiment(recipe=recipe), tmp_path / "plain", dataset=changed)
     assert run.view == "audio"
     assert plain.view == "both"
     assert run.info["chosen"]["score"] > plain.info["chosen"]["score"]

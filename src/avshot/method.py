@@ -182,7 +182,7 @@ class Method(nn.Module, ABC):
         """How a clip's loss depends on which others are in the batch, as half a sentence; empty where it does not.
 
         Empty means that `loss` is the mean over clips of what each would give alone (but for batch statistics, and with
-        `losses.mean_over` for means over some of the clips), so that several processes can each take a slice.
+        `nn.batch_means.mean_over` for means over some of the clips), so that several processes can each take a slice.
         """
         return ""
 
