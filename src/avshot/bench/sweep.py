@@ -21,7 +21,8 @@ from avshot.experiment import Experiment, resolve
 from avshot.machine.device import check_device
 from avshot.protocol import follow, run
 from avshot.runs.placing import place_runs, run_folder
-from avshot.training.distributed import is_worker, leave, leave_with_parent, spawn, warning
+from avshot.training.companions import leave_with_parent, spawn
+from avshot.training.distributed import is_worker, leave, warning
 from avshot.training.fitting import reads_averages
 from avshot.types import Progress, Say
 
