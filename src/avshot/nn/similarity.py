@@ -208,12 +208,10 @@ class CrossAttention(Similarity):
     def found(self, fused: Fused, text: Tensor) -> Tensor:
         """What each class found in each clip: `[clip, class, dim]`."""
         query = self.query(text)[None]
-        if not self.reads_tokens:
-            found = self.attention(self.norm_query(query), self.norm_key(fused.clip[:, None]))
-        elif fused.rows is not None:
-            found = self.attention.look(self.norm_query(query), self.norm_key(fused.rows), fused.layout)
+        if self.reads_tokens:
+            found = self.attention.look(self.norm_query(query), self.norm_key(fused.packed), fused.layout)
         else:
-            raise ValueError("The tokens of this batch were not computed; fuse it with tokens=True.")
+            found = self.attention(self.norm_query(query), self.norm_key(fused.clip[:, None]))
         if self.residual:
             found = found + query
         if self.feedforward is not None and self.norm_ff is not None:
