@@ -76,9 +76,9 @@ def _task(clips: int, classes: int) -> tuple[Tensor, Tensor, Tensor]:
 
 def _works(scores: Tensor, labels: Tensor, seen: Tensor, coarse: Tensor | None = None) -> dict[str, Any]:
     from avshot.metrics.generalised import gzsl_metrics
-    from avshot.metrics.stacking import exact_curve, grid_curve
+    from avshot.metrics.stacking import Rivals, exact_curve
 
-    ties = {} if coarse is None else {TIES: lambda: grid_curve(coarse, labels, seen, GRID)}
+    ties = {} if coarse is None else {TIES: lambda: Rivals(coarse, labels, seen).curve(GRID)}
 
     def best() -> tuple[float, float]:
         curve = exact_curve(scores, labels, seen)
@@ -86,7 +86,7 @@ def _works(scores: Tensor, labels: Tensor, seen: Tensor, coarse: Tensor | None =
 
     return {
         LOOP: lambda: [_released(scores, labels, seen, float(beta)) for beta in GRID],
-        PASS: lambda: grid_curve(scores, labels, seen, GRID),
+        PASS: lambda: Rivals(scores, labels, seen).curve(GRID),
         "exact curve": lambda: exact_curve(scores, labels, seen),
         "exact best beta and AUSUC": best,
         "all metrics at one beta": lambda: gzsl_metrics(scores, labels, seen, 0.5),
@@ -97,7 +97,7 @@ def _released(scores: Tensor, labels: Tensor, seen: Tensor, beta: float) -> tupl
     from avshot.metrics.accuracy import per_class_accuracy
     from avshot.metrics.stacking import predict_calibrated
 
-    accuracy = per_class_accuracy(predict_calibrated(scores, seen, beta), labels, scores.shape[1])
+    accuracy = per_class_accuracy(predict_calibrated(scores, seen, beta) == labels, labels, scores.shape[1])
     return float(accuracy[seen].nanmean()), float(accuracy[~seen].nanmean())
 
 

@@ -24,6 +24,7 @@ def methods_table() -> str:
         reads = ["steps" if cls.needs.temporal else "averages"] + (["negatives"] if cls.needs.negatives else [])
         published = ", ".join(preset for preset in cls.presets if preset != "default") or "none"
         link = f"[`{name}`](../src/avshot/methods/{name}.py)"
+        link += f", as {', '.join(f'`{alias}`' for alias in cls.aliases)}" if cls.aliases else ""
         rows.append([link, first.partition(": ")[2].rstrip("."), " + ".join(reads), published, _linked(cls.paper)])
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 

@@ -2,8 +2,9 @@
 
 from avshot.experiment import Experiment
 
-SMALL = {"epochs": 3, "batches_per_epoch": 4, "passes_per_epoch": 0, "batch_size": 16, "lr": 1e-2, "beta_grid": "avca"}
+SMALL = {"epochs": 3, "batches_per_epoch": 4, "passes_per_epoch": 0, "batch_size": 16, "lr": 1e-2}
+GRID = {"beta_grid": "avca"}
 
 
 def experiment(**changes):
-    return Experiment(**{"dataset": "in memory", "method": "devise", "recipe": SMALL, **changes})
+    return Experiment(**{"dataset": "in memory", "method": "devise", "recipe": SMALL, "selection": GRID, **changes})

@@ -14,11 +14,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from avshot.method import Inputs, Recipe, build_method, check_modalities, replace_fields
-from avshot.registry import create_method, get_method, get_preset, list_methods
+from avshot.registry import create_method, get_method, get_preset, list_aliases, list_methods
 from avshot.training.optimisers import Players
 from avshot.types import Batch, Classes, Features
 
-METHODS = list_methods()
+METHODS = sorted([*list_methods(), *list_aliases()])  # everything that can be asked for by name
 AUDIO, VISUAL, TEXT, STEPS = 14, 12, 8, 5
 every_method = pytest.mark.parametrize("name", METHODS)
 
@@ -135,7 +135,7 @@ def trained(name):
 def test_loss_terms_are_named_finite_scalars(name):
     model = build(name).train()
     if not learns(name):
-        with pytest.raises(NotImplementedError, match=name):
+        with pytest.raises(NotImplementedError, match=get_method(name).name):
             model.loss(make_batch(name))
         return
     terms = model.loss(make_batch(name))
@@ -244,7 +244,7 @@ def test_every_preset_builds_and_names_its_source(name):
         assert preset.source
         assert isinstance(preset.config, cls.Config)
         model = create_method(name, Inputs(AUDIO, VISUAL, task.classes.dims), preset=key)
-        assert model.config == preset.config
+        assert model.config == get_preset(name, key).config
         assert sum(parameter.numel() for parameter in model.parameters()) > 0 or not learns(name)
     with pytest.raises(ValueError, match="presets: default"):
         get_preset(name, "nonsense")
@@ -340,7 +340,8 @@ def refuses(name, modality):
     """Whether the method cannot do with the other one alone; then it must say so, and what to do, in one sentence."""
     if get_method(name).needs.missing_modality:
         return False
-    with pytest.raises(ValueError, match=rf"^Method '{name}' needs both .* no {modality} part; .*--method [^\n]*\.$"):
+    own = get_method(name).name
+    with pytest.raises(ValueError, match=rf"^Method '{own}' needs both .* no {modality} part; .*--method [^\n]*\.$"):
         build_without(name, modality)
     return True
 
@@ -431,7 +432,7 @@ def test_features_of_nothing_are_refused(name):
 def test_settings_that_leave_one_modality_need_that_one(name, settings, alone):
     inputs = Inputs(AUDIO, VISUAL, task_of(name).classes.dims)
     assert create_method(name, inputs, **settings).decided_by == (alone,)
-    wrong = rf"{name}.*(decides by ({alone} alone|nothing that is there)|none fits).*\.$"
+    wrong = rf"{get_method(name).name}.*(decides by ({alone} alone|nothing that is there)|none fits).*\.$"
     with pytest.raises(ValueError, match=wrong):
         create_method(name, replace(inputs, **{alone: 0}), **settings)
     config = replace_fields(get_preset(name).config, settings)
@@ -499,7 +500,7 @@ def test_the_file_says_what_it_is(name):
     if cls.needs.missing_modality:
         assert re.search(r"missing modality", text, re.IGNORECASE)
     assert cls.paper
-    assert cls.name == name
+    assert cls.name == list_aliases().get(name, name)
     assert cls.__doc__
 
 
@@ -514,7 +515,7 @@ def test_every_field_of_the_config_has_a_reason(name):
 
 @every_method
 def test_the_method_has_its_own_test_file(name):
-    assert (Path(__file__).parent / "methods" / f"test_{name}.py").is_file()
+    assert (Path(__file__).parent / "methods" / f"test_{get_method(name).name}.py").is_file()
 
 
 @every_method

@@ -9,16 +9,17 @@ import torch
 import avshot.protocol as protocol
 from avshot.experiment import Experiment, parse_experiment, resolve
 from avshot.metrics.generalised import BETA_GRIDS, gzsl_metrics
-from avshot.metrics.stacking import grid_curve
+from avshot.metrics.stacking import Rivals
 from avshot.run import find_runs, load_run
 from avshot.task import get_task
 from synthetic import synthetic_dataset
 
-SMALL = {"epochs": 3, "batches_per_epoch": 4, "passes_per_epoch": 0, "batch_size": 16, "lr": 1e-2, "beta_grid": "avca"}
+SMALL = {"epochs": 3, "batches_per_epoch": 4, "passes_per_epoch": 0, "batch_size": 16, "lr": 1e-2}
+GRID = {"beta_grid": "avca"}
 
 
 def experiment(**changes):
-    return Experiment(**{"dataset": "in memory", "method": "devise", "recipe": SMALL, **changes})
+    return Experiment(**{"dataset": "in memory", "method": "devise", "recipe": SMALL, "selection": GRID, **changes})
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +58,7 @@ def test_a_run_alone_gives_back_model_classes_and_scores(finished, dataset):
 
 def test_epoch_and_calibration_come_from_validation_alone(finished, dataset, tmp_path):
     val = finished.scored("val")
-    curve = grid_curve(val.scores, val.labels, val.seen, torch.linspace(*BETA_GRIDS["avca"]).numpy())
+    curve = Rivals(val.scores, val.labels, val.seen).curve(torch.linspace(*BETA_GRIDS["avca"]).numpy())
     assert finished.beta == pytest.approx(float(curve.beta[curve.best()]))
     assert finished.info["chosen"]["by"] == ["val_seen", "val_unseen"]
     history = finished.history()
@@ -140,9 +141,9 @@ def test_validation_chooses_the_modality_to_trust(tmp_path):
     noise = torch.randn(features.visual.shape, generator=torch.Generator().manual_seed(0))
     noisy = type(dataset.features)(dataset.features.ids, replace(features, visual=8 * noise), dataset.features.spec)
     changed = replace(dataset, features=noisy)
-    views = {**SMALL, "views": ("both", "audio", "visual"), "batches_per_epoch": 20}
-    run = protocol.run(experiment(recipe=views), tmp_path / "views", dataset=changed)
-    plain = protocol.run(experiment(recipe={**views, "views": ("both",)}), tmp_path / "plain", dataset=changed)
+    recipe, views = {**SMALL, "batches_per_epoch": 20}, GRID | {"views": ("both", "audio", "visual")}
+    run = protocol.run(experiment(recipe=recipe, selection=views), tmp_path / "views", dataset=changed)
+    plain = protocol.run(experiment(recipe=recipe), tmp_path / "plain", dataset=changed)
     assert run.view == "audio"
     assert plain.view == "both"
     assert run.info["chosen"]["score"] > plain.info["chosen"]["score"]

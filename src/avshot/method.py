@@ -108,6 +108,8 @@ class Method(nn.Module, ABC):
         frozen: Prefixes of parameter names that no phase trains.
         released: Fields of `Config` that restore what the authors' program does where ours departs from it; applied
             when an experiment asks for `legacy`.
+        aliases: Other names of the method, each with fields of `Config` that it sets in every preset: variants that
+            papers name, and names that the method had before.
     """
 
     needs: ClassVar[Needs] = Needs()
@@ -117,6 +119,7 @@ class Method(nn.Module, ABC):
     name: ClassVar[str]
     frozen: ClassVar[tuple[str, ...]] = ()
     released: ClassVar[Mapping[str, Any]] = {}
+    aliases: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
 
     config: Any
     inputs: Inputs

@@ -8,6 +8,7 @@ the folder:
     plain = "my_package.plain"
 
 A method or a task is also found by the path of its file, `my/plain.py`. Files whose names begin with `_` are machinery.
+A method of avshot may have further names, each of which sets some of its `Config` (`Method.aliases`, in its file).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import pkgutil
 import sys
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -148,30 +149,38 @@ def digest_of(kind: Shelf, name: str) -> str | None:
 
 
 def list_methods() -> list[str]:
-    """Names of all methods, sorted: the files in `avshot/methods/`, and what installed packages add."""
+    """Names of all methods, sorted, without aliases: the files in `avshot/methods/`, and what packages add."""
     return METHODS.names()
 
 
+def list_aliases() -> dict[str, str]:
+    """`{other name: method}` of the methods in `avshot/methods/` (`Method.aliases`). Imports all of them."""
+    classes: dict[str, type[Method]] = {name: METHODS.get_class(name, Method) for name in _files_of(METHODS.folder)}
+    return {alias: name for name, cls in classes.items() for alias in cls.aliases}
+
+
 def get_method(name: str) -> type[Method]:
-    """The class of method `name`, or of the file at that path. Raises ValueError naming what exists."""
-    found: type[Method] = METHODS.get_class(name, Method)
+    """The class of method `name`, of the file at that path, or of an alias. Raises ValueError naming what exists."""
+    known = name.endswith(".py") or name in METHODS.names()
+    found: type[Method] = METHODS.get_class(name if known else list_aliases().get(name, name), Method)
     return found
 
 
 def get_preset(name: str, preset: str = "default") -> Preset:
-    """The preset of method `name`. Raises ValueError naming what exists."""
-    presets = get_method(name).presets
-    if preset not in presets:
-        near = did_you_mean(preset, presets)
-        raise BadSetting(f"Method {name!r} has no preset {preset!r}; presets: {', '.join(presets)}.{near}")
-    return presets[preset]
+    """The preset of method `name`; for an alias with what that sets. Raises ValueError naming what exists."""
+    cls = get_method(name)
+    if preset not in cls.presets:
+        near = did_you_mean(preset, cls.presets)
+        raise BadSetting(f"Method {name!r} has no preset {preset!r}; presets: {', '.join(cls.presets)}.{near}")
+    found = cls.presets[preset]
+    return replace(found, config=replace_fields(found.config, cls.aliases.get(name, {})))
 
 
 def create_method(name: str, inputs: Inputs, *, preset: str = "default", **overrides: Any) -> Method:
     """Build a method with fresh weights drawn from torch's global generator.
 
     Args:
-        name: File name of the method, for example `"devise"`.
+        name: File name of the method, for example `"devise"`, or an alias.
         inputs: Feature and class-embedding sizes.
         preset: Which published setting to start from.
         overrides: Fields of the method's `Config` to change.

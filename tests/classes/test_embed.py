@@ -17,7 +17,7 @@ def test_wordllama_gives_unit_rows_that_know_meaning():
 
 def test_classes_are_joined_by_name_and_optimised():
     names = ["dog barking", "playing guitar", "rain falling", "wolf howling"]
-    classes = embed_classes(names, seen=[True, True, False, False])
+    classes = embed_classes(names)
     again = embed_classes(names[::-1], phrases={name: name for name in names})
     assert torch.allclose(again.select(names).text["wordllama"], classes.text["wordllama"], atol=1e-6)
     optimised, outcomes = optimise_classes(classes)
@@ -39,10 +39,9 @@ def test_identifiers_are_spoken():
 
 
 def test_flags_and_shapes():
-    classes = embed_classes(["dog", "cat"], seen=[True, False])
-    assert classes.seen.tolist() == [True, False]
+    classes = embed_classes(["dog", "cat"])
+    assert classes.seen.tolist() == [False, False]
     assert classes.dims == {"wordllama": 256}
-    assert embed_classes(["dog"]).seen.tolist() == [False]
     assert create_text_encoder("wordllama").encode([]).shape == (0, 256)
 
 

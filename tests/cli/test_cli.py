@@ -286,6 +286,7 @@ def test_report_methods_audit_and_optimise_classes(work, run, tmp_path):
     code, out, _ = run("methods")
     assert code == 0
     assert "ez_avgzl" in out
+    assert "hyper_avzsl with variant=single" in out
     names = tmp_path / "names.txt"
     names.write_text("dog barking\ncat meowing\n\nrain\nwind blowing\ndrum playing\ncar passing\n")
     code, out, error = run("optimise-classes", names, "--plot", tmp_path / "picture.png", "--set", "growth=1.05")

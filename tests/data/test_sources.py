@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import released
 import torch
 
+import released
 from avshot.data.dataset import MemoryFeatures
 from avshot.data.official.features import OfficialFeatures
 from avshot.data.simulated.simulate import simulate

@@ -11,6 +11,7 @@ import avshot.methods.avca as avca
 from avshot.method import Inputs
 from avshot.registry import create_method, load_official
 from avshot.types import Batch, Classes, Features
+from shaken import shaken
 
 INPUTS = Inputs(audio=10, visual=12, text={"w2v": 8})
 SMALL = {"hidden": 16, "width": 12, "embedding": 6, "heads": 2, "head_dim": 5, "feedforward": 7}
@@ -38,17 +39,6 @@ def make_batch(size=9, seed=1):
 def small(**overrides):
     torch.manual_seed(0)
     return shaken(create_method("avca", INPUTS, preset="ucf-main", **(SMALL | overrides)))
-
-
-def shaken(model):
-    """Give batch normalisation statistics that matter, and switch to eval mode."""
-    generator = torch.Generator().manual_seed(7)
-    for module in model.modules():
-        if isinstance(module, torch.nn.BatchNorm1d):
-            module.running_mean.copy_(0.2 * torch.randn(module.num_features, generator=generator))
-            module.running_var.copy_(0.5 + torch.rand(module.num_features, generator=generator))
-            module.bias.data.copy_(0.5 * torch.rand(module.num_features, generator=generator))
-    return model.eval()
 
 
 def distance(x, y):

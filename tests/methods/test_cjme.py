@@ -10,6 +10,7 @@ from avshot.method import Inputs
 from avshot.methods.cjme import dominant
 from avshot.registry import create_method, get_method, load_official
 from avshot.types import Batch, Classes, Features
+from shaken import shaken
 
 INPUTS = Inputs(5, 7, {"w2v": 6})
 SMALL = {"hidden": 8, "text_hidden": 6, "embedding": 4}
@@ -40,16 +41,8 @@ def some_batch(size=9, missing=False):
 
 
 def small(**fields):
-    """A model in eval mode whose batch norms have statistics that matter."""
     torch.manual_seed(0)
-    model = create_method("cjme", INPUTS, preset="ucf-main", **(SMALL | fields))
-    generator = torch.Generator().manual_seed(7)
-    for module in model.modules():
-        if isinstance(module, torch.nn.BatchNorm1d):
-            module.running_mean.copy_(0.2 * torch.randn(module.num_features, generator=generator))
-            module.running_var.copy_(0.5 + torch.rand(module.num_features, generator=generator))
-            module.bias.data.copy_(0.5 * torch.rand(module.num_features, generator=generator))
-    return model.eval()
+    return shaken(create_method("cjme", INPUTS, preset="ucf-main", **(SMALL | fields)))
 
 
 def distance(x, y):

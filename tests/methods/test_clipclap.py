@@ -8,6 +8,7 @@ import torch
 from avshot.method import Inputs
 from avshot.registry import create_method, get_method, load_official
 from avshot.types import Batch, Classes, Features
+from shaken import shaken
 
 INPUTS = Inputs(audio=10, visual=6, text={"clip": 6, "clap": 10})
 SMALL = {"width": 9, "hidden": 11, "dim_out": 5}
@@ -26,17 +27,6 @@ def make_batch(size=7, seed=1, classes=None):
     generator = torch.Generator().manual_seed(seed)
     features = Features.averaged(torch.randn(size, 10, generator=generator), torch.randn(size, 6, generator=generator))
     return Batch(features, torch.arange(size) % 4, classes or make_classes())
-
-
-def shaken(model):
-    """Give batch normalisation statistics that matter, and switch to eval mode."""
-    generator = torch.Generator().manual_seed(7)
-    for module in model.modules():
-        if isinstance(module, torch.nn.BatchNorm1d):
-            module.running_mean.copy_(0.2 * torch.randn(module.num_features, generator=generator))
-            module.running_var.copy_(0.5 + torch.rand(module.num_features, generator=generator))
-            module.bias.data.copy_(0.5 * torch.rand(module.num_features, generator=generator))
-    return model.eval()
 
 
 def small(inputs=INPUTS, **overrides):

@@ -244,17 +244,6 @@ def test_a_clip_scores_by_itself(similarity, class_token):
     assert torch.isfinite(together).all()
 
 
-def test_what_a_class_looked_at_sums_to_one_over_real_tokens():
-    model = small().eval()
-    batch = some_batch()
-    with torch.no_grad():
-        fused = model.fusion(batch.features)
-        weight = model.similarity.looked_at(fused, batch.classes.text["w2v"])
-    assert weight.shape == (len(batch), 5, fused.tokens.shape[1])
-    torch.testing.assert_close(weight.sum(dim=2), torch.ones(len(batch), 5))
-    assert (weight * ~fused.mask[:, None]).abs().max() == 0
-
-
 def test_learns_unseen_combinations():
     """Three sounds times three pictures; one of the nine combinations is never trained on."""
     g = torch.Generator().manual_seed(0)

@@ -9,7 +9,7 @@ from sklearn.metrics import recall_score
 
 from avshot.metrics.accuracy import per_class_accuracy
 from avshot.metrics.generalised import BETA_GRIDS, choose_beta, gzsl_metrics, harmonic_mean
-from avshot.metrics.stacking import exact_curve, grid_curve, predict_calibrated
+from avshot.metrics.stacking import Rivals, exact_curve, predict_calibrated
 from avshot.metrics.temperature import fit_temperature
 
 
@@ -40,22 +40,22 @@ def test_accuracy_per_class_is_the_recall_of_sklearn():
     scores, labels, _ = task(0)
     guess = scores.argmax(1)
     expected = recall_score(labels.numpy(), guess.numpy(), average=None)
-    assert per_class_accuracy(guess, labels, 7).tolist() == pytest.approx(expected.tolist(), abs=1e-12)
+    assert per_class_accuracy(guess == labels, labels, 7).tolist() == pytest.approx(expected.tolist(), abs=1e-12)
 
 
 def test_a_class_without_clips_is_nan():
     labels = torch.tensor([0, 0, 2])
-    accuracy = per_class_accuracy(torch.tensor([0, 1, 2]), labels, 4)
+    accuracy = per_class_accuracy(torch.tensor([0, 1, 2]) == labels, labels, 4)
     assert accuracy[:3:2].tolist() == [0.5, 1.0]
     assert accuracy[[1, 3]].isnan().all()
 
 
 @given(st.integers(0, 10_000), st.booleans())
 @settings(max_examples=40, deadline=None)
-def test_grid_curve_equals_the_loop(seed, coarse):
+def test_the_curve_on_a_grid_equals_the_loop(seed, coarse):
     scores, labels, seen = task(seed, coarse=coarse)
     betas = np.linspace(*BETA_GRIDS["avca"])
-    curve = grid_curve(scores, labels, seen, betas)
+    curve = Rivals(scores, labels, seen).curve(betas)
     for i, beta in enumerate(np.float32(betas)):
         s, u = naive(scores, labels, seen, beta)
         assert curve.seen[i] == pytest.approx(s, abs=1e-12)
@@ -67,10 +67,10 @@ def test_grid_curve_equals_the_loop(seed, coarse):
 def test_exact_curve_agrees_with_the_grid_at_its_own_points_and_is_never_beaten(seed, coarse):
     scores, labels, seen = (t.double() if t.is_floating_point() else t for t in task(seed, coarse=coarse))
     exact = exact_curve(scores, labels, seen)
-    again = grid_curve(scores, labels, seen, exact.beta)
+    again = Rivals(scores, labels, seen).curve(exact.beta)
     np.testing.assert_allclose(exact.seen, again.seen, atol=1e-12)
     np.testing.assert_allclose(exact.unseen, again.unseen, atol=1e-12)
-    fine = grid_curve(scores, labels, seen, np.linspace(-6, 6, 501) + 1e-4)
+    fine = Rivals(scores, labels, seen).curve(np.linspace(-6, 6, 501) + 1e-4)
     assert exact.hm.max() >= fine.hm.max() - 1e-12
     assert (np.diff(exact.seen) <= 1e-12).all()
     assert (np.diff(exact.unseen) >= -1e-12).all()
@@ -101,7 +101,7 @@ def test_exact_choice_stays_at_zero_unless_a_standard_error_speaks_against_it():
     scores = torch.stack([margin, torch.zeros(40)], dim=1)
     labels = torch.tensor([0] * 20 + [1] * 20)
     beta, hm = choose_beta(scores, labels, seen, "exact")
-    curve = grid_curve(scores, labels, seen, np.array([beta]))
+    curve = Rivals(scores, labels, seen).curve(np.array([beta]))
     assert beta == 0.0
     assert hm - 0.06 < curve.hm[0] <= hm
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from avshot.metrics.generalised import choose_beta, gzsl_metrics
-from avshot.metrics.stacking import Rivals, exact_curve, grid_curve, predict_calibrated
+from avshot.metrics.stacking import Rivals, exact_curve, predict_calibrated
 
 
 def loop(scores, labels, seen, beta):
@@ -19,7 +19,7 @@ def loop(scores, labels, seen, beta):
 
 
 def check(scores, labels, seen, betas):
-    curve = grid_curve(scores, labels, seen, np.asarray(betas, dtype=np.float64))
+    curve = Rivals(scores, labels, seen).curve(np.asarray(betas, dtype=np.float64))
     expected = [loop(scores, labels, seen, beta) for beta in betas]
     np.testing.assert_allclose(np.stack([curve.seen, curve.unseen], 1), expected, rtol=0, atol=1e-12)
     for beta in betas:
@@ -105,16 +105,16 @@ def test_a_tie_that_only_rounding_makes_goes_to_the_first_class():
     close = np.nextafter(np.float32(1), np.float32(2))
     scores, labels = torch.tensor([[1.0, float(close), -9.0]]), torch.tensor([0])
     seen = torch.tensor([True, True, False])
-    assert grid_curve(scores, labels, seen, np.array([0.0, 5.0])).seen.tolist() == [0.0, 1.0]
+    assert Rivals(scores, labels, seen).curve(np.array([0.0, 5.0])).seen.tolist() == [0.0, 1.0]
 
 
 def test_the_order_of_beta_and_of_the_columns_does_not_matter():
     generator = torch.Generator().manual_seed(0)
     scores, labels = torch.randn(50, 9, generator=generator), torch.randint(9, (50,), generator=generator)
     seen, betas = torch.arange(9) < 5, np.linspace(-2, 2, 11)
-    whole = grid_curve(scores, labels, seen, betas)
+    whole = Rivals(scores, labels, seen).curve(betas)
     order, mixed = np.random.default_rng(0).permutation(11), torch.randperm(9, generator=generator)
-    again = grid_curve(scores[:, mixed], mixed.argsort()[labels], seen[mixed], betas[order])
+    again = Rivals(scores[:, mixed], mixed.argsort()[labels], seen[mixed]).curve(betas[order])
     np.testing.assert_array_equal(again.seen, whole.seen[order])
     np.testing.assert_array_equal(again.unseen, whole.unseen[order])
     assert again.beta.tolist() == betas[order].tolist()
@@ -141,6 +141,6 @@ def test_the_scores_stay_as_they_were():
 
 def test_no_clips_at_all():
     scores, labels, seen = torch.zeros(0, 3), torch.zeros(0, dtype=torch.long), torch.tensor([True, False, False])
-    for curve in (grid_curve(scores, labels, seen, np.zeros(1)), exact_curve(scores, labels, seen)):
+    for curve in (Rivals(scores, labels, seen).curve(np.zeros(1)), exact_curve(scores, labels, seen)):
         assert (curve.beta.tolist(), curve.seen.tolist(), curve.unseen.tolist()) == ([0.0], [0.0], [0.0])
     assert choose_beta(scores, labels, seen, "exact") == (0.0, 0.0)

@@ -116,8 +116,10 @@ def test_tokens_that_were_not_asked_for():
     batch = some_batch()
     whole, short = model.fusion(batch.features), model.fusion(batch.features, tokens=False)
     torch.testing.assert_close(short.clip, whole.clip, atol=1e-5, rtol=1e-5)
-    with pytest.raises(ValueError, match="tokens=True"):
-        _ = short.tokens
+    (text,) = batch.classes.text.values()
+    for read in (lambda: short.tokens, lambda: published("ez_avgzl").similarity.found(short, text)):
+        with pytest.raises(ValueError, match="tokens=True"):
+            read()
 
 
 @pytest.mark.parametrize("preset", ["default", "ucf-cls"])

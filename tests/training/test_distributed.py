@@ -27,7 +27,8 @@ from avshot.registry import create_method, list_methods
 from avshot.run import find_runs, load_run
 from avshot.task import Verdict
 from avshot.training.clips import ClipSource
-from avshot.training.distributed import Processes, check, current, spawn
+from avshot.training.companions import spawn
+from avshot.training.distributed import Processes, check, current
 from avshot.training.loop import train
 from avshot.types import Batch, Classes, Features
 from synthetic import synthetic_dataset
@@ -266,7 +267,7 @@ def test_two_processes_give_the_weights_of_one(tmp_path):
             for key, value in a.state_dict().items():
                 torch.testing.assert_close(b.state_dict()[key], value, **loose)
         torch.testing.assert_close(torch.tensor(other.scores), torch.tensor(history.scores), rtol=1e-3, atol=0.0)
-        assert (other.betas, other.drops) == (history.betas, history.drops)
+        assert (other.settings, other.drops) == (history.settings, history.drops)
         for epoch, (mine, theirs) in enumerate(zip(history.losses, other.losses, strict=True)):
             # Adam takes full steps along what only rounding moves, so batch norms part after a while.
             exact = loose["atol"] < 1e-4 and (a.name != "clipclap" or epoch == 0)

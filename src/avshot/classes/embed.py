@@ -49,7 +49,6 @@ def embed_classes(
     encoders: Sequence[str | TextEncoder] = ("wordllama",),
     *,
     phrases: Mapping[str, str | Sequence[str]] | None = None,
-    seen: Sequence[bool] | None = None,
 ) -> Classes:
     """Embed classes by name.
 
@@ -60,7 +59,9 @@ def embed_classes(
         encoders: One or more text encoders, or their specs, each an entry of `Classes.text` under its short name (two
             of one kind: under their specs).
         phrases: `{name: text or texts}` for all names, joined by name; the spoken names when None.
-        seen: Which classes have training clips, in the order of `names`; none when None.
+
+    Returns:
+        The classes, none of them seen.
 
     Raises:
         ValueError: A class without a phrase or without a vector, by name, or a text in place of a list.
@@ -82,8 +83,7 @@ def embed_classes(
         encoder.name if count[encoder.name] == 1 else encoder.spec: _embed_named(encoder, names, texts)
         for encoder in made
     }
-    flags = torch.zeros(len(names), dtype=torch.bool) if seen is None else torch.tensor(list(seen), dtype=torch.bool)
-    return Classes(tuple(names), text, flags)
+    return Classes(tuple(names), text, torch.zeros(len(names), dtype=torch.bool))
 
 
 def _embed_named(encoder: TextEncoder, names: Sequence[str], texts: Sequence[Sequence[str]]) -> Tensor:

@@ -14,27 +14,36 @@ from avshot.terminal.tables import print_table
 
 def print_methods() -> None:
     """`avshot methods`: what each method needs, and which tasks there are, from the registry."""
-    from avshot.method import Inputs
-    from avshot.registry import create_method, get_method, list_methods
+    from avshot.registry import get_method, list_methods
     from avshot.task import get_task, list_tasks
 
     rows = []
     for name in list_methods():
         cls = get_method(name)
-        inputs = Inputs(128, 4096, {f"text{i}": 300 for i in range(cls.needs.texts)})
-        try:
-            size = f"{sum(p.numel() for p in create_method(name, inputs).parameters()) / 1e6:.2f} M"
-        except ValueError:  # these sizes do not fit it
-            size = "-"
         reads = ["steps" if cls.needs.temporal else "averages"] + (["negatives"] if cls.needs.negatives else [])
         year = re.search(r"\b(19|20)\d\d\b", cls.paper)
         texts = f"1-{cls.needs.texts}" if cls.needs.fewer_texts else str(cls.needs.texts)
-        row = [name, year[0] if year else "-", " + ".join(reads), texts, size, str(len(cls.presets)), cls.paper]
-        rows.append(row)
+        about = [year[0] if year else "-", " + ".join(reads), texts]
+        rows.append([name, *about, _size(name), str(len(cls.presets)), cls.paper])
+        for alias, fixed in cls.aliases.items():
+            variant = ", ".join(f"{field}={value}" for field, value in fixed.items())
+            rows.append([f"  {alias}", *about, _size(alias), str(len(cls.presets)), f"{name} with {variant}"])
     head = ["method", "year", "reads", "texts", "parameters", "presets", "paper"]
     print_table("methods (parameters at audio 128, visual 4096, text 300)", head, rows)
     tasks = [get_task(name) for name in list_tasks()]
     print_table("tasks", ["task", "metrics"], [[task.name, " ".join(task.metrics)] for task in tasks])
+
+
+def _size(name: str) -> str:
+    """Number of parameters of a method; "-" where the sizes of the table do not fit it."""
+    from avshot.method import Inputs
+    from avshot.registry import create_method, get_method
+
+    inputs = Inputs(128, 4096, {f"text{i}": 300 for i in range(get_method(name).needs.texts)})
+    try:
+        return f"{sum(p.numel() for p in create_method(name, inputs).parameters()) / 1e6:.2f} M"
+    except ValueError:
+        return "-"
 
 
 def print_audit(root: Path, name: str, text: Path | None, descriptions: Path | None) -> None:

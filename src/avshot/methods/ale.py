@@ -28,7 +28,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from avshot.method import Inputs, Method, Needs, Preset, Recipe, Selection, method
-from avshot.nn.bilinear import BilinearMap, violations
+from avshot.nn.bilinear import BilinearMap, published, violations
 from avshot.types import Batch, Classes, Features
 
 
@@ -45,15 +45,6 @@ class Config:
 _Config = Config  # for annotations inside the class, whose attribute `Config` hides the name
 
 
-def _published(dropout: float, normalise: bool) -> Preset:
-    return Preset(
-        Config(dropout=dropout, normalise_inputs=normalise),
-        Recipe(epochs=50, batches_per_epoch=500, batch_size=256, lr=1e-3, schedule="plateau"),
-        "AVCA-GZSL 2711aeb, run scripts of the ALE baseline",
-        Selection(beta_grid="avca"),
-    )
-
-
 @method
 class ALE(Method):
     """One linear map from `[visual, audio]` to the class embeddings, trained by a rank-weighted hinge."""
@@ -67,12 +58,7 @@ class ALE(Method):
             "ours, for small own datasets: as devise; not tuned",
             Selection(beta_grid="exact"),
         ),
-        "ucf-cls": _published(0.2, True),
-        "activitynet-cls": _published(0.2, True),
-        "vggsound-cls": _published(0.0, True),
-        "ucf-main": _published(0.2, False),
-        "activitynet-main": _published(0.2, False),
-        "vggsound-main": _published(0.0, False),
+        **published(Config(), "ALE", vggsound={"dropout": 0.0}),
     }
     paper = "Akata et al., Label-Embedding for Image Classification, TPAMI 2016, https://arxiv.org/abs/1503.08677"
 

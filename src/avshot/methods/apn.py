@@ -26,7 +26,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from avshot.method import Inputs, Method, Needs, Preset, Recipe, Selection, method
-from avshot.nn.bilinear import BilinearMap
+from avshot.nn.bilinear import BilinearMap, published
 from avshot.types import Batch, Classes, Features
 
 LARGEST_FIRST_WEIGHT = 2e-4  # AVCA code: both maps start uniform between 0 and this
@@ -45,15 +45,6 @@ class Config:
 _Config = Config  # for annotations inside the class, whose attribute `Config` hides the name
 
 
-def _published(normalise: bool) -> Preset:
-    return Preset(
-        Config(normalise_inputs=normalise),
-        Recipe(epochs=50, batches_per_epoch=500, batch_size=256, lr=1e-3, schedule="plateau"),
-        "AVCA-GZSL 2711aeb, run scripts of the APN baseline",
-        Selection(beta_grid="avca"),
-    )
-
-
 @method
 class APN(Method):
     """A linear map from `[visual, audio]` to the class embeddings, by regression and cross-entropy."""
@@ -67,12 +58,7 @@ class APN(Method):
             "ours, for small own datasets: without the prototypes, which change no score; not tuned",
             Selection(beta_grid="exact"),
         ),
-        "ucf-cls": _published(True),
-        "activitynet-cls": _published(True),
-        "vggsound-cls": _published(True),
-        "ucf-main": _published(False),
-        "activitynet-main": _published(False),
-        "vggsound-main": _published(False),
+        **published(Config(), "APN"),
     }
     paper = (
         "Xu et al., Attribute Prototype Network for Zero-Shot Learning, NeurIPS 2020, https://arxiv.org/abs/2008.08290"

@@ -24,7 +24,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from avshot.method import Inputs, Method, Needs, Preset, Recipe, Selection, method
-from avshot.nn.bilinear import BilinearMap, violations
+from avshot.nn.bilinear import BilinearMap, published, violations
 from avshot.types import Batch, Classes, Features
 
 
@@ -41,15 +41,6 @@ class Config:
 _Config = Config  # for annotations inside the class, whose attribute `Config` hides the name
 
 
-def _published(dropout: float, normalise: bool) -> Preset:
-    return Preset(
-        Config(dropout=dropout, normalise_inputs=normalise),
-        Recipe(epochs=50, batches_per_epoch=500, batch_size=256, lr=1e-3, schedule="plateau"),
-        "AVCA-GZSL 2711aeb, run scripts of the SJE baseline",
-        Selection(beta_grid="avca"),
-    )
-
-
 @method
 class SJE(Method):
     """One linear map from `[visual, audio]` to the class embeddings, trained against the worst wrong class."""
@@ -63,12 +54,7 @@ class SJE(Method):
             "ours, for small own datasets: as devise; not tuned",
             Selection(beta_grid="exact"),
         ),
-        "ucf-cls": _published(0.2, True),
-        "activitynet-cls": _published(0.2, True),
-        "vggsound-cls": _published(0.0, True),
-        "ucf-main": _published(0.2, False),
-        "activitynet-main": _published(0.2, False),
-        "vggsound-main": _published(0.0, False),
+        **published(Config(), "SJE", vggsound={"dropout": 0.0}),
     }
     paper = (
         "Akata et al., Evaluation of Output Embeddings for Fine-Grained Image Classification, CVPR 2015, "

@@ -62,7 +62,6 @@ def _published(source: str, lr: float, schedule: str, **fields: Any) -> Preset:
 
 _CLS = "configuration of the C3D + VGGish features; dropouts as thesis section 3.4.1"
 _MAIN = "configuration of the SeLaVi features (in the code alone, not in the thesis)"
-_CLS_LONG = _CLS + ", except drop_enc: 0.3 in the code (here), 0.1 in the thesis"
 _LONG = {"train_visual_steps": 60, "test_visual_steps": 300}  # ActivityNet's "fixed" mode
 
 
@@ -103,7 +102,7 @@ class Tcaf(TcafHeads, Method):
         ),
         "ucf-cls": _published(_CLS, 7e-5, "plateau"),
         "activitynet-cls": _published(
-            _CLS + ", except drop_enc: 0.3 in the code, 0.1 in the thesis",
+            _CLS + ", except drop_enc: 0.3 in the code (here), 0.1 in the thesis",
             7e-5,
             "plateau",
             dropout_transformer=0.4,

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 
-def per_class_accuracy(predicted: Tensor, labels: Tensor, n_classes: int) -> Tensor:
+def per_class_accuracy(right: Tensor, labels: Tensor, n_classes: int) -> Tensor:
     """Fraction of each class's clips predicted right.
 
     Args:
-        predicted: `[clip]` predicted class.
+        right: `[clip]` bool: what was predicted is the true class.
         labels: `[clip]` true class.
         n_classes: Number of classes.
 
@@ -23,13 +23,9 @@ def per_class_accuracy(predicted: Tensor, labels: Tensor, n_classes: int) -> Ten
         `[class]` float64; NaN for a class without clips (drop these before averaging).
 
     Example:
-        >>> per_class_accuracy(torch.tensor([0, 5]), torch.tensor([0, 1]), 3)
+        >>> per_class_accuracy(torch.tensor([True, False]), torch.tensor([0, 1]), 3)
         tensor([1., 0., nan], dtype=torch.float64)
     """
-    return _share_right(predicted == labels, labels, n_classes)
-
-
-def _share_right(right: Tensor, labels: Tensor, n_classes: int) -> Tensor:
     total = torch.bincount(labels, minlength=n_classes).double()
     correct = torch.bincount(labels[right], minlength=n_classes).double()
     return correct / torch.where(total > 0, total, torch.nan)

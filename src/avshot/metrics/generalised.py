@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from avshot.metrics.accuracy import _share_right
+from avshot.metrics.accuracy import per_class_accuracy
 from avshot.metrics.stacking import Curve, Rivals
 
 # Calibration grids in use, (first, last, count), in units of the method's score. "exact" is not a grid: every value
@@ -92,14 +92,14 @@ def gzsl_metrics(scores: Tensor, labels: Tensor, seen: Tensor, beta: float) -> d
     """
     n = scores.shape[1]
     rivals = Rivals(scores, labels, seen)
-    accuracy = _share_right(rivals.right(beta), labels, n)
+    accuracy = per_class_accuracy(rivals.right(beta), labels, n)
     unseen = ~rivals.own
     s, u = _mean(accuracy[seen]), _mean(accuracy[~seen])
     return {
         "S": s,
         "U": u,
         "HM": None if s is None or u is None else harmonic_mean(s, u),
-        "ZSL": _mean(_share_right(rivals.wins[unseen], labels[unseen], n)) if bool(unseen.any()) else None,
+        "ZSL": _mean(per_class_accuracy(rivals.wins[unseen], labels[unseen], n)) if bool(unseen.any()) else None,
         "AUSUC": rivals.exact_curve().area() if s is not None and u is not None else None,
         "beta": float(beta),
         "per_class": [None if a != a else a for a in accuracy.tolist()],

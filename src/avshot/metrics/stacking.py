@@ -65,31 +65,13 @@ class Curve:
         return float(np.trapezoid(self.seen[order], self.unseen[order]))
 
 
-def grid_curve(scores: Tensor, labels: Tensor, seen: Tensor, betas: np.ndarray) -> Curve:
-    """Seen and unseen accuracy at given calibration values, in one pass over the scores.
-
-    Equal to calling `predict_calibrated` for each beta, in the arithmetic of the scores: ties, also those that only
-    rounding makes, go to the first class. Accuracies are rounded to 12 decimals.
-
-    Args:
-        scores: `[clip, class]` of a floating type, without NaN; infinities are legal.
-        labels: `[clip]` index into the classes.
-        seen: `[class]` bool.
-        betas: `[step]`, finite.
-
-    Returns:
-        The curve; the accuracy of a group without clips is 0.
-    """
-    return Rivals(scores, labels, seen).curve(betas)
-
-
 def exact_curve(scores: Tensor, labels: Tensor, seen: Tensor) -> Curve:
     """Seen and unseen accuracy as exact step functions of beta over the whole real line.
 
     A clip goes from "seen" to "unseen" when beta passes the difference between its best seen and best unseen score, so
     sorting these differences gives every distinct prediction. `beta` holds one value inside each step (midpoints; the
     outer two lie beyond the extremes). Without seen or without unseen classes, and where every difference is infinite,
-    the curve is the single point beta = 0. Arguments as in `grid_curve`.
+    the curve is the single point beta = 0. Arguments as in `Rivals`.
     """
     return Rivals(scores, labels, seen).exact_curve()
 
@@ -98,7 +80,7 @@ class Rivals:
     """The scores that can decide a clip, whatever beta; found in one pass.
 
     Args:
-        scores: `[clip, class]` of a floating type, without NaN.
+        scores: `[clip, class]` of a floating type, without NaN; infinities are legal.
         labels: `[clip]` index into the classes.
         seen: `[class]` bool.
 
@@ -130,7 +112,11 @@ class Rivals:
         return right
 
     def curve(self, betas: np.ndarray) -> Curve:
-        """See `grid_curve`."""
+        """Seen and unseen accuracy at given calibration values `betas [step]`, finite.
+
+        Equal to calling `predict_calibrated` for each beta, in the arithmetic of the scores: ties, also those that only
+        rounding makes, go to the first class. Accuracies are rounded to 12 decimals; a group without clips has 0.
+        """
         beta, order = torch.as_tensor(betas, dtype=self.scores.dtype, device=self.scores.device).sort()
         until, unsure = self._until(beta)
         sure, weights = self.wins.clone(), self._weights()

@@ -24,22 +24,18 @@ class Attention(nn.Module):
     that bias. TCaF's code gives it the mean over all keys, padding included, which depends on the rest of the batch.
 
     Args:
-        dim: Width of the queries' input and of the output.
+        dim: Width of the tokens that look and that are looked at, and of the output.
         heads: Number of heads.
         head_dim: Width of a head; `heads * head_dim` need not equal `dim`.
         dropout: After the output layer (TCaF has none on the attention weights).
-        dim_key: Width of the keys' and values' input, default `dim`.
     """
 
-    def __init__(
-        self, dim: int, heads: int, head_dim: int, *, dropout: float = 0.0, dim_key: int | None = None
-    ) -> None:
+    def __init__(self, dim: int, heads: int, head_dim: int, *, dropout: float = 0.0) -> None:
         super().__init__()
-        dim_key = dim if dim_key is None else dim_key
         self.heads = heads
         self.to_q = nn.Linear(dim, heads * head_dim, bias=False)
-        self.to_k = nn.Linear(dim_key, heads * head_dim, bias=False)
-        self.to_v = nn.Linear(dim_key, heads * head_dim, bias=False)
+        self.to_k = nn.Linear(dim, heads * head_dim, bias=False)
+        self.to_v = nn.Linear(dim, heads * head_dim, bias=False)
         self.to_out = nn.Sequential(nn.Linear(heads * head_dim, dim), nn.Dropout(dropout))
 
     def forward(self, query: Tensor, key: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -47,7 +43,7 @@ class Attention(nn.Module):
 
         Args:
             query: `[clip, query, dim]`, or `[1, query, dim]` when all clips share the queries.
-            key: `[clip, key, dim_key]`; keys and values are made from it.
+            key: `[clip, key, dim]`; keys and values are made from it.
             mask: `[clip, query or 1, key]` bool, True = may look. None = all.
 
         Returns:
@@ -88,7 +84,7 @@ class Attention(nn.Module):
 
         Args:
             query: `[clip, query, dim]`, or `[1, query, dim]` when all clips share the queries.
-            rows: `[row, dim_key]`, laid out as `layout` says.
+            rows: `[row, dim]`, laid out as `layout` says.
             layout: Where the steps of each clip lie.
 
         Returns:
@@ -102,13 +98,6 @@ class Attention(nn.Module):
             mine = q[group.clips] if len(q) > 1 else q.expand(len(group.clips), -1, -1, -1)
             found.append(_attend(mine, k, v, group, slice(0, group.tokens)))
         return self.to_out(layout.joined(found).transpose(1, 2).flatten(2))
-
-    def weights(self, query: Tensor, key: Tensor, mask: Tensor) -> Tensor:
-        """Attention weights averaged over heads, `[clip, query, key]`: what each query looked at (for explanations)."""
-        q, k = self._split(self.to_q(query)).expand(len(key), -1, -1, -1), self._split(self.to_k(key))
-        logits = (q @ k.transpose(2, 3)) * k.shape[-1] ** -0.5
-        logits = logits.masked_fill(~mask[:, None], torch.finfo(logits.dtype).min)
-        return (logits.softmax(dim=3) * mask[:, None]).mean(dim=1)
 
     def _split(self, value: Tensor) -> Tensor:
         return value.unflatten(2, (self.heads, -1)).transpose(1, 2)

@@ -1,20 +1,46 @@
 """The linear map shared by the image zero-shot methods in their audio-visual form: DeViSE, SJE, ALE and APN.
 
 All multiply the joined averages of picture and sound by a matrix and compare the result with class embeddings; they
-differ in the loss. The bilinear form of the papers, `F(x, y) = x' W phi(y)`, is `compatibility`.
+differ in the loss. The bilinear form of the papers, `F(x, y) = x' W phi(y)`, is `compatibility`. AVCA's run scripts
+train all of them alike (`published`).
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from avshot.recipe import Preset, Recipe, Selection
+from avshot.settings import replace_fields
 from avshot.types import Features
 
 DISTANCES = ("euclidean", "dot")
+
+
+def published(config: Any, baseline: str, *, vggsound: Mapping[str, Any] | None = None) -> dict[str, Preset]:
+    """Presets of one of AVCA's baselines, by dataset: all are trained alike, and "cls" features get unit length.
+
+    Args:
+        config: The method's settings; it has a field `normalise_inputs`.
+        baseline: Which of the run scripts.
+        vggsound: What is different on VGGSound; None = nothing.
+    """
+    found = {}
+    for split in ("cls", "main"):
+        for dataset in ("ucf", "activitynet", "vggsound"):
+            own = vggsound if dataset == "vggsound" and vggsound else {}
+            found[f"{dataset}-{split}"] = Preset(
+                replace_fields(config, {"normalise_inputs": split == "cls", **own}),
+                Recipe(epochs=50, batches_per_epoch=500, batch_size=256, lr=1e-3, schedule="plateau"),
+                f"AVCA-GZSL 2711aeb, run scripts of the {baseline} baseline",
+                Selection(beta_grid="avca"),
+            )
+    return found
 
 
 class BilinearMap(nn.Module):

@@ -57,14 +57,19 @@ class Fused:
     visual_mask: Tensor
 
     @property
-    def tokens(self) -> Tensor:
-        """`[clip, token, dim]`: class token (when there is one), audio, visual; zeros where `mask` is False."""
+    def packed(self) -> Tensor:
+        """`rows`. Raises ValueError where they were not asked for."""
         if self.rows is None:
             raise ValueError("The tokens of this batch were not computed; fuse it with tokens=True.")
-        parts = [padded(self.rows[self.layout.audio_at], self.audio_mask)]
-        parts.append(padded(self.rows[self.layout.visual_at], self.visual_mask))
-        if len(self.layout.class_at):
-            parts.insert(0, self.rows[self.layout.class_at][:, None])
+        return self.rows
+
+    @property
+    def tokens(self) -> Tensor:
+        """`[clip, token, dim]`: class token (when there is one), audio, visual; zeros where `mask` is False."""
+        rows, layout = self.packed, self.layout
+        parts = [padded(rows[layout.audio_at], self.audio_mask), padded(rows[layout.visual_at], self.visual_mask)]
+        if len(layout.class_at):
+            parts.insert(0, rows[layout.class_at][:, None])
         return torch.cat(parts, dim=1)
 
     @property

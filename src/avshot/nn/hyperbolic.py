@@ -1,10 +1,11 @@
-"""The Poincaré ball: maps between it and the tangent space at its origin, and distances in it, as pure functions.
+"""The Poincaré ball: its map to the tangent space at its origin, and distances in it, as pure functions.
 
 The ball of curvature -c holds the vectors `[..., dim]` of Euclidean length below `1 / sqrt(c)`. `c` is a positive
 tensor that broadcasts against lengths with a last axis of 1 (a scalar, or `[row, 1]` for a curvature of each row), and
-a gradient flows into it. A tangent vector of length r lies, once in the ball, at distance 2r from the origin, whatever
-c: the factor 2 is that of the ball's metric, and why distances become twice the Euclidean ones as c goes to 0. Ganea
-et al., "Hyperbolic neural networks", NeurIPS 2018, section 2.
+a gradient flows into it. The exponential map `exp0(v) = tanh(sqrt(c) |v|) v / (sqrt(c) |v|)` takes tangent vectors into
+the ball. One of length r lies there at distance 2r from the origin, whatever c: the factor 2 is that of the ball's
+metric, and why distances become twice the Euclidean ones as c goes to 0. Ganea et al., "Hyperbolic neural networks",
+NeurIPS 2018, section 2.
 """
 
 from __future__ import annotations
@@ -15,21 +16,11 @@ from torch import Tensor
 
 # sinh(40) squared is 1e34, which float32 still holds.
 _FARTHEST = 40.0
-
-
-def expmap0(tangent: Tensor, c: Tensor) -> Tensor:
-    """Tangent vectors at the origin -> points: `tanh(sqrt(c) |v|) v / (sqrt(c) |v|)`. Zeros stay zeros.
-
-    Args:
-        tangent: `[..., dim]`, of any length. In float32, points of more than about `9 / sqrt(c)` round to the rim.
-        c: Minus the curvature; see above.
-    """
-    reach = c.sqrt() * _length(tangent)
-    return torch.tanh(reach) / reach * tangent
+_RIM = 1e-3  # share of the radius that `project` keeps free; as the Hyper-AVZSL code
 
 
 def logmap0(point: Tensor, c: Tensor) -> Tensor:
-    """Points -> tangent vectors at the origin, the inverse of `expmap0`: `artanh(sqrt(c) |x|) x / (sqrt(c) |x|)`.
+    """Points -> tangent vectors at the origin, the inverse of `exp0`: `artanh(sqrt(c) |x|) x / (sqrt(c) |x|)`.
 
     Args:
         point: `[..., dim]` inside the ball. Points on its rim or beyond count as the last ones before it (see
@@ -40,46 +31,18 @@ def logmap0(point: Tensor, c: Tensor) -> Tensor:
     return torch.atanh(reach) / (c.sqrt() * _length(point)) * point
 
 
-def project(point: Tensor, c: Tensor, margin: float = 1e-3) -> Tensor:
-    """Draw vectors that lie outside the ball, or within `margin` of its rim, straight back to there.
+def project(point: Tensor, c: Tensor) -> Tensor:
+    """Draw vectors that lie outside the ball, or on the last thousandth of its radius, straight back to there.
 
     Args:
         point: `[..., dim]`, of any length.
         c: Minus the curvature; see above.
-        margin: Share of the radius.
     """
-    return point * ((1 - margin) / (c.sqrt() * _length(point))).clamp(max=1)
-
-
-def mobius_add(left: Tensor, right: Tensor, c: Tensor) -> Tensor:
-    """The sum of two points in the ball; neither commutative nor associative, and plain addition as c goes to 0.
-
-    Args:
-        left: `[..., dim]` inside the ball.
-        right: `[..., dim]` inside the ball.
-        c: Minus the curvature; see above.
-    """
-    product = (left * right).sum(dim=-1, keepdim=True)
-    left_square, right_square = (x.square().sum(dim=-1, keepdim=True) for x in (left, right))
-    top = (1 + 2 * c * product + c * right_square) * left + (1 - c * left_square) * right
-    return top / (1 + 2 * c * product + c.square() * left_square * right_square)
-
-
-def distance(left: Tensor, right: Tensor, c: Tensor) -> Tensor:
-    """Geodesic distance of points, `2 / sqrt(c) artanh(sqrt(c) |-x + y|)` with the Möbius sum: `[..., 1]`.
-
-    Near the rim digits are lost; where points come from tangent vectors, `tangent_distances` loses none.
-
-    Args:
-        left: `[..., dim]` inside the ball.
-        right: `[..., dim]` inside the ball.
-        c: Minus the curvature; see above.
-    """
-    return 2 / c.sqrt() * torch.atanh(_inside(c.sqrt() * _length(mobius_add(-left, right, c))))
+    return point * ((1 - _RIM) / (c.sqrt() * _length(point))).clamp(max=1)
 
 
 def tangent_distances(tangent: Tensor, c: Tensor) -> Tensor:
-    """Geodesic distances between all `expmap0(v_i)`: `[row, row]`, symmetric when `c` is, with a diagonal of zeros.
+    """Geodesic distances between all `exp0(v_i)`: `[row, row]`, symmetric when `c` is, with a diagonal of zeros.
 
     By the law of cosines in half angles, `sinh(sqrt(c) d / 2)^2 = sinh((r_i - r_j) / 2)^2 + sinh(r_i) sinh(r_j)
     sin(angle / 2)^2` with `r = 2 sqrt(c) |v|`: no point has to be written down near the rim of the ball, and no terms

@@ -49,9 +49,9 @@ def _rename(key: str, names: Mapping[str, str]) -> str:
     return names[longest] + key[len(longest) :]
 
 
-def first_keys(keys: Any, most: int = 4) -> str:
+def first_keys(keys: Any) -> str:
     """The first few of `keys` in words."""
-    listed = list(keys)
+    listed, most = list(keys), 4
     if not listed:
         return "nothing"
     more = f" and {len(listed) - most} more" if len(listed) > most else ""

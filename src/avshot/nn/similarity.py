@@ -208,22 +208,12 @@ class CrossAttention(Similarity):
     def found(self, fused: Fused, text: Tensor) -> Tensor:
         """What each class found in each clip: `[clip, class, dim]`."""
         query = self.query(text)[None]
-        if fused.rows is not None and self.reads_tokens:
-            found = self.attention.look(self.norm_query(query), self.norm_key(fused.rows), fused.layout)
+        if self.reads_tokens:
+            found = self.attention.look(self.norm_query(query), self.norm_key(fused.packed), fused.layout)
         else:
-            found = self.attention(self.norm_query(query), self.norm_key(self._keys(fused)[0]))
+            found = self.attention(self.norm_query(query), self.norm_key(fused.clip[:, None]))
         if self.residual:
             found = found + query
         if self.feedforward is not None and self.norm_ff is not None:
             found = found + self.feedforward(self.norm_ff(found))
         return found
-
-    def looked_at(self, fused: Fused, text: Tensor) -> Tensor:
-        """How much each class looked at each key: `[clip, class, key]`, rows sum to 1."""
-        keys, mask = self._keys(fused)
-        return self.attention.weights(self.norm_query(self.query(text)[None]), self.norm_key(keys), mask)
-
-    def _keys(self, fused: Fused) -> tuple[Tensor, Tensor]:
-        if self.keys == "clip":
-            return fused.clip[:, None], fused.mask.new_ones(len(fused.clip), 1, 1)
-        return fused.tokens, fused.mask[:, None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import PurePath
 from typing import Any
 
 from avshot.experiment import Experiment, Parts
@@ -57,14 +58,15 @@ def model_card(
         seen: Which of `info["classes"]` had training clips.
     """
     chosen, resolved, names = info["chosen"], info["resolved"], info["classes"]
+    method = PurePath(experiment.method).stem  # as it was asked for: a variant by its own name
     trained = [name for name, flag in zip(names, seen, strict=True) if flag]
     unseen = [name for name, flag in zip(names, seen, strict=True) if not flag]
     describe = info["features"].get("describe") or ", ".join(
         f"{k} {v.get('name', v) if isinstance(v, dict) else v}" for k, v in info["features"].items() if v
     )
     return _CARD.format(
-        title=f"{parts.method.name} on {info['data']['name']}",
-        method=parts.method.name,
+        title=f"{method} on {info['data']['name']}",
+        method=method,
         version=info["versions"]["avshot"],
         data=info["data"]["name"],
         n_seen=len(trained),

@@ -56,8 +56,8 @@ def folder_name(text: str, full: str, *, exact: bool) -> str:
 
 
 def _texts(experiment: Experiment) -> list[str]:
-    changes = (*experiment.config.values(), *experiment.recipe.values(), *experiment.optimise.values())
-    return [value for value in changes if isinstance(value, str)]
+    groups = (experiment.config, experiment.recipe, experiment.selection, experiment.optimise)
+    return [value for group in groups for value in group.values() if isinstance(value, str)]
 
 
 def place_runs(out: Path, experiments: Sequence[Experiment], dataset: Dataset) -> dict[Path, Experiment]:

@@ -80,31 +80,34 @@ def write_run(
     sources = files_of(experiment)
     for kind in sources:  # to be read, not run: where the file has changed, this says how it was
         shutil.copyfile(getattr(experiment, kind), folder / f"{kind}.py")
-    info = {
+    info = _info(experiment, parts, dataset, trained, key) | {"seconds": seconds, "files": digests, "sources": sources}
+    card = model_card(experiment, parts, info, metrics, seen=test.judged.classes.seen.tolist())
+    save_text(folder / "README.md", card)
+    write_record(folder / "run.json", info)
+
+
+def _info(experiment: Experiment, parts: Parts, dataset: Dataset, trained: Trained, key: Key) -> dict[str, Any]:
+    """What `run.json` says of the training itself."""
+    test = trained.parts["test"].judged
+    return {
         "format": FORMAT,
         "chosen": trained.chosen | {"grid": parts.selection.beta_grid, "select": experiment.select},
-        "inputs": asdict(model.inputs),
-        "shown": test.judged.source.modality,
-        "classes": list(test.judged.classes.names),
-        "encoders": list(test.judged.classes.text),
+        "inputs": asdict(trained.model.inputs),
+        "shown": test.source.modality,
+        "classes": list(test.classes.names),
+        "encoders": list(test.classes.text),
         "resolved": parts.to_dict(),
         "features": {} if dataset.features is None else dict(dataset.features.spec),
         "data": {"name": dataset.name, "fingerprint": key.data["fingerprint"], "warnings": list(dataset.warnings())}
         | {"folds": {fold: len(rows) for fold, rows in dataset.folds.items()}, "phrases": dict(dataset.phrases)},
         "scored": {name: part.about() for name, part in trained.parts.items() if part.scores is not None},
         "optimise": {name: part.outcomes for name, part in trained.parts.items()},
-        "parameters": sum(p.numel() for p in model.parameters()),
-        "seconds": seconds,
+        "parameters": sum(p.numel() for p in trained.model.parameters()),
         "processes": current(parts.device).count,
         "versions": versions(),
         "descriptions": parts.wording.described(),
         "key": key.to_dict(),
-        "files": digests,
-        "sources": sources,
     }
-    card = model_card(experiment, parts, info, metrics, seen=test.judged.classes.seen.tolist())
-    save_text(folder / "README.md", card)
-    write_record(folder / "run.json", info)
 
 
 def _metrics(parts: Parts, trained: Trained) -> dict[str, Any]:

@@ -70,9 +70,9 @@ class ClipSource:
         """The clips at `positions` as a batch without negatives."""
         return Batch(self.features(positions), self.labels[positions], self.classes)
 
-    def once(self, device: torch.device, size: int = 256) -> Passes:
+    def once(self, device: torch.device) -> Passes:
         """All clips in order, as batches on `device`; can be passed through several times."""
-        return Passes(self, device, size)
+        return Passes(self, device)
 
 
 def modalities_of(dataset: Dataset, clips: np.ndarray) -> tuple[str, ...]:
@@ -89,12 +89,15 @@ def modalities_of(dataset: Dataset, clips: np.ndarray) -> tuple[str, ...]:
     return tuple(name for name in MODALITIES if name in found)
 
 
+_AT_ONCE = 256  # clips of a batch
+
+
 class Passes:
     """All clips of a source in order, as batches without negatives: what `Method.adapt` learns from."""
 
-    def __init__(self, source: ClipSource, device: torch.device, size: int) -> None:
-        self.source, self.device, self.size = source, device, size
+    def __init__(self, source: ClipSource, device: torch.device) -> None:
+        self.source, self.device = source, device
 
     def __iter__(self) -> Iterator[Batch]:
-        for i in range(0, len(self.source), self.size):
-            yield self.source.batch(torch.arange(i, min(i + self.size, len(self.source)))).to(self.device)
+        for i in range(0, len(self.source), _AT_ONCE):
+            yield self.source.batch(torch.arange(i, min(i + _AT_ONCE, len(self.source)))).to(self.device)

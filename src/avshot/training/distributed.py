@@ -8,14 +8,8 @@ and so from those of a single process. The first process alone judges, adapts an
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import signal
-import socket
-import sys
-import threading
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
 from functools import lru_cache
@@ -30,8 +24,6 @@ from avshot.nn.batch_means import Share, sharing
 
 T = TypeVar("T")
 _PATIENCE = timedelta(hours=6)  # how long all may wait for one, such as the main process while it judges
-_LATER = 5.0  # seconds
-_LEAVING = 60.0  # seconds that finished companions get to leave by themselves
 
 
 class Processes:
@@ -182,88 +174,6 @@ def check(method: Method, batch_size: int, count: int) -> None:
         raise BadSetting(f"Batches of {batch_size} clips cannot be shared by {count} processes; use fewer processes.")
 
 
-@contextmanager
-def spawn(count: int, companion: Callable[..., None], *arguments: Any, device: str = "cpu") -> Iterator[None]:
-    """What runs inside is the first of `count` processes on this machine; the others run `companion(*arguments)`.
-
-    They divide the threads of this one. When it fails they are stopped; when one of them dies, it fails.
-
-    Args:
-        count: Processes in all; 1 starts none.
-        companion: A function of a module (it is found by name in a fresh process), which trains whenever this one does.
-        arguments: Travel to each of them.
-        device: Where they train; see `current`.
-
-    Raises:
-        ValueError: A companion died, or accelerate is missing.
-    """
-    if count == 1:
-        yield
-        return
-    threads = torch.get_num_threads()
-    share = max(1, threads // count)
-    settings = {"WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count), "OMP_NUM_THREADS": str(share)}
-    settings |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port()), "RANK": "0", "LOCAL_RANK": "0"}
-    before = {name: os.environ.get(name) for name in settings}
-    companions: list[Any] = []
-    try:
-        torch.set_num_threads(share)
-        started = []
-        for index in range(1, count):
-            os.environ.update(settings | {"RANK": str(index), "LOCAL_RANK": str(index)})  # the child inherits it
-            started.append(_start(companions, device, companion, arguments))
-        os.environ.update(settings)
-        for pipe in started:
-            pipe.recv()  # a group that one never joins would be waited for in vain
-        current(device)
-        yield
-        for process in companions:
-            process.join(_LEAVING)
-    except (RuntimeError, EOFError) as error:
-        for process in companions:
-            process.join(_LATER)  # a peer that hung up may not have ended yet
-        codes = [process.exitcode for process in companions if process.exitcode]
-        if not codes:
-            raise
-        raise ValueError(
-            f"A process that trained along ended (exit code {codes[0]}), perhaps for want of memory; run the same "
-            "command again to go on, or with fewer processes."
-        ) from error
-    finally:
-        for process in companions:
-            process.kill()
-        leave()
-        for name, value in before.items():
-            os.environ.pop(name, None)
-            os.environ.update({} if value is None else {name: value})
-        torch.set_num_threads(threads)
-
-
-def _start(companions: list[Any], device: str, companion: Callable[..., None], arguments: tuple[Any, ...]) -> Any:
-    """Start one more companion; it says through the returned pipe when it is ready to join the group."""
-    context = multiprocessing.get_context("spawn")  # fork would copy torch's threads in an unusable state
-    ours, theirs = context.Pipe(duplex=False)
-    companions.append(context.Process(target=_accompany, args=(theirs, device, companion, arguments), daemon=True))
-    companions[-1].start()
-    theirs.close()  # so that the pipe ends when the child does
-    return ours
-
-
-def _accompany(pipe: Any, device: str, companion: Callable[..., None], arguments: tuple[Any, ...]) -> None:
-    """Body of a companion."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the main process, which then stops this one
-    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
-    leave_with_parent()
-    pipe.send("ready")
-    try:
-        current(device)
-        companion(*arguments)
-    except ValueError as error:
-        time.sleep(_LATER)  # usually the main process found the same: it says so, and stops this one
-        sys.exit(f"avshot: process {os.environ['RANK']}: {error}")
-    leave()
-
-
 def leave() -> None:
     """Take this process out of the group, so that it can end or join another one."""
     _several.cache_clear()
@@ -272,20 +182,3 @@ def leave() -> None:
 
         torch.distributed.destroy_process_group()
         AcceleratorState._reset_state(reset_partial_state=True)
-
-
-def leave_with_parent() -> None:
-    """End this process when its parent is gone: what was killed must not train on beside a resumed command."""
-    threading.Thread(target=_watch, args=(os.getppid(),), daemon=True).start()
-
-
-def _watch(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(1.0)
-    os._exit(1)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

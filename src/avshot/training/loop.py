@@ -74,19 +74,18 @@ def train(
     check(method, recipe.batch_size, processes.count)
     total = total if phases else 1  # what learns nothing by gradient is ready after one look
     classes = source.classes.to(method.device)
-    history, players, phase = History(), Players(method, None, recipe, processes), None
     kept = processes.main and checkpoint is not None and checkpoint.exists()
     state = processes.share(load_state(checkpoint, seed, recipe) if kept and checkpoint is not None else None)
+    history, players = History() if state is None else state.history, None
     if state is not None:
-        history = state.history
         method.load_state_dict(state.weights)
     processes.align(method)
     for epoch in range(len(history.losses), total):
-        if phase is None or phase != _phase_of(phases, epoch, recipe.epochs):
-            phase = _phase_of(phases, epoch, recipe.epochs)
+        phase, before = (_phase_of(phases, e, recipe.epochs) for e in (epoch, epoch - 1))
+        if players is None or phase != before:
             players = Players(method, phase, recipe, processes)
-            if state is not None and phase == _phase_of(phases, epoch - 1, recipe.epochs):
-                players.restore(state.optimiser)
+        if state is not None and phase == before:
+            players.restore(state.optimiser)
         state = None
         seeded = _seed_epoch(seed, epoch, processes.index)
         sums: dict[str, float] = {}
@@ -97,7 +96,7 @@ def train(
         processes.align(method)
         _check_weights(method, source, classes)
         if processes.main and candidates is not None and (judge is not None or epoch + 1 == total):
-            _adapt(method, source, candidates.to(method.device))
+            _adapt(method, source, candidates)
         verdict = processes.share(_judged(method, judge) if processes.main and judge is not None else None)
         if verdict is not None:
             _note(verdict, history, recipe, epoch)
@@ -137,7 +136,7 @@ def _epoch(
 def _adapt(method: Method, source: ClipSource, candidates: Classes) -> None:
     """`Method.adapt`. Raises ValueError where it has no solution, or one that is not finite."""
     try:
-        method.adapt(source.once(method.device), candidates)
+        method.adapt(source.once(method.device), candidates.to(method.device))
     except torch.linalg.LinAlgError as error:
         cause = str(error).partition("\n")[0].rstrip(".")
         what = f"{method.name} has no solution that is finite ({cause})"

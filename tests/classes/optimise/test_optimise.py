@@ -287,7 +287,7 @@ def test_report_lists_the_wanted_classes():
     assert table[0].split() == ["class", "nearest", "before", "distance", "nearest", "after", "distance"]
     assert [line.split()[0] for line in table[1:]] == ["guitar", "dog"]
     assert f"{outcome.nearest_before[3]:.3f}" in table[1]
-    assert len(report(outcome, limit=2).split("\n\n")[1].split("\n")) == 3
+    assert len(report(outcome).split("\n\n")[1].split("\n")) == 5
     with pytest.raises(ValueError, match="No class 'cow'"):
         report(outcome, ["cow"])
 

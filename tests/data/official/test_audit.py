@@ -3,8 +3,8 @@ import json
 import h5py
 import numpy as np
 import pytest
-import released
 
+import released
 from avshot.data.official.audit import audit
 
 TEXT = {"UCF": "ucf", "ActivityNet": "activity", "VGGSound": "vggsound"}

@@ -1,9 +1,8 @@
 """A bench file of a paper on a folder in the released layout: found by name, read both ways, beside printed numbers."""
 
-from released import write_h5, write_lists, write_vectors
-
 from avshot.cli.bench import run_bench
 from avshot.run import find_runs
+from released import write_h5, write_lists, write_vectors
 
 PLAN = """
 title = "Two rows"

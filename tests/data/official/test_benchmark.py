@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
-import released
 import torch
 
+import released
 from avshot.data.load import load_dataset
 from avshot.data.official.benchmark import load_official_benchmark
 from avshot.data.official.tables import read_tables

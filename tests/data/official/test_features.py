@@ -1,9 +1,9 @@
 import h5py
 import numpy as np
 import pytest
-import released
 import torch
 
+import released
 from avshot.data.official.benchmark import load_official_benchmark
 from avshot.data.official.features import OfficialFeatures, clean_id
 

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import released
 import torch
 
+import released
 from avshot.data.dataset import FOLDS
 from avshot.data.load import load_dataset
 from avshot.data.simulated.simulate import SIZES, simulate

@@ -19,18 +19,17 @@ _LABELLED = 40  # classes that can be named one by one
 _LONGEST = 32  # characters of a name
 
 
-def plot_outcome(outcome: Outcome | Mapping[str, Any], path: str | os.PathLike[str], *, title: str = "") -> None:
+def plot_outcome(outcome: Outcome, path: str | os.PathLike[str]) -> None:
     """Write `draw_outcome` to a file.
 
     Args:
-        outcome: An `Outcome`, or its `to_dict()` as a Run stores it.
+        outcome: What happened.
         path: Picture file; its ending chooses the format (see `PICTURES`).
-        title: What was optimised, for example the dataset and stage; shown above the summary.
 
     Raises:
         ValueError: Another ending; or the folder cannot be made.
     """
-    draw_outcome(outcome, title=title).savefig(output_file(Path(path), PICTURES, "picture"))
+    draw_outcome(outcome).savefig(output_file(Path(path), PICTURES, "picture"))
 
 
 def draw_outcome(outcome: Outcome | Mapping[str, Any], *, title: str = "") -> Figure:

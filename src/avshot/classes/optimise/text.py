@@ -6,20 +6,21 @@ from collections.abc import Sequence
 
 from avshot.classes.optimise.outcome import NEAR, Outcome
 
+LISTED = 20  # classes, where none are asked for
 
-def report(outcome: Outcome, classes: Sequence[str] | None = None, *, limit: int = 20) -> str:
+
+def report(outcome: Outcome, classes: Sequence[str] | None = None) -> str:
     """An aligned text table: a summary, then nearest neighbours before and after.
 
     Args:
         outcome: What happened.
-        classes: Names to list, in that order; None lists the `limit` classes with the nearest neighbours before.
-        limit: Most rows when `classes` is None.
+        classes: Names to list, in that order; None lists the `LISTED` ones with the nearest neighbours before.
 
     Raises:
         ValueError: A name that is not among the classes.
     """
     if classes is None:
-        order = sorted(range(len(outcome.names)), key=lambda i: outcome.nearest_before[i])[:limit]
+        order = sorted(range(len(outcome.names)), key=lambda i: outcome.nearest_before[i])[:LISTED]
     else:
         unknown = [name for name in classes if name not in outcome.names]
         if unknown:
