@@ -11,7 +11,7 @@ PACKAGE = Path(importlib.util.find_spec("avshot").origin).parent
 # Rooms from the bottom up: a module imports its own room and rooms of lower layers (docs/architecture.md). A room is a
 # folder or a file directly under avshot; `run.py` and the folder `runs` are one.
 LAYERS = (
-    {"types", "machine", "settings", "files"},
+    {"types", "machine", "settings", "files", "python_file"},
     {"media", "metrics", "recipe", "terminal"},
     {"nn"},
     {"method"},

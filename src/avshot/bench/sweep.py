@@ -4,28 +4,27 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from avshot.bench.watch import Watch, unsaid, unshown
 from avshot.data.dataset import Dataset
 from avshot.data.load import load_dataset, load_described
 from avshot.data.mapped import shared_averages
 from avshot.experiment import Experiment, resolve
 from avshot.machine.device import check_device
 from avshot.protocol import follow, run
+from avshot.python_file import with_place
 from avshot.runs.placing import place_runs, run_folder
 from avshot.training.distributed import is_worker, leave, leave_with_parent, spawn, warning
 from avshot.training.fitting import reads_averages
 from avshot.types import Progress, Say
-
-_STAGES = 2  # of a training at least
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,7 @@ def sweep(
         ValueError: What was asked cannot be trained.
         OSError: `out` cannot be written to.
     """
-    tell, device = say or _unsaid, experiments[0].device
+    tell, device = say or unsaid, experiments[0].device
     check_device(device)
     precisions = {resolve(experiment).recipe.precision for experiment in experiments}  # nothing unknown is asked for
     asked = {run_folder(out, experiment): experiment for experiment in experiments}
@@ -104,7 +103,7 @@ def train_all(
     Raises:
         ValueError: Several trainings at a time that share processes, or processes that would share one GPU.
     """
-    watch = _Watch(progress or _unshown, say or _unsaid)
+    watch = Watch(progress or unshown, say or unsaid)
     together = max(processes, int(os.environ.get("WORLD_SIZE", "1")))
     if together > 1 and jobs > 1:
         raise ValueError(f"Got {jobs} jobs of {together} processes each; use several of one of them.")
@@ -125,7 +124,7 @@ def train_all(
 
 
 def _train_together(
-    experiments: dict[Path, Experiment], dataset: Dataset, averaged: Dataset | None, watch: _Watch
+    experiments: dict[Path, Experiment], dataset: Dataset, averaged: Dataset | None, watch: Watch
 ) -> None:
     """One after the other, each shared by all processes."""
     if is_worker():
@@ -143,7 +142,7 @@ def _follow_all(experiments: list[Experiment], averaged: Dataset | None = None) 
 
 
 def _train_apart(
-    experiments: dict[Path, Experiment], dataset: Dataset, jobs: int, watch: _Watch
+    experiments: dict[Path, Experiment], dataset: Dataset, jobs: int, watch: Watch
 ) -> dict[Path, Exception]:
     """Each training in one process."""
     finished = [folder for folder in experiments if (folder / "run.json").exists()]  # no process is needed for these
@@ -155,14 +154,14 @@ def _train_apart(
 
 
 def _train_in_workers(
-    experiments: dict[Path, Experiment], dataset: Dataset, workers: int, watch: _Watch
+    experiments: dict[Path, Experiment], dataset: Dataset, workers: int, watch: Watch
 ) -> dict[Path, Exception]:
     failed: dict[Path, Exception] = {}
     context = multiprocessing.get_context("spawn")
     told: Any = context.Queue()
     with (
         _averages(experiments, dataset, workers, watch.say) as averaged,
-        watch.all(told, experiments) as done,
+        watch.all(told, {folder: resolve(asked).recipe.epochs for folder, asked in experiments.items()}) as done,
         ProcessPoolExecutor(
             workers, mp_context=context, initializer=_prepare_worker, initargs=(averaged, told)
         ) as pool,
@@ -184,7 +183,7 @@ def _train_in_workers(
     return failed
 
 
-def _train_here(experiments: dict[Path, Experiment], dataset: Dataset, watch: _Watch) -> dict[Path, Exception]:
+def _train_here(experiments: dict[Path, Experiment], dataset: Dataset, watch: Watch) -> dict[Path, Exception]:
     """One after the other in this process."""
     failed: dict[Path, Exception] = {}
     for count, (folder, experiment) in enumerate(experiments.items(), 1):
@@ -197,90 +196,10 @@ def _train_here(experiments: dict[Path, Experiment], dataset: Dataset, watch: _W
                 say=watch.say,
             )
         except Exception as error:  # kept and raised at the end
-            failed[folder] = error
+            failed[folder] = with_place(error)
             if len(experiments) > 1:
-                watch.say(f"{folder}: {error}")
+                watch.say(f"{folder}: {failed[folder]}")
     return failed
-
-
-def _unsaid(text: str) -> None:
-    """For a caller who does not listen."""
-
-
-def _unshown(what: str, done: int, total: int, numbers: dict[str, float]) -> None:
-    """For a caller who does not look."""
-
-
-@dataclass(frozen=True)
-class _Watch:
-    """Who is told how far the trainings are."""
-
-    progress: Progress
-    say: Say
-
-    def one(self, experiment: Experiment, count: int, total: int) -> Progress:
-        """For a training in this process, the `count`th of `total`."""
-        place = f"[{count}/{total}] " if total > 1 else ""
-
-        def tell(stage: str, done: int, epochs: int, numbers: dict[str, float]) -> None:
-            self.progress(f"{place}{experiment.label()} seed {experiment.seed}, {stage}", done, epochs, numbers)
-
-        return tell
-
-    @contextmanager
-    def all(self, told: Any, experiments: dict[Path, Experiment]) -> Iterator[Callable[[Path], None]]:
-        """For trainings in worker processes, which put (folder, stage, done, in all) into the queue `told`.
-
-        Yields what is to be called with the folder of a training that has ended.
-        """
-        tally = _Tally({folder: resolve(experiment).recipe.epochs for folder, experiment in experiments.items()})
-
-        def show() -> None:
-            self.progress(f"{len(experiments)} trainings", *tally.epochs(), {"ended": len(tally.ended)})
-
-        def listen() -> None:
-            while (news := told.get()) is not None:
-                tally.note(*news)
-                show()
-
-        def end(folder: Path) -> None:
-            tally.ended.add(folder)
-            show()
-
-        listener = threading.Thread(target=listen, daemon=True)
-        listener.start()
-        show()
-        try:
-            yield end
-        finally:
-            told.put(None)
-            listener.join(timeout=10)
-
-
-class _Tally:
-    """How many epochs of some trainings are done, of how many in all.
-
-    The stages to come count as many epochs as the recipe has until they begin: stage 1 chooses how many they are.
-    """
-
-    def __init__(self, planned: dict[Path, int]) -> None:
-        self.planned, self.ended = planned, set[Path]()
-        self.begun: dict[Path, dict[str, tuple[int, int]]] = {folder: {} for folder in planned}
-
-    def note(self, folder: Path, stage: str, done: int, total: int) -> None:
-        """A stage of a training has done so many epochs."""
-        self.begun[folder][stage] = (done, total)
-
-    def epochs(self) -> tuple[int, int]:
-        """(done, in all)."""
-        done = total = 0
-        for folder, planned in self.planned.items():
-            stages = list(self.begun[folder].values())
-            passed = sum(stage[0] for stage in stages)
-            done += passed
-            to_come = 0 if folder in self.ended else max(0, _STAGES - len(stages)) * planned
-            total += passed if folder in self.ended else sum(stage[1] for stage in stages) + to_come
-        return done, total
 
 
 def raise_first(failed: dict[Path, Exception], total: int) -> None:
@@ -341,5 +260,11 @@ def _run_in_worker(experiment: Experiment, folder: Path) -> list[str]:
         if _told is not None:
             _told.put((folder, stage, done, total))
 
-    run(experiment, folder, dataset=_opened(experiment, _averaged), progress=tell, say=said.append)
+    try:
+        run(experiment, folder, dataset=_opened(experiment, _averaged), progress=tell, say=said.append)
+    except Exception as error:
+        placed = with_place(error)  # a traceback does not travel
+        if placed is error:
+            raise
+        raise placed from error
     return said

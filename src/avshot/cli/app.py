@@ -238,11 +238,15 @@ def predict(
 
 
 @app.command()
-def methods() -> None:
+def methods(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Only these, with their settings; names or .py files.")
+    ] = None,
+) -> None:
     """List the methods with what they need."""
     from avshot.cli.inspect import print_methods
 
-    print_methods()
+    print_methods(names or ())
 
 
 @app.command()

@@ -11,6 +11,8 @@ import time
 from types import FrameType
 from typing import NoReturn
 
+from avshot.python_file import place_of, with_place
+
 STOPPED = 130  # exit code after Ctrl-C
 GO_ON = "stopped; run the same command again to go on where it was."
 _interrupts: list[int] = []
@@ -77,9 +79,11 @@ def last_words(error: BaseException) -> tuple[str, int]:
     if cause is not None or _interrupts:
         return GO_ON, STOPPED
     if isinstance(error, ValueError | OSError) and not isinstance(error, UnicodeError):
-        return str(error), 2
+        return str(with_place(error)), 2
     first = next(iter(str(error).strip().splitlines()), "")
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in first:
         return f"there is not enough memory for this ({first or 'no more is left'}).", 1
+    if isinstance(error, Exception) and place_of(error):
+        return f"{with_place(error)}. AVSHOT_TRACEBACK=1 shows the whole way there.", 2
     told = f"{type(error).__name__}: {first}".removesuffix(": ").rstrip(".")
     return f"{told}. This is a bug in avshot: please report it, with what AVSHOT_TRACEBACK=1 shows.", 1
