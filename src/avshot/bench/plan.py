@@ -126,6 +126,7 @@ def load_plan(file: str | Path) -> Plan:
     _check_keys(f"{file}", content, known, {"title", "rows"})
     _check_types(file, content)
     common, references = content.pop("common", {}), content.pop("references", REFERENCES)
+    _check_keys(f"{file}, [common]", common, set(Experiment.model_fields), set())
     rows = [_entry(file, _beside(file, common), _beside(file, row)) for row in content.pop("rows")]
     used = {row.settings["method"] for row in rows}
     shared = {
@@ -187,6 +188,7 @@ def _check_types(file: Path, content: dict[str, Any]) -> None:
 
 def _entry(file: Path, common: Mapping[str, Any], row: dict[str, Any]) -> Entry:
     own = {f.name for f in fields(Entry)} - {"settings", "reference"}
+    _check_keys(f"{file}, row {row.get('label', '')!r}: it", row, own | set(Experiment.model_fields), set())
     settings = {**common, **{key: value for key, value in row.items() if key not in own}}
     for group in ("config", "recipe", "selection", "optimise"):  # a row adds to the common ones
         if group in common and group in row:

@@ -5,18 +5,16 @@ A `ValueError` is a sentence for the user, with exit code 2. Anything else is a 
 
 from __future__ import annotations
 
-import os
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
-from avshot.cli.endings import STOPPED, last_words, open_streams, stop, watch_interrupts
+from avshot.cli.endings import end_with, stop
 from avshot.terminal.progress import say
 
 try:
     import typer
 
-    from avshot.cli.parsing import parse_amount, parse_labels, parse_list, parse_seeds, parse_some
+    from avshot.cli.parsing import ExtractCommand, parse_amount, parse_labels, parse_list, parse_seeds, parse_some
 except KeyboardInterrupt:
     stop()
 
@@ -94,7 +92,7 @@ def dataset(
         say(f"note: {warning}")
 
 
-@app.command()
+@app.command(cls=ExtractCommand)
 def extract(
     source: Annotated[str, typer.Argument(help="Dataset .toml, a folder of videos, or one video.")],
     store: Annotated[str | None, typer.Option(help="Feature store; default: beside the source.")] = None,
@@ -218,7 +216,7 @@ def report(
 @app.command()
 def predict(
     run: Annotated[Path, typer.Argument(help="A Run folder.")],
-    videos: Annotated[list[str], typer.Argument(help="Video files, or folders of them.")],
+    videos: Annotated[list[str] | None, typer.Argument(help="Video files, or folders of them.")] = None,
     classes: Annotated[
         str | None,
         typer.Option(help='Candidate classes in free text, comma-separated; quote one with a comma: "a, b".'),
@@ -233,7 +231,7 @@ def predict(
     from avshot.cli.predict import predict_videos
 
     names = None if classes is None else parse_list(classes)
-    if predict_videos(run, videos, names, top=top, as_json=json, device=device, start=start, end=end):
+    if predict_videos(run, videos or (), names, top=top, as_json=json, device=device, start=start, end=end):
         raise typer.Exit(1)
 
 
@@ -281,26 +279,7 @@ def main(arguments: list[str] | None = None) -> Any:
     Exit codes: 0 done; 1 some of several inputs failed, or a bug; 2 wrong use, said in one sentence on standard error;
     130 stopped by Ctrl-C. A sentence comes without a traceback unless `AVSHOT_TRACEBACK` is set.
     """
-    open_streams()
-    watch_interrupts()
-    try:
-        try:
-            return app(args=arguments)
-        finally:
-            sys.stdout.flush()
-    except BrokenPipeError:  # the reader of a pipe, such as `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing is left to flush at exit
-        sys.exit(1)
-    except SystemExit as ended:
-        if ended.code == STOPPED:
-            stop()
-        raise
-    except BaseException as error:
-        if os.environ.get("AVSHOT_TRACEBACK"):
-            raise
-        told, code = last_words(error)
-        say(f"avshot: {told}")
-        sys.exit(code)
+    end_with(lambda: app(args=arguments, standalone_mode=False), typer.BadParameter.__mro__[1])
 
 
 if __name__ == "__main__":

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import csv
 import math
+import pkgutil
 import re
 from collections.abc import Sequence
+from importlib import import_module
+from importlib.metadata import entry_points
 from typing import Any
+
+from typer.core import TyperCommand
+
+from avshot.settings import did_you_mean
 
 _OTHER_SEPARATORS = ";|\uff0c\u3001\uff1b\u060c"  # semicolon, bar, and the commas of other scripts
 _LARGEST_SEED = 2**32  # what every generator of random numbers takes
@@ -82,6 +89,20 @@ def _as_utf8(text: str) -> str:
         return text
 
 
+class ExtractCommand(TyperCommand):
+    """`avshot extract`, whose help lists the extractors there are, without loading any of them."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Look for them when help is asked for."""
+        folder = "avshot.features.extractors"
+        files = {module.name for module in pkgutil.iter_modules(import_module(folder).__path__)}
+        names = sorted(
+            {name for name in files if name[0] != "_"} | {point.name for point in entry_points(group=folder)}
+        )
+        self.epilog = f"Extractors: {', '.join(names)}. Options follow a question mark: logmel?mels=64."
+        super().format_help(ctx, formatter)
+
+
 def parse_changes(changes: Sequence[str]) -> dict[str, dict[str, Any]]:
     """`["config.dim=64", "recipe.lr=1e-4"]` as `{"config": {"dim": 64}, "recipe": {"lr": 1e-4}}`.
 
@@ -93,7 +114,10 @@ def parse_changes(changes: Sequence[str]) -> dict[str, dict[str, Any]]:
         key, equals, value = change.partition("=")
         group, dot, name = key.strip().partition(".")
         if not equals or not dot or group not in groups:
-            raise ValueError(f"Got --set {change!r}; expected GROUP.NAME=VALUE, with the group {', '.join(groups)}.")
+            near = did_you_mean(group, groups) if dot and group not in groups else ""
+            raise ValueError(
+                f"Got --set {change!r}; expected GROUP.NAME=VALUE, with the group {', '.join(groups)}.{near}"
+            )
         groups[group][name] = parse_value(value)
     return groups
 
