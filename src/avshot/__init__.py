@@ -43,6 +43,7 @@ _HOME = {
     "load_official": "registry",
     "load_run": "run",
     "run_experiment": "protocol:run",
+    "use_code": "registry",
 }
 __all__ = [
     "AvshotError",
@@ -72,6 +73,7 @@ __all__ = [
     "load_official",
     "load_run",
     "run_experiment",
+    "use_code",
 ]
 
 if TYPE_CHECKING:
@@ -93,7 +95,7 @@ if TYPE_CHECKING:
     from avshot.prediction.prediction import Prediction
     from avshot.protocol import run as run_experiment
     from avshot.recognizer import Recognizer
-    from avshot.registry import create_method, list_methods, load_official
+    from avshot.registry import create_method, list_methods, load_official, use_code
     from avshot.run import load_run
     from avshot.task import Task, list_tasks
     from avshot.types import Batch, Classes, Clip, Features

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -14,6 +14,7 @@ from avshot.classes.candidates import Wording
 from avshot.classes.optimise.config import OptimiseConfig
 from avshot.data.official.benchmark import released_descriptions
 from avshot.errors import BadSetting
+from avshot.machine.python_file import full_path, is_python_file
 from avshot.method import Method, Recipe, Selection
 from avshot.metrics.generalised import BETA_GRIDS
 from avshot.registry import METHODS, TASKS, digest_of, get_method, get_preset
@@ -91,7 +92,7 @@ class Experiment(BaseModel):
     @classmethod
     def _absolute(cls, name: str) -> str:
         """A Run is opened from anywhere."""
-        return str(Path(name).resolve()) if name.endswith(".py") else name
+        return str(full_path(name)) if is_python_file(name) else name
 
     @field_validator("config", "recipe", "selection", "optimise")
     @classmethod
@@ -117,9 +118,9 @@ class Experiment(BaseModel):
             kind, colon, name = text.rpartition(":")
             return f"{kind}{colon}{PurePath(name).name}" if short else text
 
-        yield _stem(self.method) if short else self.method
+        yield _last(self.method) if short else self.method
         if self.task != "gzsl":
-            yield f"task={_stem(self.task) if short else self.task}"
+            yield f"task={_last(self.task) if short else self.task}"
         if self.preset != "default":
             yield self.preset
         if self.optimise_classes is not None:
@@ -167,8 +168,10 @@ def parse_experiment(values: Any) -> Experiment:
         return Experiment.model_validate(values)
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'all'}: {_reason(e['msg'])}" for e in error.errors())
+        unknown = [str(e["loc"][-1]) for e in error.errors() if e["type"] == "extra_forbidden"]
+        near = "".join(did_you_mean(name, Experiment.model_fields) for name in unknown)
         raise BadSetting(
-            f"The experiment is not valid: {wrong}. Fields: {', '.join(Experiment.model_fields)}."
+            f"The experiment is not valid: {wrong}. Fields: {', '.join(Experiment.model_fields)}.{near}"
         ) from None
 
 
@@ -266,5 +269,6 @@ def files_of(experiment: Experiment) -> dict[str, str]:
     return {kind: digest for kind, digest in found.items() if digest is not None}
 
 
-def _stem(name: str) -> str:
-    return PurePath(name).stem if name.endswith(".py") else name
+def _last(name: str) -> str:
+    """The name of the file where a method or a task is one, with its ending: `devise.py` is not `devise`."""
+    return PurePath(name).name if is_python_file(name) else name

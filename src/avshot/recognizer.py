@@ -20,13 +20,14 @@ import numpy as np
 from avshot.classes.names import refuse_alike, tidy, tidy_all
 from avshot.data.dataset import Dataset, FeatureSource
 from avshot.errors import BadClassName, BadDataset, BadMedia, BadSetting, WrongRun
-from avshot.experiment import parse_experiment, resolve
+from avshot.experiment import Experiment, files_of, parse_experiment, resolve
 from avshot.features.extractor import Extractor, create_extractor, extractor_of
 from avshot.machine.device import check_device
 from avshot.prediction.predictor import Failed, Prediction, Predictor
 from avshot.prediction.upload import LARGEST, Video
 from avshot.prediction.video import one_clip
 from avshot.run import Run, load_run
+from avshot.settings import did_you_mean
 from avshot.types import MODALITIES, Clip
 
 _DATASET = "videos passed to Recognizer.fit"
@@ -39,7 +40,7 @@ class Recognizer:
     """Learn from labelled videos; recognise any class that can be named in words.
 
     Args:
-        method: Method name.
+        method: Method name, or the path of a `.py` file with one.
         audio: Audio extractor or its spec text, or None to ignore the sound.
         visual: Visual extractor or its spec text, or None to ignore the picture.
         device: torch device.
@@ -66,6 +67,7 @@ class Recognizer:
         **experiment: Any,
     ) -> None:
         check_device(device)
+        _check_names(experiment)
         self.audio, self.visual, self.device = audio, visual, device
         self.experiment = parse_experiment({"dataset": _DATASET, "method": method, "device": device} | experiment)
         resolve(self.experiment)  # an unknown method, preset or field is reported now, not after the extraction
@@ -119,7 +121,8 @@ class Recognizer:
         found = extract(clips, store, retry_failed=True, **options)
         usable = _usable(clips, found.failed)
         dataset = _dataset(usable, further, FeatureStore(store), self.experiment.seed)
-        key = _digest([dataset.fingerprint(), self.experiment.model_dump(mode="json")])
+        files = files_of(self.experiment)  # of another text: another Run
+        key = _digest([dataset.fingerprint(), self.experiment.model_dump(mode="json"), *([files] if files else [])])
         made = run(self.experiment, self.folder / f"run-{key}", dataset=dataset, progress=progress)
         # A Run that outlives this recogniser still reads its temporary folder.
         self._predictor = Predictor(replace(made, keeps=self._temporary), self.device)
@@ -194,6 +197,16 @@ class Recognizer:
         if self._predictor is None:
             raise WrongRun("This recogniser has not learnt anything yet; call fit(videos, labels) or load(folder).")
         return self._predictor
+
+
+def _check_names(given: Iterable[str]) -> None:
+    """Refuse keyword arguments that neither `Recognizer` nor `Experiment` knows."""
+    own = ("method", "audio", "visual", "device", "folder")
+    known = [*own, *(name for name in Experiment.model_fields if name not in (*own, "dataset"))]
+    for name in given:
+        if name not in known:
+            near = did_you_mean(name, known)
+            raise ValueError(f"Recognizer has no argument {name!r}; arguments: {', '.join(known)}.{near}")
 
 
 class _TemporaryFolder:

@@ -7,20 +7,21 @@ the folder:
     [project.entry-points."avshot.methods"]
     plain = "my_package.plain"
 
-A method or a task is also found by the path of its file, `my/plain.py`. Files whose names begin with `_` are machinery.
+The name of an entry point is the name of its thing, whatever its file is called; where avshot has one of that name
+itself, that one is meant. A method or a task is also found by the path of its file, `my/plain.py`. Files whose names
+begin with `_` are machinery.
 A method of avshot may have further names, each of which sets some of its `Config` (`Method.aliases`, in its file).
 """
 
 from __future__ import annotations
 
-import hashlib
 import importlib
-import importlib.util
+import inspect
 import pkgutil
 import sys
 import threading
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, is_dataclass, replace
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -30,6 +31,7 @@ from typing import Any, cast
 from torch import Tensor
 
 from avshot.errors import BadSetting
+from avshot.machine.python_file import digest_of_file, full_path, is_python_file, load_python_file
 from avshot.method import Inputs, Method, build_method
 from avshot.nn.released_weights import first_keys, plain_tensors
 from avshot.recipe import Preset
@@ -65,41 +67,82 @@ class Shelf:
             of: Words of the caller in place of "<Kind> 'name' does not exist".
 
         Raises:
-            ValueError: There is none of this name (the message lists what there is, and what is alike), or its file
-                cannot be imported, or holds none or several.
+            ValueError: There is none of this name (the message lists what there is, and what is alike) or several
+                packages offer one, or its file cannot be imported, holds none or several, or one that lacks something.
         """
-        return self._find(name, of, base)
+        if self.paths and is_python_file(name):
+            return self._checked(load_python_file(full_path(name), self.kind), base)
+        if name in self._files():
+            return self._checked(importlib.import_module(f"{self.folder}.{name}"), base)
+        points = self._added().get(name, ())
+        if not points:
+            raise BadSetting(f"{of or f'{self.kind.capitalize()} {name!r} does not exist'}; {self.offer(name)}")
+        found = self._checked(self._loaded(points), base)
+        if "name" in _facts(base):
+            found.name = name
+        return found
 
     def offer(self, name: str) -> str:
         """What there is, as the end of a message about a `name` that is not there; with what is spelt alike."""
-        known = self.names()
-        return f"{self.kind}s: {', '.join(known)}.{did_you_mean(name, known)}"
+        known, file = self.names(), f"{name}.py"
+        here = self.paths and full_path(file).is_file()
+        near = f" There is a file {file}; pass that to use it." if here else did_you_mean(name, known)
+        return f"{self.kind}s: {', '.join(known)}.{near}"
 
-    def _find(self, name: str, of: str, base: type) -> Any:
-        if self.paths and name.endswith(".py"):
-            found: Any = _module_at(Path(name), self.kind)
-        elif name in self._files():
-            found = importlib.import_module(f"{self.folder}.{name}")
-        elif name in self._added():
-            found = self._added()[name].load()
-        else:
-            raise BadSetting(f"{of or f'{self.kind.capitalize()} {name!r} does not exist'}; {self.offer(name)}")
-        if not isinstance(found, ModuleType):
-            return found
-        held = [
-            value
-            for value in vars(found).values()
-            if isinstance(value, type) and issubclass(value, base) and value.__module__ == found.__name__
+    def hidden(self) -> list[str]:
+        """Sentences about what installed packages add under a name of avshot's own, which is therefore not found."""
+        points = (point for point in entry_points(group=self.folder) if point.name in self._files())
+        return [
+            f"the package {_package(point)} adds the {self.kind} {point.name!r} too; avshot's own is used."
+            for point in points
         ]
-        if len(held) != 1:
-            raise BadSetting(f"{found.__file__} holds {len(held)} {self.kind}s; expected one in each file.")
-        return held[0]
+
+    def _checked(self, found: Any, base: type) -> Any:
+        """The one class of a module, or the class itself, if it is one of this kind and lacks nothing."""
+        where = (
+            getattr(found, "__file__", None)
+            or f"{getattr(found, '__module__', '')}.{getattr(found, '__name__', found)}"
+        )
+        if isinstance(found, ModuleType):
+            values, own = list(vars(found).values()), found.__name__
+            held = [v for v in values if isinstance(v, type) and issubclass(v, base) and v.__module__ == own]
+            if len(held) != 1:
+                raise BadSetting(f"{where} holds {len(held)} {self.kind}s; expected one in each file.")
+            (found,) = held
+        if not (isinstance(found, type) and issubclass(found, base)):
+            raise BadSetting(f"{where} is no {self.kind}; expected a class derived from avshot's {base.__name__}.")
+        lacking = [name for name in _facts(base) if not hasattr(found, name)]
+        lacking += sorted(getattr(found, "__abstractmethods__", ()))
+        if lacking:
+            raise BadSetting(f"{where}: class {found.__name__} lacks {', '.join(lacking)}, which each {self.kind} has.")
+        return found
+
+    def _loaded(self, points: Sequence[EntryPoint]) -> Any:
+        """What an entry point names, be it a module or a class."""
+        point, *others = points
+        if others:
+            packages = " and ".join(map(_package, points))
+            raise BadSetting(
+                f"The {self.kind} {point.name!r} is added by several packages ({packages}); uninstall all but one."
+            )
+        try:
+            return point.load()
+        except Exception as error:  # somebody's package may fail with anything
+            said = next(iter(str(error).splitlines()), "")
+            raise BadSetting(
+                f"The {self.kind} {point.name!r} of the package {_package(point)} cannot be loaded "
+                f"({type(error).__name__}: {said}); mend or uninstall that package."
+            ) from error
 
     def _files(self) -> tuple[str, ...]:
         return _files_of(self.folder)
 
-    def _added(self) -> Mapping[str, EntryPoint]:
-        return {point.name: point for point in entry_points(group=self.folder) if point.name not in self._files()}
+    def _added(self) -> Mapping[str, Sequence[EntryPoint]]:
+        found: dict[str, list[EntryPoint]] = {}
+        for point in entry_points(group=self.folder):
+            if point.name not in self._files():
+                found.setdefault(point.name, []).append(point)
+        return found
 
 
 METHODS = Shelf("method", "avshot.methods", paths=True)
@@ -114,38 +157,37 @@ def _files_of(folder: str) -> tuple[str, ...]:
     return tuple(m.name for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith("_") and not m.ispkg)
 
 
-def _module_at(path: Path, kind: str) -> ModuleType:
-    """The file as a module; read again when its content has changed."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise BadSetting(f"The {kind} {path} cannot be read ({error.strerror}); pass the path of its file.") from None
-    name = f"avshot_file_{hashlib.sha256(str(path.resolve()).encode() + content).hexdigest()[:16]}.{path.stem}"
-    with _loading:
-        return sys.modules[name] if name in sys.modules else _imported(name, path, kind)
+def _facts(base: type) -> list[str]:
+    """What each class of a kind has to say about itself: annotated in its base class, without a value there."""
+    return [
+        name
+        for name, hint in inspect.get_annotations(base).items()
+        if "ClassVar" in str(hint) and name not in vars(base)
+    ]
 
 
-def _imported(name: str, path: Path, kind: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise BadSetting(f"{path} is no Python file; pass the path of one that defines a {kind}.")
-    module = sys.modules[name] = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:  # somebody's file may fail with anything
-        del sys.modules[name]
-        raise BadSetting(f"{path} cannot be imported ({type(error).__name__}: {error}); mend it.") from error
-    return module
+def _package(point: EntryPoint) -> str:
+    return repr(point.dist.name) if point.dist is not None else "of unknown name"
 
 
 def digest_of(kind: Shelf, name: str) -> str | None:
     """Digest of the file behind a name that is a path; None for what comes with avshot or an installed package."""
-    if not (kind.paths and name.endswith(".py")):
+    if not (kind.paths and is_python_file(name)):
         return None
-    try:
-        return hashlib.sha256(Path(name).read_bytes()).hexdigest()
-    except OSError as error:
-        raise BadSetting(f"The {kind.kind} {name} cannot be read ({error.strerror}).") from None
+    return digest_of_file(full_path(name), kind.kind)
+
+
+def use_code(*paths: str | Path) -> None:
+    """Let Runs that name these `.py` files as their method or task use them, in this process.
+
+    A Run may come from anybody, and such a file is code. What was trained with, or made by `create_method`, in this
+    process is in use already.
+
+    Raises:
+        ValueError: A file cannot be read or imported.
+    """
+    for path in paths:
+        load_python_file(full_path(str(path)), "method or task")
 
 
 def list_methods() -> list[str]:
@@ -163,6 +205,13 @@ def get_method(name: str) -> type[Method]:
     """The class of method `name`, of the file at that path, or of an alias. Raises ValueError naming what exists."""
     known = name.endswith(".py") or name in METHODS.names()
     found: type[Method] = METHODS.get_class(name if known else list_aliases().get(name, name), Method)
+    presets = found.presets.values() if isinstance(found.presets, Mapping) else ()
+    sound = bool(presets) and all(isinstance(p, Preset) and isinstance(p.config, found.Config) for p in presets)
+    if not (isinstance(found.Config, type) and is_dataclass(found.Config) and sound):
+        raise BadSetting(
+            f"Method {found.name!r} needs Config, a dataclass, and presets, a dictionary that holds at least "
+            '{"default": Preset(Config(), Recipe(), "where the numbers come from")}.'
+        )
     return found
 
 
@@ -180,7 +229,7 @@ def create_method(name: str, inputs: Inputs, *, preset: str = "default", **overr
     """Build a method with fresh weights drawn from torch's global generator.
 
     Args:
-        name: File name of the method, for example `"devise"`, or an alias.
+        name: Name of the method, for example `"devise"`, or the path of its file, `"my/plain.py"`, or an alias.
         inputs: Feature and class-embedding sizes.
         preset: Which published setting to start from.
         overrides: Fields of the method's `Config` to change.

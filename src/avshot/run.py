@@ -38,6 +38,7 @@ from avshot.files.atomic import file_digest, load_tensors
 from avshot.files.run_record import check_file, read_history, read_metrics, read_record
 from avshot.files.text import read_text
 from avshot.machine.draws import sole_draws
+from avshot.machine.python_file import is_python_file, was_named
 from avshot.method import Inputs, Method, build_method
 from avshot.task import Scored, Task, get_task
 from avshot.types import Classes
@@ -68,7 +69,8 @@ class Run:
 
     @cached_property
     def task(self) -> Task:
-        """What it was trained and tested for."""
+        """What it was trained and tested for. Raises ValueError where its file is not what it was."""
+        self._check_source("task")
         return get_task(self.experiment.task)
 
     @cached_property
@@ -123,16 +125,19 @@ class Run:
 
     def _unchanged(self) -> Parts:
         """The parts, if the files that the experiment names are those of the training."""
-        noted = self.info["sources"]
-        for kind, digest in noted.items():
-            file = Path(getattr(self.experiment, kind))
-            if not file.is_file() or file_digest(file) != digest:
-                raise WrongRun(
-                    f"The Run in {self.path} was trained with the {kind} in {file}, which "
-                    f"{'has changed since' if file.is_file() else 'is not there'}; {self.path / f'{kind}.py'} holds "
-                    "its text of then."
-                )
+        for kind in self.info["sources"]:
+            self._check_source(kind)
         return self.parts
+
+    def _check_source(self, kind: str) -> None:
+        """Raise ValueError where the file of the "method" or "task" is not that of the training."""
+        file, digest = Path(getattr(self.experiment, kind)), self.info["sources"].get(kind)
+        if digest is not None and not (file.is_file() and file_digest(file) == digest):
+            raise ValueError(
+                f"The Run in {self.path} was trained with the {kind} in {file}, which "
+                f"{'has changed since' if file.is_file() else 'is not there'}; {self.path / f'{kind}.py'} holds "
+                "its text of then: put that back there to use the Run, or train again."
+            )
 
     def classes(self, *, raw: bool = False) -> Classes:
         """Candidate classes of stage 2 with the embeddings the method used, or with the encoder's own (`raw`)."""
@@ -224,9 +229,26 @@ def load_run(path: str | Path) -> Run:
     check_file(asked, info["files"])
     check_file(path / "metrics.json", info["files"])
     experiment = read_experiment(asked)
-    found = Run(path, experiment, info, read_metrics(path / "metrics.json", get_task(experiment.task).metrics))
+    _refuse_code(asked, experiment)
+    changed = Path(experiment.task).is_file() and info["sources"].get("task") not in (
+        None,
+        file_digest(experiment.task),
+    )
+    names = () if changed else get_task(experiment.task).metrics
+    found = Run(path, experiment, info, read_metrics(path / "metrics.json", names))
     _log.info("Run %s loaded: %s, %d classes", path, experiment.method, len(info["classes"]))
     return found
+
+
+def _refuse_code(file: Path, experiment: Experiment) -> None:
+    """A Run may come from anybody: what it names as its method or task is run only if its user named that, too."""
+    for what in ("method", "task"):
+        named = getattr(experiment, what)
+        if is_python_file(named) and not was_named(Path(named)):
+            raise WrongRun(
+                f"{file} names as its {what} the file {named}, which is code. If you trust it, name it yourself: "
+                f"--code {named} on the command line, avshot.use_code({named!r}) in Python."
+            )
 
 
 @told_as(DamagedRun)
@@ -238,9 +260,13 @@ def read_experiment(file: Path) -> Experiment:
         reason = " ".join(str(error).split())
         raise DamagedRun(f"{file} cannot be read ({reason[:200]}); it is damaged: train again.") from None
     try:
-        return parse_experiment(content)
+        found = parse_experiment(content)
     except ValueError as error:
-        raise DamagedRun(f"{file}: {error}") from None
+        raise ValueError(f"{file}: {error}") from None
+    for kind in ("method", "task"):
+        if is_python_file(found_as := str(content.get(kind, ""))) and not Path(found_as).is_absolute():
+            raise DamagedRun(f"{file} names the {kind} {found_as}; expected the whole path, as avshot writes it.")
+    return found
 
 
 def find_runs(root: str | Path, *, skipped: Callable[[str], None] | None = None) -> list[Run]:
@@ -256,7 +282,9 @@ def find_runs(root: str | Path, *, skipped: Callable[[str], None] | None = None)
         if not any((file.parent / name).exists() for name in ("experiment.yaml", "weights.safetensors")):
             continue  # some other program's
         try:
-            runs.append(load_run(file.parent))
+            run = load_run(file.parent)
+            run._check_source("task")
+            runs.append(run)
         except (ValueError, OSError) as error:
             told(f"a Run is left out: {error}")
     return runs

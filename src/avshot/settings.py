@@ -90,6 +90,7 @@ def read_truth(text: str) -> bool:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """` Did you mean 'x'?` for the nearest of the `known` names; empty where none is near."""
-    near = get_close_matches(name, list(known), n=1)
-    return f" Did you mean {near[0]!r}?" if near else ""
+    """` Did you mean 'x'?` for the nearest of the `known` names, whatever its capitals; empty where none is near."""
+    spelt = {other.casefold(): other for other in known}
+    near = get_close_matches(name.casefold(), list(spelt), n=1)
+    return f" Did you mean {spelt[near[0]]!r}?" if near else ""

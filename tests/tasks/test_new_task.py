@@ -67,7 +67,7 @@ def test_the_command_line_the_report_and_the_bench_find_it(retrieval, tmp_path, 
     assert "mean average precision" in page  # the paragraph of the task
     assert re.search(r"\| +mAP \|", page)
     rows = [row for row in summarise(find_runs(tmp_path / "runs")) if row.task.name == "retrieval"]
-    assert [row.label for row in rows] == ["devise-task=retrieval-epochs=2-batches_per_epoch=5", "chance"]
+    assert [row.label for row in rows] == ["devise-task=retrieval.py-epochs=2-batches_per_epoch=5", "chance"]
 
     plan = tmp_path / "plan.toml"
     plan.write_text(

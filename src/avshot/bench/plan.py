@@ -9,7 +9,8 @@ metrics = ["HM", "ZSL"]           # left out: those of the task (gzsl: S U HM ZS
 against = "all terms"             # label of the row that differences are tested against
 references = ["eszsl"]            # rows that are added where their inputs fit; left out: eszsl and nearest_text
 
-[common]                          # fields of `avshot.experiment.Experiment` for every row
+[common]                          # fields of `avshot.experiment.Experiment` for every row; a method or task that is
+                                  # the path of a .py file is looked for beside this file
 method = "avca"
 preset = "auto"                   # the preset named like the dataset where there is one, else "default"
 
@@ -23,18 +24,22 @@ note = "a sentence for below the table"
 
 from __future__ import annotations
 
+import os
 import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from avshot.errors import BadSetting
 from avshot.experiment import Experiment, parse_experiment, resolve
 from avshot.files.text import read_text
+from avshot.machine.python_file import full_path, is_python_file
 from avshot.registry import get_method
+from avshot.settings import did_you_mean
 from avshot.task import Task, get_task
 
 REFERENCES = ("eszsl", "nearest_text")
@@ -76,11 +81,19 @@ class Plan:
     against: str = ""
 
     def only(self, methods: list[str]) -> Plan:
-        """The rows of some methods. Raises ValueError naming the methods of the plan when none is left."""
-        kept = tuple(row for row in self.rows if row.settings["method"] in methods)
+        """The rows of some methods, a file by its path or its name alone.
+
+        Raises:
+            ValueError: One is not in the plan; the message names those that are.
+        """
         known = sorted({row.settings["method"] for row in self.rows})
-        if not kept or not set(methods) <= set(known):
-            raise ValueError(f"Got the methods {', '.join(methods)}; this bench has {', '.join(known)}.")
+        names = {name: {name, PurePath(name).name} for name in known}
+        wanted = {str(full_path(name)) if len(PurePath(name).parts) > 1 else name for name in methods}
+        kept = tuple(row for row in self.rows if names[row.settings["method"]] & wanted)
+        strange = [name for name in sorted(wanted) if not any(name in also for also in names.values())]
+        if not kept or strange:
+            near = did_you_mean(strange[0], known) if strange else ""
+            raise BadSetting(f"Got the methods {', '.join(methods)}; this bench has {', '.join(known)}.{near}")
         against = self.against if any(row.label == self.against for row in kept) else ""
         return replace(self, rows=kept, against=against)
 
@@ -105,16 +118,17 @@ def load_plan(file: str | Path) -> Plan:
     try:
         content = tomllib.loads(read_text(file))
     except FileNotFoundError:
-        raise ValueError(f"There is no bench file {file}; the ones of avshot lie in its folder experiments/.") from None
+        raise BadSetting(f"There is no bench file {file}; the ones of avshot lie in its folder experiments/.") from None
     except tomllib.TOMLDecodeError as error:
-        raise ValueError(f"{file} is not TOML: {error}.") from None
+        raise BadSetting(f"{file} is not TOML: {error}.") from None
     except RecursionError:
-        raise ValueError(f"{file} is not TOML: brackets in it are nested too deep.") from None
+        raise BadSetting(f"{file} is not TOML: brackets in it are nested too deep.") from None
     known = {f.name for f in fields(Plan)} | {"common", "references"}
     _check_keys(f"{file}", content, known, {"title", "rows"})
     _check_types(file, content)
     common, references = content.pop("common", {}), content.pop("references", REFERENCES)
-    rows = [_entry(file, common, row) for row in content.pop("rows")]
+    _check_keys(f"{file}, [common]", common, set(Experiment.model_fields), set())
+    rows = [_entry(file, _beside(file, common), _beside(file, row)) for row in content.pop("rows")]
     used = {row.settings["method"] for row in rows}
     shared = {
         key: value for key, value in common.items() if key not in ("method", "preset", "config", "recipe", "selection")
@@ -124,7 +138,7 @@ def load_plan(file: str | Path) -> Plan:
     plan = Plan(rows=tuple(rows), **rest)
     tasks = {row.settings.get("task", "gzsl") for row in rows}
     if len(tasks) > 1:
-        raise ValueError(
+        raise BadSetting(
             f"{file} has rows of the tasks {', '.join(sorted(tasks))}; a table is of one: name it in [common]."
         )
     task = get_task(tasks.pop())
@@ -170,47 +184,60 @@ def _check_types(file: Path, content: dict[str, Any]) -> None:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part + 1) if isinstance(part, int) else part for part in first["loc"])
-        raise ValueError(f"{file}: {where} is {first['input']!r}: {first['msg'].lower()}.") from None
+        raise BadSetting(f"{file}: {where} is {first['input']!r}: {first['msg'].lower()}.") from None
 
 
 def _entry(file: Path, common: Mapping[str, Any], row: dict[str, Any]) -> Entry:
     own = {f.name for f in fields(Entry)} - {"settings", "reference"}
+    _check_keys(f"{file}, row {row.get('label', '')!r}: it", row, own | set(Experiment.model_fields), set())
     settings = {**common, **{key: value for key, value in row.items() if key not in own}}
     for group in ("config", "recipe", "selection", "optimise"):  # a row adds to the common ones
         if group in common and group in row:
             settings[group] = {**common[group], **row[group]}
-    label = row.get("label") or settings.get("method")
+    label = row.get("label") or PurePath(settings.get("method", "")).name
     if not label or "method" not in settings:
-        raise ValueError(f"{file}: a row has no method; name one in the row or in [common].")
+        raise BadSetting(f"{file}: a row has no method; name one in the row or in [common].")
     about = {key: value for key, value in row.items() if key in own and key != "label"}
     return Entry(str(label), settings, **about)
+
+
+def _beside(file: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings in which paths of methods and tasks are whole: a bench file and what it names travel together."""
+    named = {kind: settings[kind] for kind in ("method", "task") if isinstance(settings.get(kind), str)}
+    whole = {
+        kind: str(full_path(os.path.join(file.resolve().parent, os.path.expanduser(name))))
+        for kind, name in named.items()
+        if is_python_file(name)
+    }
+    return {**settings, **whole}
 
 
 def _check(file: Path, plan: Plan, task: Task) -> None:
     labels = [row.label for row in plan.rows]
     twice = sorted({label for label in labels if labels.count(label) > 1})
     if twice:
-        raise ValueError(f"{file}: two rows are labelled {twice[0]!r}; give each its own label.")
+        raise BadSetting(f"{file}: two rows are labelled {twice[0]!r}; give each its own label.")
     if plan.against and plan.against not in labels:
-        raise ValueError(f"{file}: against is {plan.against!r}; expected a label of a row: {', '.join(labels)}.")
+        raise BadSetting(f"{file}: against is {plan.against!r}; expected a label of a row: {', '.join(labels)}.")
     unknown = set(plan.metrics) - set(task.metrics)
     if unknown:
-        raise ValueError(f"{file}: no metric {', '.join(sorted(unknown))}; expected some of {', '.join(task.metrics)}.")
+        raise BadSetting(f"{file}: no metric {', '.join(sorted(unknown))}; expected some of {', '.join(task.metrics)}.")
     for row in plan.rows:
         for name in plan.datasets or ("",):
             try:
                 resolve(experiment_of(row, name or "any", seed=0))
             except ValueError as error:
-                raise ValueError(f"{file}, row {row.label!r}: {error}") from None
+                raise BadSetting(f"{file}, row {row.label!r}: {error}") from None
 
 
 def _check_keys(where: str, content: Mapping[str, Any], known: set[str], needed: set[str]) -> None:
     for key in content:
         if key not in known:
-            raise ValueError(f"{where} has the key {key!r}; expected some of {', '.join(sorted(known))}.")
+            near = did_you_mean(key, known)
+            raise BadSetting(f"{where} has the key {key!r}; expected some of {', '.join(sorted(known))}.{near}")
     for key in sorted(needed):
         if key not in content:
-            raise ValueError(f"{where} has no key {key!r}; it needs {' and '.join(sorted(needed))}.")
+            raise BadSetting(f"{where} has no key {key!r}; it needs {' and '.join(sorted(needed))}.")
 
 
 def experiment_of(row: Entry, dataset: str, *, seed: int, name: str = "", **more: Any) -> Experiment:
@@ -256,7 +283,7 @@ def locate(name: str, root: Path | None, *, legacy: bool = False) -> str:
         option = {"official": "legacy=true", "simulated": "shifted=true"}.get(kind)
         return name if not legacy or option is None else f"{name}{'&' if query else '?'}{option}"
     if root is None:
-        raise ValueError(
+        raise BadSetting(
             f"{name} is a released benchmark: pass --root FOLDER that holds it (docs/reproduce.md says where to get "
             "it), or --dataset SPEC to run this bench on other data."
         )

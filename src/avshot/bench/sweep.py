@@ -19,6 +19,7 @@ from avshot.data.load import load_dataset, load_described
 from avshot.data.mapped import shared_averages
 from avshot.experiment import Experiment, resolve
 from avshot.machine.device import check_device
+from avshot.machine.python_file import with_place
 from avshot.protocol import follow, run
 from avshot.run import Run, load_run
 from avshot.runs.placing import place_runs, run_folder
@@ -166,7 +167,7 @@ def _train_in_workers(
     told: Any = context.Queue()
     with (
         _averages(experiments, dataset, workers, watch.say) as averaged,
-        watch.all(told, experiments) as done,
+        watch.all(told, {folder: resolve(asked).recipe.epochs for folder, asked in experiments.items()}) as done,
         ProcessPoolExecutor(
             workers, mp_context=context, initializer=_prepare_worker, initargs=(averaged, told)
         ) as pool,
@@ -201,9 +202,9 @@ def _train_here(experiments: dict[Path, Experiment], dataset: Dataset, watch: Wa
                 say=watch.say,
             )
         except Exception as error:  # kept and raised at the end
-            failed[folder] = error
+            failed[folder] = with_place(error)
             if len(experiments) > 1:
-                watch.say(f"{folder}: {error}")
+                watch.say(f"{folder}: {failed[folder]}")
     return failed
 
 
@@ -265,5 +266,11 @@ def _run_in_worker(experiment: Experiment, folder: Path) -> list[str]:
         if _told is not None:
             _told.put((folder, stage, done, total))
 
-    run(experiment, folder, dataset=_opened(experiment, _averaged), progress=tell, say=said.append)
+    try:
+        run(experiment, folder, dataset=_opened(experiment, _averaged), progress=tell, say=said.append)
+    except Exception as error:
+        placed = with_place(error)  # a traceback does not travel
+        if placed is error:
+            raise
+        raise placed from error
     return said

@@ -16,6 +16,7 @@ from avshot.classes.optimise.config import OptimiseConfig
 from avshot.classes.optimise.optimise import optimise
 from avshot.classes.optimise.outcome import Outcome
 from avshot.classes.phrase import phrases, read_descriptions
+from avshot.registry import TEXT_ENCODERS
 from avshot.types import Classes
 
 
@@ -61,7 +62,15 @@ def class_embeddings(
         words: `{name: what is embedded in its place}`; a class that is not in it is embedded under its own name.
         own: `{encoder: [name, dim]}`: vectors that came with the dataset. Those that `wording` names are taken, or all
             where it names none of them and no encoder with a place (`clip:...`).
+
+    Raises:
+        ValueError: A text encoder that neither exists nor came with the dataset; a class that one cannot embed.
     """
+    for encoder in wording.encoders if own else ():
+        kind = encoder.partition(":")[0]
+        if encoder not in own and kind not in TEXT_ENCODERS.names():
+            shipped = f"the dataset ships {', '.join(own)}"
+            raise ValueError(f"Text encoder {encoder!r} does not exist; {shipped}; {TEXT_ENCODERS.offer(kind)}")
     named = [encoder for encoder in wording.encoders if encoder in own]
     if own and (named or not any(":" in encoder for encoder in wording.encoders)):
         unseen = torch.zeros(len(names), dtype=torch.bool)

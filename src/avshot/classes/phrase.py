@@ -12,6 +12,7 @@ from pathlib import Path
 from avshot.classes.names import join_key, refuse_alike, spoken, tidy, tidy_all
 from avshot.errors import BadSetting
 from avshot.files.text import read_table
+from avshot.settings import did_you_mean
 
 __all__ = [
     "join_key",
@@ -56,8 +57,9 @@ def phrases(names: Sequence[str], *, prompts: str = "name", descriptions: str | 
     elif prompts in prompt_ensembles():
         templates = prompt_ensembles()[prompts]
     else:
-        known = ", ".join(["name", *prompt_ensembles()])
-        raise BadSetting(f"Prompt ensemble {prompts!r} does not exist; choose one of: {known}.")
+        known = ["name", *prompt_ensembles()]
+        near = did_you_mean(prompts, known)
+        raise BadSetting(f"Prompt ensemble {prompts!r} does not exist; choose one of: {', '.join(known)}.{near}")
     texts = {name: [template.replace("{}", spoken(name)) for template in templates] for name in names}
     if descriptions is not None:
         found = read_descriptions(descriptions)

@@ -5,19 +5,16 @@ A `ValueError` is a sentence for the user, with exit code 2. Anything else is a 
 
 from __future__ import annotations
 
-import os
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
-from avshot.cli.endings import STOPPED, last_words, open_streams, show_log, stop, watch_interrupts
-from avshot.terminal.progress import say
+from avshot.cli.endings import end_with, stop
 
 try:
     import typer
 
     from avshot.cli.declaring import dataset, import_command
-    from avshot.cli.parsing import parse_list, parse_seeds, parse_some
+    from avshot.cli.parsing import ExtractCommand, parse_list, parse_seeds, parse_some
 except KeyboardInterrupt:
     stop()
 
@@ -32,6 +29,16 @@ app = typer.Typer(
 
 Seeds = Annotated[str, typer.Option(help="Seeds, comma-separated.")]
 Jobs = Annotated[int, typer.Option(min=1, help="Trainings at a time, each on one thread when above 1.")]
+
+
+Code = Annotated[list[str] | None, typer.Option(help="A .py file that a Run may use as its method or task.")]
+
+
+def _use_code(paths: list[str] | None) -> None:
+    if paths:
+        from avshot.registry import use_code
+
+        use_code(*paths)
 
 
 @app.callback(invoke_without_command=True)
@@ -60,7 +67,7 @@ app.command()(dataset)
 app.command("import")(import_command)
 
 
-@app.command()
+@app.command(cls=ExtractCommand)
 def extract(
     source: Annotated[str, typer.Argument(help="Dataset .toml, a folder of videos, or one video.")],
     store: Annotated[str | None, typer.Option(help="Feature store; default: beside the source.")] = None,
@@ -174,17 +181,19 @@ def bench(
 def report(
     runs: Annotated[Path, typer.Argument(help="Folder with Runs in or below it.")],
     out: Annotated[Path | None, typer.Option(help="HTML file; default: report.html in that folder.")] = None,
+    code: Code = None,
 ) -> None:
     """Tables and figures of Runs as one self-contained HTML page, and the same as Markdown."""
     from avshot.cli.report import write_report
 
+    _use_code(code)
     write_report(runs, out)
 
 
 @app.command()
 def predict(
     run: Annotated[Path, typer.Argument(help="A Run folder.")],
-    videos: Annotated[list[str], typer.Argument(help="Video files, or folders of them.")],
+    videos: Annotated[list[str] | None, typer.Argument(help="Video files, or folders of them.")] = None,
     classes: Annotated[
         str | None,
         typer.Option(help='Candidate classes in free text, comma-separated; quote one with a comma: "a, b".'),
@@ -194,21 +203,27 @@ def predict(
     end: Annotated[float | None, typer.Option(help="Seconds at which to end in each file.")] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON object per line.")] = False,
     device: Annotated[str, typer.Option(help="torch device.")] = "cpu",
+    code: Code = None,
 ) -> None:
     """Rank class names for raw videos, with what the decision rested on."""
     from avshot.cli.predict import predict_videos
 
+    _use_code(code)
     names = None if classes is None else parse_list(classes)
-    if predict_videos(run, videos, names, top=top, as_json=json, device=device, start=start, end=end):
+    if predict_videos(run, videos or (), names, top=top, as_json=json, device=device, start=start, end=end):
         raise typer.Exit(1)
 
 
 @app.command()
-def methods() -> None:
+def methods(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Only these, with their settings; names or .py files.")
+    ] = None,
+) -> None:
     """List the methods with what they need."""
     from avshot.cli.inspect import print_methods
 
-    print_methods()
+    print_methods(names or ())
 
 
 @app.command()
@@ -244,27 +259,7 @@ def main(arguments: list[str] | None = None) -> Any:
     130 stopped by Ctrl-C. A sentence comes without a traceback unless `AVSHOT_TRACEBACK` is set. `AVSHOT_LOG=info` (or
     debug) shows on standard error what a service would log.
     """
-    open_streams()
-    watch_interrupts()
-    try:
-        try:
-            show_log(os.environ.get("AVSHOT_LOG", ""))
-            return app(args=arguments)
-        finally:
-            sys.stdout.flush()
-    except BrokenPipeError:  # the reader of a pipe, such as `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing is left to flush at exit
-        sys.exit(1)
-    except SystemExit as ended:
-        if ended.code == STOPPED:
-            stop()
-        raise
-    except BaseException as error:
-        if os.environ.get("AVSHOT_TRACEBACK"):
-            raise
-        told, code = last_words(error)
-        say(f"avshot: {told}")
-        sys.exit(code)
+    end_with(lambda: app(args=arguments, standalone_mode=False), typer.BadParameter.__mro__[1])
 
 
 if __name__ == "__main__":

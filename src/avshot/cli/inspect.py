@@ -9,16 +9,21 @@ from pathlib import Path
 from avshot.classes.name_list import read_name_list
 from avshot.cli.parsing import parse_value
 from avshot.files.output import output_file
+from avshot.terminal.progress import note
 from avshot.terminal.tables import print_table
 
 
-def print_methods() -> None:
-    """`avshot methods`: what each method needs, and which tasks there are, from the registry."""
-    from avshot.registry import get_method, list_methods
+def print_methods(names: Sequence[str] = ()) -> None:
+    """`avshot methods`: what each method needs, and which tasks there are, from the registry.
+
+    Args:
+        names: Only these methods, names or paths of files, each with its presets and settings; none = all there are.
+    """
+    from avshot.registry import METHODS, TASKS, get_method, list_methods
     from avshot.task import get_task, list_tasks
 
     rows = []
-    for name in list_methods():
+    for name in names or list_methods():
         cls = get_method(name)
         reads = ["steps" if cls.needs.temporal else "averages"] + (["negatives"] if cls.needs.negatives else [])
         year = re.search(r"\b(19|20)\d\d\b", cls.paper)
@@ -30,8 +35,29 @@ def print_methods() -> None:
             rows.append([f"  {alias}", *about, _size(alias), str(len(cls.presets)), f"{name} with {variant}"])
     head = ["method", "year", "reads", "texts", "parameters", "presets", "paper"]
     print_table("methods (parameters at audio 128, visual 4096, text 300)", head, rows)
+    for name in names:
+        _print_settings(name)
+    if names:
+        return
     tasks = [get_task(name) for name in list_tasks()]
     print_table("tasks", ["task", "metrics"], [[task.name, " ".join(task.metrics)] for task in tasks])
+    for told in (*METHODS.hidden(), *TASKS.hidden()):
+        note(told)
+
+
+def _print_settings(name: str) -> None:
+    """The presets of a method, and what each says for every field of its `Config`."""
+    from dataclasses import fields
+
+    from avshot.registry import get_method
+
+    cls = get_method(name)
+    print_table(f"presets of {name}", ["preset", "from"], [[key, made.source] for key, made in cls.presets.items()])
+    first = "default" if "default" in cls.presets else next(iter(cls.presets))
+    config = cls.presets[first].config
+    settings = [[f"config.{field.name}", str(getattr(config, field.name))] for field in fields(config)]
+    if settings:
+        print_table(f"settings of {name}, preset {first}; change one by --set", ["setting", "value"], settings)
 
 
 def _size(name: str) -> str:

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import csv
 import math
+import pkgutil
 import re
 from collections.abc import Sequence
+from importlib import import_module
+from importlib.metadata import entry_points
 from typing import Any
+
+from typer.core import TyperCommand
+
+from avshot.errors import BadSetting
+from avshot.settings import did_you_mean
 
 _OTHER_SEPARATORS = ";|\uff0c\u3001\uff1b\u060c"  # semicolon, bar, and the commas of other scripts
 _LARGEST_SEED = 2**32  # what every generator of random numbers takes
@@ -22,11 +30,11 @@ def parse_list(text: str) -> list[str]:
     try:
         rows = list(csv.reader(text.splitlines(keepends=True), skipinitialspace=True, strict=True))
     except csv.Error as error:
-        raise ValueError(f"Got the list {text!r} ({error}); close each quote, and put commas between parts.") from None
+        raise BadSetting(f"Got the list {text!r} ({error}); close each quote, and put commas between parts.") from None
     parts = [part.strip() for row in rows for part in row if part.strip()]
     marks = [mark for mark in _OTHER_SEPARATORS if '"' not in text and any(mark in part for part in parts)]
     if marks:
-        raise ValueError(
+        raise BadSetting(
             f"Got the list {text!r}; separate parts by commas, and put one that holds {marks[0]!r} in double quotes."
         )
     return parts
@@ -36,10 +44,10 @@ def parse_seeds(text: str) -> list[int]:
     """`"0,1,2"` as numbers. Raises ValueError for anything else."""
     parts = parse_list(text)
     if not parts or not all(part.isascii() and part.isdigit() and len(part) < 11 for part in parts):
-        raise ValueError(f"Got --seeds {text!r}; expected whole numbers from 0 on, for example 0,1,2.")
+        raise BadSetting(f"Got --seeds {text!r}; expected whole numbers from 0 on, for example 0,1,2.")
     seeds = [int(part) for part in parts]
     if max(seeds) >= _LARGEST_SEED:
-        raise ValueError(f"Got --seeds {text!r}; expected numbers below {_LARGEST_SEED}.")
+        raise BadSetting(f"Got --seeds {text!r}; expected numbers below {_LARGEST_SEED}.")
     return seeds
 
 
@@ -47,7 +55,7 @@ def parse_some(option: str, text: str) -> list[str]:
     """`parse_list`, at least one part. Raises ValueError, naming the option, for none."""
     parts = parse_list(text)
     if not parts:
-        raise ValueError(f"Got nothing for {option}; name at least one.")
+        raise BadSetting(f"Got nothing for {option}; name at least one.")
     return parts
 
 
@@ -62,7 +70,7 @@ def parse_amount(text: str) -> int | float:
         amount = math.nan
     if not math.isfinite(amount) or "_" in text:  # float() also reads "nan", "infinity" and "1_0"
         comma = f" Write {text.replace(',', '.')}." if text.count(",") == 1 and "." not in text else ""
-        raise ValueError(f"Got the amount {text!r}; expected a count such as 8 or a fraction such as 0.2.{comma}")
+        raise BadSetting(f"Got the amount {text!r}; expected a count such as 8 or a fraction such as 0.2.{comma}")
     return amount
 
 
@@ -82,6 +90,20 @@ def _as_utf8(text: str) -> str:
         return text
 
 
+class ExtractCommand(TyperCommand):
+    """`avshot extract`, whose help lists the extractors there are, without loading any of them."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Look for them when help is asked for."""
+        folder = "avshot.features.extractors"
+        files = {module.name for module in pkgutil.iter_modules(import_module(folder).__path__)}
+        names = sorted(
+            {name for name in files if name[0] != "_"} | {point.name for point in entry_points(group=folder)}
+        )
+        self.epilog = f"Extractors: {', '.join(names)}. Options follow a question mark: logmel?mels=64."
+        super().format_help(ctx, formatter)
+
+
 def parse_changes(changes: Sequence[str]) -> dict[str, dict[str, Any]]:
     """`["config.dim=64", "recipe.lr=1e-4"]` as `{"config": {"dim": 64}, "recipe": {"lr": 1e-4}}`.
 
@@ -93,7 +115,10 @@ def parse_changes(changes: Sequence[str]) -> dict[str, dict[str, Any]]:
         key, equals, value = change.partition("=")
         group, dot, name = key.strip().partition(".")
         if not equals or not dot or group not in groups:
-            raise ValueError(f"Got --set {change!r}; expected GROUP.NAME=VALUE, with the group {', '.join(groups)}.")
+            near = did_you_mean(group, groups) if dot and group not in groups else ""
+            raise BadSetting(
+                f"Got --set {change!r}; expected GROUP.NAME=VALUE, with the group {', '.join(groups)}.{near}"
+            )
         groups[group][name] = parse_value(value)
     return groups
 
@@ -106,10 +131,10 @@ def parse_value(text: str) -> Any:
     try:
         value = float(text) if re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+", text) else _plain_value(text)
         if isinstance(value, float) and not math.isfinite(value):
-            raise ValueError(text)
+            raise BadSetting(text)
         return value
     except (yaml.YAMLError, RecursionError, ValueError):
-        raise ValueError(
+        raise BadSetting(
             f"Got the value {text!r}; expected a number, a word, true, false, null or [a, list]."
         ) from None
 

@@ -7,12 +7,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from avshot.errors import BadDataset, MissingFile, WrongRun
+from avshot.errors import BadDataset, WrongRun
 from avshot.terminal.progress import say
 from avshot.terminal.tables import print_table
 
 if TYPE_CHECKING:
     from avshot.prediction.batch import Failed
+USUAL = ("runs", "demo/runs", "results")  # where commands put Runs unless told otherwise
 
 
 def predict_videos(
@@ -32,6 +33,10 @@ def predict_videos(
     from avshot.prediction.video import check_span
     from avshot.types import Clip
 
+    if not videos:
+        wrong = _no_run(run)
+        told = f"{wrong or f'No video is given to the Run {run}'}; write avshot predict RUN VIDEO."
+        raise WrongRun(told + _runs() if wrong else told)
     check_device(device)
     check_span(start, end)
     predictor = Predictor(_open_run(run), device)
@@ -64,13 +69,30 @@ def _open_run(path: Path) -> Any:
     from avshot.run import load_run
 
     if not path.exists():
-        raise MissingFile(f"The Run folder {path} is not there; pass one made by `avshot train`.")
+        raise WrongRun(f"The Run folder {path} is not there; pass one made by `avshot train`.{_runs()}")
+    if path.is_file():
+        raise WrongRun(f"{_no_run(path)}; write avshot predict RUN VIDEO.{_runs()}")
     if path.is_dir() and not (path / "experiment.yaml").exists():
         inside = sorted(str(file.parent) for file in path.glob("*/*/run.json"))
         inside += sorted(str(file.parent) for file in path.glob("*/run.json"))
         if inside:
             raise WrongRun(f"{path} is not a Run folder; choose one of those in it: {first_few(inside)}.")
     return load_run(path)
+
+
+def _no_run(path: Path) -> str:
+    """Why the first argument is no Run folder, as the beginning of a sentence; empty where it may be one."""
+    if path.is_dir():
+        return "" if (path / "experiment.yaml").exists() else f"{path} is not a Run folder, which comes first"
+    return f"{path} is no Run folder, which is the first argument, before the videos"
+
+
+def _runs() -> str:
+    """The Runs in the usual places, as a sentence; empty where there are none."""
+    from avshot.data.sources import first_few
+
+    found = sorted(str(file.parent) for place in USUAL for file in Path(place).glob("*/*/run.json"))
+    return f" Runs here: {first_few(found)}." if found else ""
 
 
 def _videos(asked: Sequence[str | Path]) -> Iterator[str | Failed]:

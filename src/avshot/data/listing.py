@@ -18,6 +18,8 @@ __all__ = ["MEDIA_SUFFIXES", "Columns", "Listing", "MediaFiles", "list_clips", "
 
 _SPLITS = frozenset(("train", "training", "val", "valid", "validation", "dev", "eval", "evaluation", "test", "testing"))
 
+_TABLES = tuple(f"{stem}.{suffix}" for stem in ("labels", "metadata", "annotations") for suffix in ("csv", "tsv"))
+
 
 @dataclass(frozen=True)
 class Listing:
@@ -60,9 +62,22 @@ def list_clips(
         raise MissingFile(f"{source} is not there; expected a folder of videos or a table (CSV).")
     if not listing.clips:
         told = " ".join(["", *listing.warnings])
+        table = _table_near(source)
+        if table is not None:
+            told += f" There is a table {table}: pass that in place of the folder (avshot dataset {table} NAME.toml)."
         raise BadDataset(f"{source} lists no videos; expected sub-folders with videos, or a table with rows.{told}")
     refuse_alike(sorted({str(clip.label) for clip in listing.clips}), f"{source}: ")
     return listing
+
+
+def _table_near(source: Path) -> Path | None:
+    """A table that may say what the files of a folder are, in it or beside it."""
+    if not source.is_dir():
+        return None
+    named = [source / name for name in _TABLES] + [source.parent / name for name in _TABLES]
+    usual = [path for path in named if path.is_file()]
+    inside = sorted(path for suffix in (".csv", ".tsv") for path in source.glob(f"*{suffix}"))
+    return next(iter((*usual, *inside)), None)
 
 
 def _list_folder(folder: Path) -> Listing:

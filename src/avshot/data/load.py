@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from avshot.data.dataset import Dataset
 from avshot.errors import BadDataset, told_as
+from avshot.settings import did_you_mean
 
 
 @told_as(BadDataset)
@@ -30,9 +33,11 @@ def load_dataset(spec: str) -> Dataset:
         from avshot.data.manifest import load_manifest
 
         return load_manifest(spec)
+    file = f"{spec}.toml"
+    near = f" Did you mean {file!r}?" if Path(file).is_file() else did_you_mean(kind, ("simulated", "official"))
     raise BadDataset(
         f"Dataset {spec!r} is not known; expected the path of a dataset .toml (make one with `avshot dataset`), "
-        "simulated:<name> or official:<root>?name=UCF&split=cls."
+        f"simulated:<name> or official:<root>?name=UCF&split=cls.{near}"
     )
 
 

@@ -163,7 +163,7 @@ def _extractor(choice: str | Extractor | None) -> Extractor | None:
         return extractor
     try:
         _ = extractor.spec(), extractor.dim, extractor.request()
-    except (OSError, ValueError, KeyError, ImportError) as error:
+    except (OSError, KeyError, ImportError) as error:
         reason = str(error).strip().split("\n")[0]
         raise BadSetting(
             f"Weights {checkpoint!r} of extractor {extractor.name!r} cannot be loaded ({reason}); give a Hugging Face "

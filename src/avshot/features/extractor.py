@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, get_type_hints
 from torch import Tensor
 
 from avshot.errors import BadSetting
+from avshot.files.hub import load_pretrained
 from avshot.registry import EXTRACTORS
 from avshot.settings import read_options, split_spec
 
@@ -124,21 +125,28 @@ def extractor_of(spec: Mapping[str, Any]) -> Extractor:
     return made
 
 
-def checkpoint_id(checkpoint: str, revision: str) -> str:
+def load_checkpoint(kind: Any, name: str, checkpoint: str, revision: str) -> Any:
+    """A part of extractor `name`, a class of transformers, from a hub id or a local folder; ValueError if it cannot."""
+    what = f"Weights {checkpoint!r} of extractor {name!r}"
+    return load_pretrained(kind, checkpoint, what, "processor", revision=revision)
+
+
+def checkpoint_id(name: str, checkpoint: str, revision: str) -> str:
     """What identifies a checkpoint's content: `"sha256:..."` of a local folder's files, or the hub commit.
 
     Args:
+        name: Of the extractor, for messages.
         checkpoint: Local folder or hub id.
         revision: Branch, tag or commit on the hub; ignored for a folder.
 
     Raises:
-        OSError: The hub id can be found neither in the local cache nor on the hub.
+        ValueError: The hub id can be found neither on this machine nor on the hub.
     """
     folder = Path(checkpoint)
     if not folder.is_dir():
         from transformers import AutoConfig
 
-        commit = AutoConfig.from_pretrained(checkpoint, revision=revision)._commit_hash
+        commit = load_checkpoint(AutoConfig, name, checkpoint, revision)._commit_hash
         return f"commit:{commit or revision}"
     digest = hashlib.sha256()
     for path in sorted(folder.iterdir()):

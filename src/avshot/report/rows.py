@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from avshot.run import Run
-from avshot.runs.key import class_changes
+from avshot.runs.key import class_changes, settings_of
 from avshot.task import Task
 
 
@@ -97,7 +97,7 @@ def _merit(row: Row) -> float:
 def _alike(one: Run, other: Run) -> bool:
     """Everything that was asked for is the same but the seed and where things are, and so are the class embeddings."""
     left, right = (
-        run.experiment.model_dump(mode="json", exclude={"seed", "dataset", "device"}) for run in (one, other)
+        settings_of(run.experiment, run.info["sources"]) | {"seed": None, "device": None} for run in (one, other)
     )
     return left == right and not _class_changes(one, other)
 
@@ -114,8 +114,11 @@ def _labels(groups: Sequence[Sequence[Run]]) -> list[str]:
     """A label for each group of Runs: the experiment's, with what tells it from others of that label."""
     short = [found[0].experiment.label() for found in groups]
     count = Counter(short)
+    alike = {
+        label: [_in_full(found[0]) for s, found in zip(short, groups, strict=True) if s == label] for label in count
+    }
     longer = [
-        label if count[label] == 1 else f"{label} ({_in_full(found[0])})"
+        label if count[label] == 1 else f"{label} ({_apart(_in_full(found[0]), alike[label])})"
         for label, found in zip(short, groups, strict=True)
     ]
     count, place = Counter(longer), Counter[str]()
@@ -126,11 +129,17 @@ def _labels(groups: Sequence[Sequence[Run]]) -> list[str]:
     return longer
 
 
-def _in_full(run: Run) -> str:
+def _in_full(run: Run) -> tuple[str, ...]:
     experiment = run.experiment
-    about = [f"text={'+'.join(experiment.text)}", f"prompts={experiment.prompts}"]
-    about += [] if experiment.descriptions is None else [f"descriptions={experiment.descriptions}"]
-    return ", ".join(about)
+    files = [f"{kind}={getattr(experiment, kind)} of {digest[:8]}" for kind, digest in run.info["sources"].items()]
+    about = [*files, f"text={'+'.join(experiment.text)}", f"prompts={experiment.prompts}"]
+    return (*about, *([] if experiment.descriptions is None else [f"descriptions={experiment.descriptions}"]))
+
+
+def _apart(own: Sequence[str], all_alike: Sequence[Sequence[str]]) -> str:
+    """What of a group's settings not all groups of its label have; all of them where there is nothing."""
+    shared = set(own).intersection(*all_alike)
+    return ", ".join([part for part in own if part not in shared] or own)
 
 
 def row_of(name: str, label: str, runs: Sequence[Run]) -> Row:

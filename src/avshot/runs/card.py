@@ -19,7 +19,7 @@ tags: [zero-shot, audio-visual, video-classification]
 
 {table}
 {absent}
-- **Method**: {paper}. Preset `{preset}` ({source}), {parameters:,} parameters, seed {seed}, modality: {modality}.
+- **Method**: {paper}{files}. Preset `{preset}` ({source}), {parameters:,} parameters, seed {seed}, modality: {modality}.
 - **Chosen on {by}**: {epochs} epochs{settings}.
 - **Features**: {features}.
 - **Text**: {text}. Class-embedding optimisation: {optimised}.
@@ -74,6 +74,7 @@ def model_card(
         table=_table(parts.task.metrics, metrics),
         absent=_absent(parts.task.absent(metrics)),
         paper=parts.method.paper,
+        files=_files(experiment, info.get("sources", {})),
         preset=experiment.preset,
         source=resolved["source"],
         parameters=info["parameters"],
@@ -95,6 +96,15 @@ def _table(names: Sequence[str], metrics: Mapping[str, Any]) -> str:
     values = ["-" if metrics.get(name) is None else f"{100 * metrics[name]:.1f}" for name in names]
     rule = "|---" * (len(names) + 1)
     return f"| | {' | '.join(names)} |\n{rule}|\n| test, in percent | {' | '.join(values)} |"
+
+
+def _files(experiment: Experiment, sources: Mapping[str, str]) -> str:
+    """Which files of somebody's own were used; where they lie on that machine is nobody's business."""
+    return "".join(
+        f"; the {kind} is the file `{PurePath(getattr(experiment, kind)).name}` (sha256 `{digest[:16]}`), of which "
+        f"`{kind}.py` beside this card is a copy"
+        for kind, digest in sources.items()
+    )
 
 
 def _settings(task: Task, chosen: Mapping[str, Any]) -> str:

@@ -106,13 +106,16 @@ def setting_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[s
         old, new = before.get(name, {}), now.get(name, {})  # a field that is younger than the Run was not set
         if isinstance(old, dict) and isinstance(new, dict):
             fields = dict.fromkeys([*new, *old])
-            found += [_changed(f"{name}.{k}", old.get(k), new.get(k)) for k in fields if old.get(k) != new.get(k)]
+            differ = [k for k in fields if old.get(k) != new.get(k)]
+            found += [_changed(f"{name}.{k}", old.get(k), new.get(k), digest=name == "files") for k in differ]
         elif old != new:
             found.append(_changed(name, old, new))
     return found
 
 
-def _changed(name: str, old: Any, new: Any) -> str:
+def _changed(name: str, old: Any, new: Any, *, digest: bool = False) -> str:
+    if digest and old and new:
+        return f"{name} is {new[:8]}, it was {old[:8]}: the text of that file has changed"
     return f"{name} is {new}, it was {old}"
 
 

@@ -21,15 +21,20 @@ def checked_scores(method: str, scores: Tensor, features: Features, classes: Cla
 
     Args:
         method: Name of the method that gave them.
-        scores: `[clip, class]`, both of any number.
+        scores: What the method returned; `[clip, class]`, both of any number.
         features: The clips that were scored.
         classes: The classes that were scored.
         ids: What to call each clip.
 
     Raises:
-        ValueError: A score is NaN or infinite; the sentence names the method, and the clip or class whose input is at
-            fault, or else the first clip with such a score.
+        ValueError: There is not one score for each clip and class, or one is NaN or infinite; the sentence names the
+            method, and the clip or class whose input is at fault, or else the first clip with such a score.
     """
+    if tuple(scores.shape) != (len(features), len(classes)):
+        raise ValueError(
+            f"Method {method!r} gives scores of shape {list(scores.shape)} for {len(features)} clips and "
+            f"{len(classes)} classes; expected [{len(features)}, {len(classes)}]."
+        )
     wrong = ~scores.isfinite().all(dim=1)
     if not bool(wrong.any()):
         return scores

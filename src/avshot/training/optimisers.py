@@ -6,7 +6,8 @@ Most methods have one player that trains everything. Adversarial ones have sever
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -66,6 +67,7 @@ class Players:
         weight = together.weight(len(batch), self.recipe.batch_size)
         with together.computing(weight, self.recipe.precision, self.method.device):
             terms = self.method.loss(batch)
+        check_terms(self.method.name, terms, turn.terms)
         values = weight * torch.stack([terms[name].float() for name in turn.terms or terms])
         optimiser.zero_grad(set_to_none=True)
         values.sum().backward()
@@ -115,3 +117,29 @@ class Players:
                     state.setdefault(int(i), {})[name] = value.to(on)
             content["state"] = state
             optimiser.load_state_dict(content)
+
+
+def check_terms(method: str, terms: Any, wanted: Sequence[str]) -> None:
+    """Refuse what is no loss: a dictionary of scalars that something can be learnt from, with the `wanted` names.
+
+    Args:
+        method: Name of the method, for the message.
+        terms: What its `loss` returned.
+        wanted: Terms that the turn minimises; none = all.
+
+    Raises:
+        ValueError: It is not that; the message says what it is.
+    """
+    who = f"The loss of method {method!r}"
+    if not isinstance(terms, Mapping) or not terms:
+        raise ValueError(f'{who} is {_kind(terms)}; expected a dictionary such as {{"loss": scalar tensor}}.')
+    for name in wanted or terms:
+        value = terms.get(name)
+        if not isinstance(value, Tensor) or value.dim() > 0:
+            raise ValueError(f"{who} has {_kind(value)} as its term {name!r}; expected a tensor of one number.")
+    if not any(terms[name].requires_grad for name in wanted or terms):
+        raise ValueError(f"{who} does not depend on any weight that trains, so there is nothing to learn from.")
+
+
+def _kind(value: Any) -> str:
+    return f"a tensor of shape {list(value.shape)}" if isinstance(value, Tensor) else f"{value!r:.60}"

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from avshot.classes.encoder import TextEncoder, unit_rows
 from avshot.errors import BadClassName, BadSetting
+from avshot.files.hub import load_pretrained
 
 _BATCH = 64  # texts through the model at once
 _NO_LIMIT = 100_000  # tokenizers without a length of their own name a huge number
@@ -109,11 +110,4 @@ class TextTower(TextEncoder):
         return int(text.max_position_embeddings) - offset
 
     def _load(self, kind: Any, **more: Any) -> Any:
-        try:
-            return kind.from_pretrained(self._place, **more)
-        except Exception as error:  # broken files and unreachable hubs raise every class there is
-            reason = str(error).strip().split("\n")[0] or type(error).__name__
-            raise BadSetting(
-                f"Text encoder {self.spec!r} cannot be loaded ({reason}); give a Hugging Face id that can be reached, "
-                "or a folder with config, weights and tokenizer."
-            ) from error
+        return load_pretrained(kind, self._place, f"Text encoder {self.spec!r}", "tokenizer", **more)

@@ -36,7 +36,7 @@ from avshot.data.dataset import FOLDS, Dataset
 from avshot.data.simulated.classes import SimulatedClasses, Size, made_up_classes, released_classes
 from avshot.data.simulated.features import SimulatedFeatures, Story
 from avshot.errors import BadDataset
-from avshot.settings import read_options
+from avshot.settings import did_you_mean, read_options
 from avshot.types import Clip
 
 __all__ = ["SIZES", "SimulatedFeatures", "Story", "load_simulated", "simulate"]
@@ -95,7 +95,8 @@ def simulate(
     """
     full = name if "-" in name else f"{name}-cls"
     if full not in SIZES:
-        raise BadDataset(f"No benchmark {name!r} to simulate; expected one of {', '.join(SIZES)}.")
+        near = did_you_mean(full, SIZES)
+        raise BadDataset(f"No benchmark {name!r} to simulate; expected one of {', '.join(SIZES)}.{near}")
     if not 0 < scale <= _MAX_SCALE:
         raise BadDataset(f"scale is {scale}; expected more than 0, at most {_MAX_SCALE}.")
     story = _story(seed, knobs)

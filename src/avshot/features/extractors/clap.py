@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from avshot.errors import BadSetting
-from avshot.features.extractor import Extractor, checkpoint_id
+from avshot.features.extractor import Extractor, checkpoint_id, load_checkpoint
 from avshot.media.presence import sounding
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class ClapAudio(Extractor):
         """Settings and the identity of the weights; the device does not change what is meant, so it is left out."""
         settings = super().spec()
         del settings["device"]
-        return {**settings, "weights": checkpoint_id(self.checkpoint, self.revision)}
+        return {**settings, "weights": checkpoint_id(self.name, self.checkpoint, self.revision)}
 
     def __call__(self, media: Media) -> tuple[Tensor, Tensor]:
         """Unit-length audio embeddings `[window, dim]` and the centre of each window's real sound.
@@ -117,23 +117,26 @@ class ClapAudio(Extractor):
         output = self._model.get_audio_features(input_features=features, is_longer=never)
         return F.normalize(output.pooler_output.float(), dim=1).cpu().clone()
 
+    def _load(self, kind: Any) -> Any:
+        return load_checkpoint(kind, self.name, self.checkpoint, self.revision)
+
     @cached_property
     def _config(self) -> Any:
         from transformers import ClapConfig
 
-        return ClapConfig.from_pretrained(self.checkpoint, revision=self.revision)
+        return self._load(ClapConfig)
 
     @cached_property
     def _processor(self) -> Any:
         from transformers import ClapFeatureExtractor
 
-        return ClapFeatureExtractor.from_pretrained(self.checkpoint, revision=self.revision)
+        return self._load(ClapFeatureExtractor)
 
     @cached_property
     def _model(self) -> Any:
         from transformers import ClapModel
 
-        return ClapModel.from_pretrained(self.checkpoint, revision=self.revision).eval().to(self.device)
+        return self._load(ClapModel).eval().to(self.device)
 
 
 def _before_joining(places: np.ndarray, edges: np.ndarray) -> np.ndarray:

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from avshot.errors import BadSetting
-from avshot.features.extractor import Extractor, checkpoint_id
+from avshot.features.extractor import Extractor, checkpoint_id, load_checkpoint
 from avshot.media.presence import lit
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class ClipImage(Extractor):
         """Settings and the identity of the weights; the device does not change what is meant, so it is left out."""
         settings = super().spec()
         del settings["device"]
-        return {**settings, "weights": checkpoint_id(self.checkpoint, self.revision)}
+        return {**settings, "weights": checkpoint_id(self.name, self.checkpoint, self.revision)}
 
     def __call__(self, media: Media) -> tuple[Tensor, Tensor]:
         """Unit-length image embeddings `[time, dim]` and the frames' times; one step for "middle".
@@ -91,24 +91,27 @@ class ClipImage(Extractor):
         output = self._model.get_image_features(pixel_values=images["pixel_values"].to(self.device))
         return F.normalize(output.pooler_output.float(), dim=1).cpu().clone()
 
+    def _load(self, kind: Any) -> Any:
+        return load_checkpoint(kind, self.name, self.checkpoint, self.revision)
+
     @cached_property
     def _config(self) -> Any:
         from transformers import CLIPConfig
 
-        return CLIPConfig.from_pretrained(self.checkpoint, revision=self.revision)
+        return self._load(CLIPConfig)
 
     @cached_property
     def _processor(self) -> Any:
         from transformers import CLIPImageProcessorPil
 
         # Named, not Auto: where a matching torchvision exists Auto picks another resize with slightly other pixels.
-        return CLIPImageProcessorPil.from_pretrained(self.checkpoint, revision=self.revision)
+        return self._load(CLIPImageProcessorPil)
 
     @cached_property
     def _model(self) -> Any:
         from transformers import CLIPModel
 
-        return CLIPModel.from_pretrained(self.checkpoint, revision=self.revision).eval().to(self.device)
+        return self._load(CLIPModel).eval().to(self.device)
 
 
 def _is_rate(text: str) -> bool:
