@@ -25,8 +25,8 @@ def create_text_encoder(spec: str) -> TextEncoder:
     """Make a text encoder from its spec.
 
     Args:
-        spec: `wordllama`; `vectors:<file>` (word2vec, GloVe or fastText vectors, or a file of named vectors); or `clip:`,
-            `clap:`, `sentence:` followed by a Hugging Face id or a local folder.
+        spec: `wordllama`; `vectors:<file>` (word2vec, GloVe or fastText vectors, or `avshot.classes.named_vectors`); or
+            `clip:`, `clap:`, `sentence:` followed by a Hugging Face id or a local folder.
 
     Raises:
         ValueError: Unknown kind, or a kind without the file or id it needs.
