@@ -19,6 +19,7 @@ import numpy as np
 
 from avshot.classes.names import refuse_alike, tidy, tidy_all
 from avshot.data.dataset import Dataset, FeatureSource
+from avshot.data.split import hold_out
 from avshot.errors import BadClassName, BadDataset, BadMedia, BadSetting, WrongRun
 from avshot.experiment import Experiment, files_of, parse_experiment, resolve
 from avshot.features.extractor import Extractor, create_extractor, extractor_of
@@ -32,8 +33,6 @@ from avshot.types import MODALITIES, Clip
 
 _DATASET = "videos passed to Recognizer.fit"
 FEW_VIDEOS = 16  # below this, starting worker processes takes longer than describing the videos
-FEW_CLASSES = 5  # below this, no class is held out to choose the calibration
-FEW_CLIPS = 5  # below this, no clip of a class is held out to choose the number of epochs
 
 
 class Recognizer:
@@ -287,28 +286,10 @@ def _usable(clips: list[Clip], failed: Sequence[tuple[str, str, str]]) -> list[C
 
 
 def _dataset(clips: list[Clip], extra: tuple[str, ...], features: FeatureSource, seed: int) -> Dataset:
-    """All labelled clips as one dataset without test clips: folds train, val_seen, val_unseen."""
-    rng = np.random.default_rng(seed)
+    """All labelled clips as one dataset without test clips, and with further classes that have none."""
     seen = sorted({clip.label for clip in clips if clip.label is not None})
-    held = rng.permutation(len(seen))[: len(seen) // 5 if len(seen) >= FEW_CLASSES else 0]
-    unseen = {seen[i] for i in held}
-    folds: dict[str, list[int]] = {"train": [], "val_seen": [], "val_unseen": []}
-    for name in seen:
-        rows = [i for i, clip in enumerate(clips) if clip.label == name]
-        if name in unseen:
-            folds["val_unseen"] += rows
-            continue
-        rows = [rows[i] for i in rng.permutation(len(rows))]
-        count = max(1, len(rows) // 5) if len(rows) >= FEW_CLIPS else 0
-        folds["val_seen"] += rows[:count]
-        folds["train"] += rows[count:]
     names = (*seen, *dict.fromkeys(name for name in map(tidy, extra) if name not in seen))
-    return Dataset(
-        "own videos",
-        tuple(clips),
-        names,
-        {fold: np.array(sorted(rows), dtype=np.int64) for fold, rows in folds.items()}
-        | {"test_unseen": np.array([], int)},
-        features,
-        candidates={"test_unseen": names[len(seen) :]},
-    )
+    folds = {fold: np.array(rows, dtype=np.int64) for fold, rows in hold_out(clips, seed).items()}
+    folds["test_unseen"] = np.array([], dtype=np.int64)
+    candidates = {"test_unseen": names[len(seen) :]}
+    return Dataset("own videos", tuple(clips), names, folds, features, candidates=candidates)

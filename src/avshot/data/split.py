@@ -11,11 +11,15 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from avshot.classes.names import join_key, tidy_all
 from avshot.data.sources import first_few
 from avshot.errors import BadDataset
 from avshot.types import Clip
 
+FEW_CLASSES = 5  # below this, no class is held out to choose the calibration
+FEW_CLIPS = 5  # below this, no clip of a class is held out to choose the number of epochs
 SEEN_FOLDS = ("train", "val_seen", "test_seen")
 
 
@@ -109,6 +113,34 @@ def split_clips(clips: Sequence[Clip], rule: SplitRule) -> Split:
         for label, members in seen.items():
             fold_of.update(_by_clip(_shuffled(members, rule.seed), quotas[label]))
     return Split(fold_of, unseen_val, unseen_test, tuple(_complaints(seen, fold_of, quotas, len(clips))))
+
+
+def hold_out(clips: Sequence[Clip], seed: int) -> dict[str, list[int]]:
+    """Keep a fifth of the classes, and of the clips of each other class, from training: to choose by, not to test.
+
+    Args:
+        clips: Labelled clips; those of fewer than `FEW_CLASSES` classes lose no class, a class of fewer than
+            `FEW_CLIPS` clips loses none of them.
+        seed: Decides which.
+
+    Returns:
+        `{fold: [clip] positions, increasing}` for `train`, `val_seen` and `val_unseen`.
+    """
+    rng = np.random.default_rng(seed)
+    labels = sorted({clip.label for clip in clips if clip.label is not None})
+    held = rng.permutation(len(labels))[: len(labels) // 5 if len(labels) >= FEW_CLASSES else 0]
+    unseen = {labels[i] for i in held}
+    folds: dict[str, list[int]] = {"train": [], "val_seen": [], "val_unseen": []}
+    for name in labels:
+        rows = [i for i, clip in enumerate(clips) if clip.label == name]
+        if name in unseen:
+            folds["val_unseen"] += rows
+            continue
+        rows = [rows[i] for i in rng.permutation(len(rows))]
+        count = max(1, len(rows) // 5) if len(rows) >= FEW_CLIPS else 0
+        folds["val_seen"] += rows[:count]
+        folds["train"] += rows[count:]
+    return {fold: sorted(rows) for fold, rows in folds.items()}
 
 
 def _is_amount(amount: object) -> bool:
