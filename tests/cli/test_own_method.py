@@ -7,12 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from avshot.runs.record import write_record
 
 import avshot.protocol as protocol
 from avshot import Experiment, Recognizer, create_method
 from avshot.cli.app import main
 from avshot.files.atomic import file_digest
+from avshot.files.run_record import write_record
 from avshot.method import Inputs
 from avshot.report.rows import summarise
 from avshot.run import find_runs, load_run
