@@ -197,8 +197,14 @@ def list_methods() -> list[str]:
 
 def list_aliases() -> dict[str, str]:
     """`{other name: method}` of the methods in `avshot/methods/` (`Method.aliases`). Imports all of them."""
-    classes: dict[str, type[Method]] = {name: METHODS.get_class(name, Method) for name in _files_of(METHODS.folder)}
-    return {alias: name for name, cls in classes.items() for alias in cls.aliases}
+    found: dict[str, str] = {}
+    for name in _files_of(METHODS.folder):
+        try:
+            cls: type[Method] = METHODS.get_class(name, Method)
+        except ValueError:  # a file that holds no method says so to who asks for it by its own name
+            continue
+        found |= dict.fromkeys(cls.aliases, name)
+    return found
 
 
 def get_method(name: str) -> type[Method]:

@@ -6,6 +6,8 @@ from dataclasses import replace
 import pytest
 import torch
 
+import avshot.methods
+from avshot import registry
 from avshot.experiment import Experiment, resolve
 from avshot.method import Inputs
 from avshot.methods.hyper_avzsl import Alignment, HyperAvzsl
@@ -313,3 +315,17 @@ def test_a_published_variant_is_an_alias_with_its_presets(name, variant, learnt)
     assert sum(p.numel() for p in model.parameters()) == 1_693_108 + 601 * learnt
     keys = {key for key in model.state_dict() if not key.startswith("net.")}
     assert keys == ({"alignment.curve.weight", "alignment.curve.bias"} if learnt else set())
+
+
+def test_another_file_without_a_method_hides_no_alias(tmp_path, monkeypatch):
+    (tmp_path / "not_a_method.py").write_text("")
+    monkeypatch.setattr(avshot.methods, "__path__", [*avshot.methods.__path__, str(tmp_path)])
+    registry._files_of.cache_clear()
+    try:
+        assert get_method("hyper_single") is HyperAvzsl
+        with pytest.raises(ValueError, match=r"not_a_method\.py holds 0 methods"):
+            get_method("not_a_method")
+        with pytest.raises(ValueError, match="Method 'hyper_double' does not exist; methods: "):
+            get_method("hyper_double")
+    finally:
+        registry._files_of.cache_clear()
