@@ -199,7 +199,7 @@ def _label(row: Row, parts: Sequence[tuple[str, str]]) -> str:
 
 def _cell(row: Row, column: str) -> str:
     if not row[column]:
-        raise ValueError(f"{row.place} has nothing in column {column!r}; fill it in.")
+        raise ValueError(f"{row.place} has nothing in column {column!r}; fill it in, or leave the row out.")
     return row[column]
 
 
@@ -222,7 +222,10 @@ def _lacking(table: Table, columns: str) -> str:
             f"{table.path} has no column {columns}: its first line looks like data ({cells}); write a header above it, "
             "for example filename,label."
         )
-    return f"{table.path} has no column {columns}; its columns: {cells}."
+    missing = (
+        "" if columns != Columns.label else "; add one with a class name for each file, and leave out files without"
+    )
+    return f"{table.path} has no column {columns}; its columns: {cells}{missing}."
 
 
 def _unread(table: Table, used: Sequence[str]) -> Iterator[str]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from avshot.data.dataset import Dataset
+from avshot.data.unlabelled import no_dataset
 
 
 def load_dataset(spec: str) -> Dataset:
@@ -28,6 +31,8 @@ def load_dataset(spec: str) -> Dataset:
         from avshot.data.manifest import load_manifest
 
         return load_manifest(spec)
+    if Path(spec).is_dir():
+        raise ValueError(no_dataset(spec))
     raise ValueError(
         f"Dataset {spec!r} is not known; expected the path of a dataset .toml (make one with `avshot dataset`), "
         "simulated:<name> or official:<root>?name=UCF&split=cls."
