@@ -15,6 +15,7 @@ SHOWN = {
     "class_embedding_optimisation": ["ranking", "order kept", "With the ranking loss", "hail falling"],
     "official_benchmark": ["'test_unseen': 6}", "devise", "chance", "nothing about a method"],
     "own_videos": ["30 videos of 5 classes", "blue sliding whistling", "it says the same: True"],
+    "unlabelled_folder": ["48 recordings and no labels", "36 of 48 were labelled", "Trained on 36 clips of 6 classes"],
     "zero_shot_table": ["method", "devise", "chance", "report.html"],
 }
 
@@ -57,6 +58,7 @@ def test_it_is_short_and_says_how_to_run_it(name):
         "class_embedding_optimisation",
         "official_benchmark",
         "own_videos",
+        "unlabelled_folder",
         pytest.param("zero_shot_table", marks=pytest.mark.slow),
     ],
 )

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["Guess", "Moment", "Prediction", "Predictor"]
 
 # The temperature rises by this power of how far out a clip lies. With 1 a real clip got a class of the rendered world
-# at 78 %, with 2 none of 27 reached 50 %, and clips of that world kept their probabilities (docs/protocol.md).
+# at 74 %, with 2 none of 27 reached 50 %, and clips of that world kept their probabilities (docs/protocol.md).
 FLATTENING = 2
 LISTS = 32  # of class names that are kept ready
 _WORDS = {"audio": "sound", "visual": "picture"}
