@@ -16,6 +16,7 @@ SHOWN = {
     "official_benchmark": ["'test_unseen': 6}", "devise", "chance", "nothing about a method"],
     "own_arrays": ["'test_unseen': 40}", "blue bell | green drum", "ZSL 100 %"],
     "own_videos": ["30 videos of 5 classes", "blue sliding whistling", "it says the same: True"],
+    "unlabelled_folder": ["48 recordings and no labels", "36 of 48 were labelled", "Trained on 36 clips of 6 classes"],
     "zero_shot_table": ["method", "devise", "chance", "report.html"],
 }
 
@@ -59,6 +60,7 @@ def test_it_is_short_and_says_how_to_run_it(name):
         "official_benchmark",
         "own_arrays",
         "own_videos",
+        "unlabelled_folder",
         pytest.param("zero_shot_table", marks=pytest.mark.slow),
     ],
 )

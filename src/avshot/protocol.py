@@ -25,6 +25,7 @@ from avshot.prediction.novelty import usual_of
 from avshot.run import Run, load_run
 from avshot.runs.claim import claim, finish, release
 from avshot.runs.key import key_of
+from avshot.runs.knowledge import measured
 from avshot.runs.resume import check_stage, keep_choice, kept_choice
 from avshot.runs.write import Part, Trained, write_run
 from avshot.task import Stage
@@ -132,7 +133,18 @@ class _Training:
         names = ["test", *(f"test{i}" for i in range(2, len(tested) + 1))]
         results = {name: part for name, (_, _, part) in zip(names, tested, strict=True)}
         usual = usual_of(self.dataset, others[0].train, results["test"].judged.source.modality)
-        return Trained(model, plain, usual, chosen, {"val": val} | results)
+        knows = self._knows(model, chosen, [(first, val), (others[0], results["test"])])
+        return Trained(model, plain, usual, chosen, knows, {"val": val} | results)
+
+    def _knows(self, model: Method, chosen: dict[str, Any], stages: list[tuple[Stage, Part]]) -> dict[str, Any]:
+        """What the Run knows about itself: judged on the first of the stages with clips, trained on the last."""
+        held = [(stage.judged_on, part.judged.scored(part.scores)) for stage, part in stages if part.scores is not None]
+        on, scored = held[0] if held else ((), None)
+        learns = bool(model.phases()) or model.adapts()
+        settings = chosen["settings"]
+        return measured(
+            self.parts.task, self.dataset, stages[-1][0], scored=scored, settings=settings, on=on, learns=learns
+        )
 
     def _select(self, stage: Stage) -> tuple[dict[str, Any], Part]:
         """Stage 1: choose epochs, learning-rate drops, settings and temperature. Kept in stage1.json for a resume."""

@@ -123,7 +123,7 @@ def test_predict_prints_a_ranking_for_people_and_for_machines(work, first_run, r
     code, out, _ = run("predict", first_run, video, "--json", "--top", 2)
     assert code == 0
     found = json.loads(out)
-    assert set(found) == {"video", "status", "duration", "ranking", "modality", "moments", "notes"}
+    assert set(found) == {"video", "status", "duration", "ranking", "modality", "moments", "notes", "about"}
     assert len(found["ranking"]) == 2
     assert found["video"] == str(video)
 

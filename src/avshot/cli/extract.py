@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -115,4 +116,9 @@ def extract_source(
     elif declared:
         for warning in load_dataset(str(path)).warnings():
             say(f"note: {warning}")
+    elif path.is_dir():
+        say(
+            "note: nothing can be trained on features without labels; "
+            f"`avshot dataset {shlex.quote(str(path))} own.toml` says what is possible."
+        )
     return len(found.failed)

@@ -127,3 +127,4 @@ def _show(found: Any) -> None:
         print("moments: " + ", ".join(f"{m.start:.2f}-{m.end:.2f} s ({100 * m.share:.0f} %)" for m in moments))
     for note in found.notes:
         print(f"note: {note}")
+    print(found.about)

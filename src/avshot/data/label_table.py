@@ -202,7 +202,7 @@ def label_of(row: Row, parts: Sequence[tuple[str, str]]) -> str:
 def filled_cell(row: Row, column: str) -> str:
     """A cell that must hold text. Raises ValueError, naming the line, where it does not."""
     if not row[column]:
-        raise BadDataset(f"{row.place} has nothing in column {column!r}; fill it in.")
+        raise BadDataset(f"{row.place} has nothing in column {column!r}; fill it in, or leave the row out.")
     return row[column]
 
 
@@ -225,7 +225,10 @@ def lacking_column(table: Table, columns: str) -> str:
             f"{table.path} has no column {columns}: its first line looks like data ({cells}); write a header above it, "
             "for example filename,label."
         )
-    return f"{table.path} has no column {columns}; its columns: {cells}."
+    missing = (
+        "" if columns != Columns.label else "; add one with a class name for each file, and leave out files without"
+    )
+    return f"{table.path} has no column {columns}; its columns: {cells}{missing}."
 
 
 def _unread(table: Table, used: Sequence[str]) -> Iterator[str]:

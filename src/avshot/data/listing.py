@@ -11,6 +11,7 @@ from avshot.classes.names import refuse_alike, tidy
 from avshot.data.folders import MEDIA_SUFFIXES, OWN, MediaFiles, media_files, printable
 from avshot.data.label_table import Columns, read_label_table
 from avshot.data.sources import first_few
+from avshot.data.unlabelled import ways
 from avshot.errors import BadDataset, MissingFile, told_as
 from avshot.types import Clip
 
@@ -49,12 +50,15 @@ def list_clips(
         skip_missing: Leave clips out whose file is not there, with a warning, in place of an error.
 
     Raises:
-        ValueError: Nothing there, a column or file is missing, a label is empty or cannot be said, two labels differ
-            only in spelling, a clip is listed twice, or the sub-folders are folds (train, test) and not labels.
+        ValueError: Nothing there, nothing labelled, a column or file is missing, a label is empty or cannot be said,
+            two labels differ only in spelling, a clip is listed twice, or the sub-folders are folds (train, test) and
+            not labels.
     """
     source = Path(source)
     if source.is_dir():
         listing = _list_folder(source)
+    elif source.suffix.lower() in MEDIA_SUFFIXES and source.is_file():
+        raise BadDataset(f"{source} is a single recording; pass a folder of videos or a table (CSV). {ways(source)}")
     elif source.is_file():
         clips, base, warnings = read_label_table(source, columns or Columns(), media, skip_missing)
         listing = Listing(tuple(short_ids(clips)), base, tuple(warnings))
@@ -84,6 +88,8 @@ def _list_folder(folder: Path) -> Listing:
     found = media_files(folder)
     _check_paths(found)
     below = [path for path in found.files if path.parent != folder]
+    if found.files and not below:
+        raise BadDataset(f"{folder} holds {len(found.files)} recordings and no labels. {ways(folder)}")
     _check_splits(folder, below)
     clips = [_clip(path, folder) for path in below]
     clips, again = _without_repeats(clips)

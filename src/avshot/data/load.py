@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from avshot.data.dataset import Dataset
+from avshot.data.unlabelled import no_dataset
 from avshot.errors import BadDataset, told_as
 from avshot.settings import did_you_mean
 
@@ -33,6 +34,8 @@ def load_dataset(spec: str) -> Dataset:
         from avshot.data.manifest import load_manifest
 
         return load_manifest(spec)
+    if Path(spec).is_dir():
+        raise BadDataset(no_dataset(spec))
     file = f"{spec}.toml"
     near = f" Did you mean {file!r}?" if Path(file).is_file() else did_you_mean(kind, ("simulated", "official"))
     raise BadDataset(

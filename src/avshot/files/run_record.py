@@ -81,6 +81,29 @@ class _Key(_Part):
     classes: dict[str, str]
 
 
+class _Judged(_Part):
+    clips: int = Field(ge=1)
+    on: list[str]
+    metric: str
+    value: _Finite
+    guess: _Finite
+    guesser: str
+    as_good: int = Field(ge=0)
+    shuffles: int = Field(ge=1)
+
+
+class _Knows(_Part):
+    clips: int = Field(ge=0)
+    classes: int = Field(ge=0)
+    fewest: int = Field(ge=0)
+    median: float = Field(ge=0, allow_inf_nan=False)
+    most: int = Field(ge=0)
+    examples: list[str]
+    described: list[str]
+    learns: bool
+    judged: _Judged | None = None
+
+
 class _Record(_Part):
     format: int = Field(ge=1)
     chosen: _Chosen
@@ -101,6 +124,7 @@ class _Record(_Part):
     files: dict[str, str] = {}
     sources: dict[str, str] = {}
     key: _Key | None = None
+    knows: _Knows | None = None
 
     @model_validator(mode="after")
     def _check(self) -> _Record:

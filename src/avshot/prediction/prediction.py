@@ -30,8 +30,9 @@ class Prediction:
         modality: Share of the decision that rested on "audio" and on "visual" (see `avshot.prediction.attribution`):
             they add up to 1, or are 0 when neither speaks for the first class.
         moments: Windows of the file in seconds with their share of the decision, in time order.
-        notes: What a reader should know: a modality that is missing or holds nothing, a truncated file, what of it was
-            dropped, a clip unlike the training clips.
+        notes: What a reader should know: why the Run's answers may be guesses, a modality that is missing or holds
+            nothing, a truncated file, what of it was dropped, a clip unlike the training clips.
+        about: What the Run was trained on, in one line.
     """
 
     video: str
@@ -41,6 +42,7 @@ class Prediction:
     modality: dict[str, float]
     moments: tuple[Moment, ...]
     notes: tuple[str, ...]
+    about: str = ""
 
     @property
     def label(self) -> str:

@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from avshot.data.sources import first_few
 from avshot.run import Run
 from avshot.runs.key import class_changes, settings_of
+from avshot.runs.knowledge import doubts
 from avshot.task import Task
 
 
@@ -196,6 +198,22 @@ def tables(rows: Sequence[Row]) -> dict[str, list[Row]]:
 
 
 def remarks(rows: Sequence[Row]) -> list[str]:
-    """What a reader of the rows of one dataset must know: why there is a "-" where a number is expected."""
+    """What a reader of the rows of one dataset must know: why there is a "-", and which answers may be guesses."""
     first = next((row.runs[0] for row in rows if row.runs), None)
-    return [] if first is None else [f"Where there is a -, {reason}." for reason in first.task.absent(first.metrics)]
+    absent = [] if first is None else [f"Where there is a -, {reason}." for reason in first.task.absent(first.metrics)]
+    return absent + _doubted(rows)
+
+
+def _doubted(rows: Sequence[Row]) -> list[str]:
+    """Each doubt once, behind the rows and seeds that it is about unless those are all."""
+    about: dict[str, list[str]] = {}
+    for row in rows:
+        told: dict[str, list[int]] = {}
+        for run in row.runs:
+            for text in doubts(run.info["knows"]):
+                told.setdefault(text, []).append(run.experiment.seed)
+        for text, seeds in told.items():
+            one = len(seeds) == len(row.runs)
+            about.setdefault(text, []).append(row.label if one else f"{row.label} seed {', '.join(map(str, seeds))}")
+    everyone = [row.label for row in rows if row.runs]
+    return [text if who == everyone else f"{first_few(who)}: {text}" for text, who in about.items()]

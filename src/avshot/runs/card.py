@@ -7,6 +7,7 @@ from pathlib import PurePath
 from typing import Any
 
 from avshot.experiment import Experiment, Parts
+from avshot.runs.knowledge import about, doubts
 from avshot.task import Task
 
 _CARD = """---
@@ -34,6 +35,12 @@ calibrated on validation clips of this dataset and are not honest elsewhere.
 
 Decisions about people; clips from other sources without a check on labelled examples; classes whose names do not say
 what can be seen or heard. A zero-shot prediction is a guess from words.
+
+## How far to trust it
+
+{about}
+
+{doubts}
 
 ## Classes with training clips
 
@@ -86,6 +93,10 @@ def model_card(
         features=describe or "not recorded",
         text=", ".join(info["encoders"]),
         optimised="on" if resolved["optimise"] else "off",
+        about=about(info.get("knows")),
+        doubts="\n".join(f"- {text}" for text in doubts(info.get("knows")))
+        or "On clips that it was not trained on it did better than guessing; what clips of another kind do to it nobody "
+        "has measured.",
         fingerprint=info["data"]["fingerprint"],
         seen=", ".join(trained) or "none",
         unseen=", ".join(unseen) or "none",

@@ -53,6 +53,7 @@ class Trained:
         raw: The candidates of that stage, before any optimisation.
         usual: What the clips were like that it was trained on (`avshot.prediction.novelty`).
         chosen: What validation chose.
+        knows: What it knows about itself (`avshot.runs.knowledge`).
         parts: The stages: "val", "test", and "test2" and on for further draws.
     """
 
@@ -60,6 +61,7 @@ class Trained:
     raw: Classes
     usual: dict[str, Tensor]
     chosen: dict[str, Any]
+    knows: dict[str, Any]
     parts: Mapping[str, Part]
 
 
@@ -107,6 +109,7 @@ def _info(experiment: Experiment, parts: Parts, dataset: Dataset, trained: Train
         "versions": versions(),
         "descriptions": parts.wording.described(),
         "key": key.to_dict(),
+        "knows": trained.knows,
     }
 
 
