@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from avshot.errors import WrongRun
-
 import os
 from pathlib import Path
 from typing import Any
@@ -11,10 +9,11 @@ from typing import Any
 import torch
 import yaml
 
+from avshot.errors import WrongRun
 from avshot.experiment import Experiment
 from avshot.files.atomic import load_sealed, load_tensors, save_sealed, save_tensors, save_text
-from avshot.runs.key import Key, class_changes, data_changes, setting_changes, settings_of, version_changes
 from avshot.run import load_run, read_experiment, versions
+from avshot.runs.key import Key, class_changes, data_changes, setting_changes, settings_of, version_changes
 from avshot.types import Classes, Say
 
 KEY = "key.json"

@@ -8,8 +8,6 @@ another folder, but refused, so that nobody compares numbers of before and after
 
 from __future__ import annotations
 
-from avshot.errors import BadSetting, WrongRun
-
 import hashlib
 import re
 import time
@@ -17,15 +15,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from avshot.runs.claim import claim, is_free, read_key
 from avshot.data.dataset import Dataset
-from avshot.machine.device import check_device
+from avshot.errors import BadSetting, WrongRun
 from avshot.experiment import Experiment, resolve
 from avshot.files.lock import sole_writer
-from avshot.training.fitting import embedded, why_not
-from avshot.runs.key import Key, key_of, origin_of
-from avshot.run import read_experiment
 from avshot.files.run_record import read_record
+from avshot.machine.device import check_device
+from avshot.run import read_experiment
+from avshot.runs.claim import claim, is_free, read_key
+from avshot.runs.key import Key, key_of, origin_of
+from avshot.training.fitting import embedded, why_not
 from avshot.types import Classes
 
 LONGEST_FOLDER = 100  # characters; file systems end at 255 bytes

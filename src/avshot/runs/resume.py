@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from avshot.training.checkpoint import load_history
 from avshot.files.atomic import file_digest, load_sealed, load_tensors, save_sealed
+from avshot.training.checkpoint import load_history
 from avshot.types import Say
 
 

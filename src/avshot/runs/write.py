@@ -13,11 +13,11 @@ from torch import Tensor
 from avshot.data.dataset import Dataset
 from avshot.experiment import Experiment, Parts, files_of
 from avshot.files.atomic import file_digest, save_json, save_tensors, save_text
+from avshot.files.run_record import FORMAT, write_record
 from avshot.method import Method
 from avshot.run import versions
 from avshot.runs.card import model_card
 from avshot.runs.key import Key
-from avshot.files.run_record import FORMAT, write_record
 from avshot.training.distributed import current
 from avshot.training.scoring import Judged, embed_clips
 from avshot.types import Classes
