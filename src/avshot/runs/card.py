@@ -20,7 +20,8 @@ tags: [zero-shot, audio-visual, video-classification]
 
 {table}
 {absent}
-- **Method**: {paper}{files}. Preset `{preset}` ({source}), {parameters:,} parameters, seed {seed}, modality: {modality}.
+- **Method**: {paper}{files}. Preset `{preset}` ({source}), {parameters:,} parameters, seed {seed},
+  modality: {modality}.
 - **Chosen on {by}**: {epochs} epochs{settings}.
 - **Features**: {features}.
 - **Text**: {text}. Class-embedding optimisation: {optimised}.
@@ -95,8 +96,8 @@ def model_card(
         optimised="on" if resolved["optimise"] else "off",
         about=about(info.get("knows")),
         doubts="\n".join(f"- {text}" for text in doubts(info.get("knows")))
-        or "On clips that it was not trained on it did better than guessing; what clips of another kind do to it nobody "
-        "has measured.",
+        or "On clips that it was not trained on it did better than guessing; what clips of another kind do to it "
+        "nobody has measured.",
         fingerprint=info["data"]["fingerprint"],
         seen=", ".join(trained) or "none",
         unseen=", ".join(unseen) or "none",

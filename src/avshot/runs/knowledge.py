@@ -4,10 +4,10 @@
 `avshot train`, in the report, in the model card and with every prediction.
 
 Whether a Run beats guessing is asked of the task's own metric, on the clips that were held out: their labels are
-shuffled, and the Run has to do better than with every one of `SHUFFLES` shufflings, so that one useless Run in a hundred
-passes. (One that was chosen as the best of many epochs on these very clips passes somewhat more often.) Shuffling keeps
-how often each class occurs, so always naming the commonest class is guessing, too. A handful of clips cannot pass: four
-clips of four classes, all right, fall to one shuffling in 24.
+shuffled, and the Run has to do better than with every one of `SHUFFLES` shufflings, so that one useless Run in a
+hundred passes. (One that was chosen as the best of many epochs on these very clips passes somewhat more often.)
+Shuffling keeps how often each class occurs, so always naming the commonest class is guessing, too. A handful of clips
+cannot pass: four clips of four classes, all right, fall to one shuffling in 24.
 """
 
 from __future__ import annotations
@@ -128,8 +128,8 @@ def _judged(task: Task, scored: Scored, settings: Mapping[str, Any], on: Sequenc
     """How a Run did on held-out clips, and how guessing does.
 
     Returns:
-        `clips`, `on` which folds; `metric`, the task's main one or the first that can be measured; its `value`; `guess`,
-        that of the best of the task's guessers, or where it has none the mean over shuffled labels, and which
+        `clips`, `on` which folds; `metric`, the task's main one or the first that can be measured; its `value`;
+        `guess`, that of the best of the task's guessers, or where it has none the mean over shuffled labels, and which
         (`guesser`); `as_good`, how many of the `shuffles` shufflings gave as good a value. None where no metric can be
         measured.
     """
