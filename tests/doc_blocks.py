@@ -4,6 +4,7 @@ A block whose first line is a comment with a file name (`# plain.py`) is written
 block with comment lines `# => text`, these are what the block prints; `...` in one stands for anything.
 """
 
+import os
 import re
 import subprocess
 import sys
@@ -59,3 +60,35 @@ def differences(page: Path, printed: list[str]) -> list[str]:
         ):
             wrong.append(f"{page.name} says {expected}, printed {found}")
     return wrong
+
+
+SHELL = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+TABLE = re.compile(r"^```toml\n(# ([\w/.-]+\.toml)\n.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def shell_lines(page: Path) -> list[str]:
+    """The lines of a page's `sh` blocks, in order."""
+    return [line for block in SHELL.findall(page.read_text(encoding="utf-8")) for line in block.splitlines() if line]
+
+
+def run_shell(page: Path, folder: Path) -> dict[str, str]:
+    """What each line of the page's `sh` blocks prints on standard output, typed in `folder` beside the page's files.
+
+    The command `avshot` is the one of this source, as pip would install it: the folder is not on Python's path. Raises
+    AssertionError when a line fails.
+    """
+    write_files(page, folder)
+    for content, name in TABLE.findall(page.read_text(encoding="utf-8")):
+        (folder / name).write_text(content, encoding="utf-8")
+    programs = folder / "bin"
+    programs.mkdir()
+    command = programs / "avshot"
+    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -P -m avshot "$@"\n')
+    command.chmod(0o755)
+    env = os.environ | {"PATH": f"{programs}{os.pathsep}{os.environ['PATH']}", "COLUMNS": "200"}
+    printed = {}
+    for line in shell_lines(page):
+        done = subprocess.run(line, shell=True, cwd=folder, env=env, capture_output=True, text=True)
+        assert done.returncode == 0, f"{page.name}: {line}\n{done.stdout}{done.stderr}"
+        printed[line] = done.stdout
+    return printed

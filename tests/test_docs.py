@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 import avshot
-from doc_blocks import code_blocks, differences, matches, run_page, write_files
+from doc_blocks import code_blocks, differences, matches, run_page, run_shell, shell_lines, write_files
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "src" / "avshot"
@@ -47,6 +47,32 @@ def test_code_in_the_documentation_prints_what_it_says(page, tmp_path):
     if not code_blocks(page):
         pytest.skip("no Python code")
     assert differences(page, run_page(page, tmp_path)) == []
+
+
+@pytest.mark.parametrize("page", ["adding-a-method", "adding-a-task"])
+def test_what_these_pages_say_to_type_works_in_an_empty_folder(page, tmp_path):
+    path = ROOT / "docs" / f"{page}.md"
+    printed = run_shell(path, tmp_path)
+    first = next(line for line in shell_lines(path) if line.startswith("avshot train"))
+    (shown,) = re.findall(r"^```text\n(.*?)^```$", path.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    assert words_without_numbers(shown) == words_without_numbers(printed[first])
+
+
+def words_without_numbers(table):
+    """Rows and columns of a table; digits differ between machines, and lines are as wide as the terminal."""
+    rows = [re.sub(r"\d+(\.\d+)?", "0", line).split() for line in table.splitlines() if "──" not in line]
+    return [row for row in rows if row]
+
+
+def test_a_line_of_a_page_that_fails_is_found(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("```sh\navshot methods\navshot methods absent.py\n```\n")
+    assert shell_lines(page) == ["avshot methods", "avshot methods absent.py"]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(
+        AssertionError, match=r"page.md: avshot methods absent.py\n.*The method .*absent.py cannot be read"
+    ):
+        run_shell(page, tmp_path / "empty")
 
 
 def test_code_in_the_readme_runs(tmp_path):

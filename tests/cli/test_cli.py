@@ -496,7 +496,7 @@ def test_errors_of_many_trainings():
 def test_ctrl_c_says_that_the_work_can_go_on(run, monkeypatch):
     import avshot.cli.inspect as commands
 
-    def interrupted():
+    def interrupted(*names):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(commands, "print_methods", interrupted)

@@ -88,6 +88,12 @@ def test_a_task_that_changed_is_another_one(retrieval, tmp_path):
     retrieval.write_text(retrieval.read_text() + "\n# another word\n")
     with pytest.raises(ValueError, match=r"another experiment \(files\.task is"):
         protocol.run(asked, tmp_path / "run", dataset=dataset)
+    told = []
+    assert find_runs(tmp_path, skipped=told.append) == []  # its numbers were measured by something else
+    assert "a Run is left out: " in told[0]
+    assert "retrieval.py, which has changed since" in told[0]
+    with pytest.raises(ValueError, match="has changed since"):
+        _ = load_run(tmp_path / "run").task
     retrieval.unlink()
     with pytest.raises(ValueError, match="The task .*retrieval.py cannot be read"):
         load_run(tmp_path / "run")
