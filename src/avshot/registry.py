@@ -34,7 +34,6 @@ from avshot.nn.released_weights import first_keys, plain_tensors
 from avshot.recipe import Preset
 from avshot.settings import did_you_mean, replace_fields
 
-
 _loading = threading.RLock()  # a file that is half imported is in sys.modules already; one may name another
 
 
