@@ -165,16 +165,14 @@ class Recognizer:
         return self._ready().predict_many(videos, classes, top=top, workers=workers, largest=largest)
 
     def save(self, folder: str | Path) -> Path:
-        """Copy the Run to `folder`; `Recognizer.load` opens it. Raises ValueError when the folder is not empty.
-
-        Who may read the copy is as usual for new files (the umask), whoever may read the Run.
-        """
+        """Copy the Run to `folder`; `Recognizer.load` opens it. Raises ValueError when the folder is not empty."""
         folder = Path(folder)
         if folder.exists() and any(folder.iterdir()):
             raise BadSetting(f"{folder} is not empty; save to a new folder.")
         folder.mkdir(parents=True, exist_ok=True)
         for path in sorted(self.run.path.rglob("*")):
             target = folder / path.relative_to(self.run.path)
+            # Without their modes: who may read new files is for the umask to say.
             target.mkdir(exist_ok=True) if path.is_dir() else shutil.copyfile(path, target)
         return folder
 
