@@ -76,6 +76,8 @@ class Run:
     @cached_property
     def parts(self) -> Parts:
         """What the names of its experiment stand for. Raises ValueError where a method's file is not what it was."""
+        for what in ("method", "task"):
+            _refuse_code(self.path / "experiment.yaml", self.experiment, what)
         return resolve(self.experiment)
 
     @property
@@ -229,7 +231,7 @@ def load_run(path: str | Path) -> Run:
     check_file(asked, info["files"])
     check_file(path / "metrics.json", info["files"])
     experiment = read_experiment(asked)
-    _refuse_code(asked, experiment)
+    _refuse_code(asked, experiment, "task")  # a method is needed later, or never
     changed = Path(experiment.task).is_file() and info["sources"].get("task") not in (
         None,
         file_digest(experiment.task),
@@ -240,15 +242,14 @@ def load_run(path: str | Path) -> Run:
     return found
 
 
-def _refuse_code(file: Path, experiment: Experiment) -> None:
+def _refuse_code(file: Path, experiment: Experiment, what: str) -> None:
     """A Run may come from anybody: what it names as its method or task is run only if its user named that, too."""
-    for what in ("method", "task"):
-        named = getattr(experiment, what)
-        if is_python_file(named) and not was_named(Path(named)):
-            raise WrongRun(
-                f"{file} names as its {what} the file {named}, which is code. If you trust it, name it yourself: "
-                f"--code {named} on the command line, avshot.use_code({named!r}) in Python."
-            )
+    named = getattr(experiment, what)
+    if is_python_file(named) and not was_named(Path(named)):
+        raise WrongRun(
+            f"{file} names as its {what} the file {named}, which is code. If you trust it, name it yourself: "
+            f"--code {named} on the command line, avshot.use_code({named!r}) in Python."
+        )
 
 
 @told_as(DamagedRun)
