@@ -124,10 +124,14 @@ def _standard(rows: Tensor) -> tuple[Tensor, Tensor]:
 
 def _axes(z: Tensor) -> Tensor:
     """The directions `[axis, dim]` in which standardised clips vary most, largest first: few, or `SHARE` of it all."""
-    _, sizes, axes = torch.linalg.svd(z - z.mean(dim=0), full_matrices=False)
-    share = sizes.square().cumsum(dim=0) / sizes.square().sum().clamp(min=TINY)
-    enough = int((share < SHARE).sum()) + 1
-    return axes[: max(1, min(AXES, len(z) // PER_AXIS, enough))]
+    centred = z - z.mean(dim=0)
+    wide = z.shape[1] > len(z)  # the smaller of both products has the same variances, and takes a fraction of the time
+    variances, vectors = torch.linalg.eigh(centred @ centred.T if wide else centred.T @ centred)
+    variances, vectors = variances.flip(0).clamp(min=0), vectors.flip(1)
+    share = variances.cumsum(dim=0) / variances.sum().clamp(min=TINY)
+    count = max(1, min(AXES, len(z) // PER_AXIS, int((share < SHARE).sum()) + 1))
+    axes = vectors[:, :count].T @ centred if wide else vectors[:, :count].T
+    return axes / axes.norm(dim=1, keepdim=True).clamp(min=TINY)
 
 
 def _lumps(points: Tensor) -> Tensor:
