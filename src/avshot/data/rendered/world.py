@@ -149,7 +149,7 @@ def render_world(
     return _declare(root, classes, jobs, seed)
 
 
-def demo_clip(folder: str | Path, label: str, *, difficulty: float = 0.3) -> Path:
+def demo_clip(folder: str | Path, label: str, *, difficulty: float = 0.3, seed: int = _DEMO_SEED) -> Path:
     """Render one clip of `label` that belongs to no fold, `folder/<label>.mp4`, for trying a prediction on it.
 
     Raises:
@@ -157,7 +157,7 @@ def demo_clip(folder: str | Path, label: str, *, difficulty: float = 0.3) -> Pat
     """
     target = Path(folder) / f"{_slug(label)}.mp4"
     target.parent.mkdir(parents=True, exist_ok=True)
-    _write(target, label, 0, Look(difficulty=difficulty, seed=_DEMO_SEED))
+    _write(target, label, 0, Look(difficulty=difficulty, seed=seed))
     return target
 
 
