@@ -19,7 +19,6 @@ import importlib
 import inspect
 import pkgutil
 import sys
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, is_dataclass, replace
 from functools import cache
@@ -36,8 +35,6 @@ from avshot.method import Inputs, Method, build_method
 from avshot.nn.released_weights import first_keys, plain_tensors
 from avshot.recipe import Preset
 from avshot.settings import did_you_mean, replace_fields
-
-_loading = threading.RLock()  # a file that is half imported is in sys.modules already; one may name another
 
 
 @dataclass(frozen=True)

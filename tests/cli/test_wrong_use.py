@@ -151,7 +151,7 @@ def test_a_flat_folder_with_a_table(avshot, tmp_path, monkeypatch, table):
     videos, labels = heard_videos(tmp_path / "clips", per_class=8)
     told = sentence(avshot("dataset", "clips", "own.toml"))
     assert "There is a table" not in told
-    assert "expected sub-folders with videos" in told
+    assert "holds 24 recordings and no labels" in told
     with Path(table).open("w", newline="") as file:
         write = csv.writer(file, delimiter="\t" if table.endswith("tsv") else ",")
         write.writerows([("filename", "label"), *zip((video.name for video in videos), labels, strict=True)])

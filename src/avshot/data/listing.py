@@ -65,13 +65,18 @@ def list_clips(
     else:
         raise MissingFile(f"{source} is not there; expected a folder of videos or a table (CSV).")
     if not listing.clips:
-        told = " ".join(["", *listing.warnings])
-        table = _table_near(source)
-        if table is not None:
-            told += f" There is a table {table}: pass that in place of the folder (avshot dataset {table} NAME.toml)."
+        told = " ".join(["", *listing.warnings]) + _table_told(source)
         raise BadDataset(f"{source} lists no videos; expected sub-folders with videos, or a table with rows.{told}")
     refuse_alike(sorted({str(clip.label) for clip in listing.clips}), f"{source}: ")
     return listing
+
+
+def _table_told(source: Path) -> str:
+    """A sentence about the table that may say what the files of a folder are; empty where there is none."""
+    table = _table_near(source)
+    if table is None:
+        return ""
+    return f" There is a table {table}: pass that in place of the folder (avshot dataset {table} NAME.toml)."
 
 
 def _table_near(source: Path) -> Path | None:
@@ -89,7 +94,8 @@ def _list_folder(folder: Path) -> Listing:
     _check_paths(found)
     below = [path for path in found.files if path.parent != folder]
     if found.files and not below:
-        raise BadDataset(f"{folder} holds {len(found.files)} recordings and no labels. {ways(folder)}")
+        told = _table_told(folder) or f" {ways(folder)}"
+        raise BadDataset(f"{folder} holds {len(found.files)} recordings and no labels.{told}")
     _check_splits(folder, below)
     clips = [_clip(path, folder) for path in below]
     clips, again = _without_repeats(clips)

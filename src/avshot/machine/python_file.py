@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
+import threading
 from pathlib import Path
 from types import ModuleType
 
 from avshot.errors import BadSetting
 
 _PREFIX = "avshot_file_"
+_loading = threading.RLock()  # a file that is half run is in sys.modules already; one may name another
 _named: set[Path] = set()  # files that somebody named in this process, by their whole path
 
 
@@ -39,6 +41,11 @@ def load_python_file(path: Path, kind: str) -> ModuleType:
     """
     content = _read(path, kind)
     _named.add(path.resolve())
+    with _loading:
+        return _loaded(path, kind, content)
+
+
+def _loaded(path: Path, kind: str, content: bytes) -> ModuleType:
     package = _PREFIX + hashlib.sha256(os.fsencode(path.resolve()) + content).hexdigest()[:16]
     name = f"{package}.{path.stem.replace('.', '_')}"
     if name in sys.modules:
