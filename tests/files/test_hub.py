@@ -12,7 +12,7 @@ import pytest
 
 import avshot.files.hub as hub
 
-constants = pytest.importorskip("huggingface_hub").constants  # not there with the newest Python (`make newest`)
+constants = pytest.importorskip("huggingface_hub.constants")  # not there with the newest Python (`make newest`)
 
 LOAD = """
 import sys, time
