@@ -11,7 +11,7 @@ import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.2.0.dev0"
+from avshot.machine.versions import __version__ as __version__
 
 logging.getLogger("avshot").addHandler(logging.NullHandler())
 

@@ -31,7 +31,6 @@ import torch
 import yaml
 from torch import Tensor
 
-from avshot import __version__
 from avshot.errors import DamagedRun, MissingFile, WrongRun, told_as
 from avshot.experiment import Experiment, Parts, parse_experiment, resolve
 from avshot.files.atomic import file_digest, load_tensors
@@ -289,16 +288,3 @@ def find_runs(root: str | Path, *, skipped: Callable[[str], None] | None = None)
         except (ValueError, OSError) as error:
             told(f"a Run is left out: {error}")
     return runs
-
-
-def versions() -> dict[str, str]:
-    """Versions of what produced the numbers."""
-    import platform
-    from importlib.metadata import version
-
-    packages = ("torch", "numpy", "av", "transformers", "wordllama", "safetensors")
-    return (
-        {"python": platform.python_version(), "avshot": __version__}  # what was installed may be an older source tree
-        | {name: version(name) for name in packages}
-        | {"threads": str(torch.get_num_threads())}
-    )

@@ -225,7 +225,9 @@ def test_a_training_that_was_stopped_goes_on_with_the_same_text_alone(home):
     assert run.metrics == protocol.run(asked, home / "other", dataset=dataset).metrics
 
 
-@pytest.mark.parametrize(("named", "words"), [("{}/method.py", "was trained with the method in"), ("evil/method.py", "the whole")])
+@pytest.mark.parametrize(
+    ("named", "words"), [("{}/method.py", "was trained with the method in"), ("evil/method.py", "the whole")]
+)
 def test_a_run_never_runs_code_that_came_with_it(home, named, words):
     asked = Experiment(dataset="in memory", method="plain.py", recipe={"epochs": 1, "batches_per_epoch": 2})
     evil = protocol.run(asked, home / "evil", dataset=synthetic_dataset()).path.resolve()

@@ -44,7 +44,7 @@ def _use_code(paths: list[str] | None) -> None:
 @app.callback(invoke_without_command=True)
 def _root(version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False) -> None:
     if version:
-        from avshot import __version__
+        from avshot.machine.versions import __version__
 
         typer.echo(__version__)
         raise typer.Exit

@@ -15,7 +15,7 @@ from avshot.bench.table import absences, as_csv, as_latex, as_markdown, remarks,
 from avshot.bench.trainings import train_plan
 from avshot.files.atomic import save_text
 from avshot.machine.device import check_device
-from avshot.run import versions
+from avshot.machine.versions import versions
 from avshot.terminal.progress import note, show_trainings
 from avshot.terminal.tables import print_table
 

@@ -12,7 +12,8 @@ import yaml
 from avshot.errors import WrongRun
 from avshot.experiment import Experiment
 from avshot.files.atomic import load_sealed, load_tensors, save_sealed, save_tensors, save_text
-from avshot.run import load_run, read_experiment, versions
+from avshot.machine.versions import versions
+from avshot.run import load_run, read_experiment
 from avshot.runs.key import Key, class_changes, data_changes, setting_changes, settings_of, version_changes
 from avshot.types import Classes, Say
 

@@ -14,8 +14,8 @@ from avshot.data.dataset import Dataset
 from avshot.experiment import Experiment, Parts, files_of
 from avshot.files.atomic import file_digest, save_json, save_tensors, save_text
 from avshot.files.run_record import FORMAT, write_record
+from avshot.machine.versions import versions
 from avshot.method import Method
-from avshot.run import versions
 from avshot.runs.card import model_card
 from avshot.runs.key import Key
 from avshot.training.distributed import current
