@@ -11,37 +11,9 @@ from avshot.features.extractor import create_extractor, extractor_of
 from avshot.method import Inputs
 from avshot.registry import EXTRACTORS, METHODS, create_method, digest_of, get_method, list_methods
 from avshot.task import get_task, list_tasks
+from plain_method import PLAIN
 
 INPUTS = Inputs(audio=8, visual=6, text={"wordllama": 5})
-PLAIN = """
-from __future__ import annotations
-from dataclasses import dataclass
-import torch
-from torch import nn
-from avshot.method import Method, Preset, Recipe, method
-
-@dataclass(frozen=True)
-class Config:
-    width: int = 4
-    names: tuple[str, ...] = ("a",)
-
-@method
-class Plain(Method):
-    Config = Config
-    presets = {"default": Preset(Config(), Recipe(epochs=2, batches_per_epoch=3), "made up")}
-    paper = "none"
-
-    def __init__(self, config, inputs):
-        super().__init__(config, inputs)
-        self.map = nn.Linear(inputs.audio + inputs.visual, inputs.text_dim)
-
-    def score(self, features, classes):
-        (text,) = classes.text.values()
-        return self.map(torch.cat(features.pooled(), dim=1)) @ text.T
-
-    def loss(self, batch):
-        return {"ce": nn.functional.cross_entropy(self.score(batch.features, batch.classes), batch.labels)}
-"""
 
 
 @pytest.fixture
@@ -96,8 +68,8 @@ def test_a_name_without_its_ending(plain, monkeypatch):
         ("    presets = ", "    preset = ", r"class Plain lacks presets"),
         ("    Config = Config\n", "", r"class Plain lacks Config"),
         ("@dataclass(frozen=True)\n", "", r"cannot be imported \(TypeError|needs Config, a dataclass"),
-        ('{"default": Preset(Config(), Recipe(epochs=2, batches_per_epoch=3), "made up")}', "{}", "needs Config"),
-        ('Preset(Config(), Recipe(epochs=2, batches_per_epoch=3), "made up")', "Config()", "needs Config"),
+        ('{"default": Preset(Config(), Recipe(epochs=2, batches_per_epoch=4), "made up")}', "{}", "needs Config"),
+        ('Preset(Config(), Recipe(epochs=2, batches_per_epoch=4), "made up")', "Config()", "needs Config"),
         ('{"default"', '{"main"', r"has no preset 'default'; presets: main\."),
         ("class Plain(Method)", "class Plain(nn.Module)", r"plain\.py holds 0 methods"),
     ],

@@ -21,24 +21,6 @@ from small_videos import FPS, RATE, heard_videos, picture, seen_videos
 TINY = ["--set", "recipe.epochs=2", "--set", "recipe.batches_per_epoch=4", "--set", "recipe.batch_size=12"]
 
 
-@pytest.fixture
-def run(capsys):
-    """Call the command line in this process: (exit code, standard output, standard error)."""
-
-    def call(*arguments):
-        capsys.readouterr()
-        try:
-            main([str(argument) for argument in arguments])
-        except SystemExit as stop:
-            code = stop.code or 0
-        else:
-            code = 0
-        told = capsys.readouterr()
-        return code, told.out, told.err
-
-    return call
-
-
 def one_sentence(told, *words):
     """Exit code 2; after progress and notes one line on standard error that names `words`, and no traceback."""
     code, _, error = told
@@ -90,37 +72,37 @@ def test_the_line_from_videos_to_runs(work):
     assert "1 clips are left out" in " ".join(runs[0].info["data"]["warnings"])
 
 
-def test_extract_says_what_failed_and_starts_where_it_stopped(work, run):
-    code, out, error = run("extract", work / "own.toml", "--workers", 1)
+def test_extract_says_what_failed_and_starts_where_it_stopped(work, avshot):
+    code, out, error = avshot("extract", work / "own.toml", "--workers", 1)
     assert code == 1  # one video cannot be used
     assert "0 new, 30 already there, 1 failed" in error
     assert "broken.mp4" in out
     assert "low humming" in out
-    code, _, error = run("extract", work / "videos" / "low humming" / "broken.mp4", "--workers", 1)
+    code, _, error = avshot("extract", work / "videos" / "low humming" / "broken.mp4", "--workers", 1)
     assert code == 1
 
 
-def test_extract_takes_a_folder_and_a_store_of_its_own(work, run, tmp_path):
+def test_extract_takes_a_folder_and_a_store_of_its_own(work, avshot, tmp_path):
     folder = tmp_path / "two"
     folder.mkdir()
     for name in ("a.mp4", "b.MP4"):
         shutil.copy(work / "videos" / "red light" / "red-light-0.mp4", folder / name)
     (folder / ".hidden.mp4").write_text("left by another program")
-    code, _, error = run("extract", folder, "--workers", 1, "--visual", "")
+    code, _, error = avshot("extract", folder, "--workers", 1, "--visual", "")
     assert code == 0
     assert f"{folder}.features: 2 new" in error
-    code, _, error = run("extract", work / "own.toml", "--store", tmp_path / "elsewhere", "--workers", 1)
+    code, _, error = avshot("extract", work / "own.toml", "--store", tmp_path / "elsewhere", "--workers", 1)
     assert code == 1
     assert 'write  features = "' in error
 
 
-def test_predict_prints_a_ranking_for_people_and_for_machines(work, first_run, run):
+def test_predict_prints_a_ranking_for_people_and_for_machines(work, first_run, avshot):
     video = work / "videos" / "red light" / "red-light-0.mp4"
-    code, out, error = run("predict", first_run, video, "--classes", 'red light, "rain, on a roof", Low Humming')
+    code, out, error = avshot("predict", first_run, video, "--classes", 'red light, "rain, on a roof", Low Humming')
     assert code == 0, error
     for text in ("rain, on a roof", "Low Humming", "from words", "trained", f"{video} (1.2 s, ok)\n", "rested on: "):
         assert text in out
-    code, out, _ = run("predict", first_run, video, "--json", "--top", 2)
+    code, out, _ = avshot("predict", first_run, video, "--json", "--top", 2)
     assert code == 0
     found = json.loads(out)
     assert set(found) == {"video", "status", "duration", "ranking", "modality", "moments", "notes", "about"}
@@ -128,21 +110,21 @@ def test_predict_prints_a_ranking_for_people_and_for_machines(work, first_run, r
     assert found["video"] == str(video)
 
 
-def test_predict_takes_a_span_and_folders(work, first_run, run, tmp_path):
+def test_predict_takes_a_span_and_folders(work, first_run, avshot, tmp_path):
     video = work / "videos" / "red light" / "red-light-0.mp4"
-    code, out, error = run("predict", first_run, video, "--json", "--start", 0.2, "--end", 0.8)
+    code, out, error = avshot("predict", first_run, video, "--json", "--start", 0.2, "--end", 0.8)
     assert code == 0, error
     found = json.loads(out)
     assert found["duration"] == pytest.approx(0.6, abs=0.05)
     assert all(0.2 <= moment["start"] < moment["end"] <= 0.85 for moment in found["moments"])
     assert sum(guess["probability"] for guess in found["ranking"]) < 1.0 + 1e-12
-    code, out, error = run("predict", first_run, video, "--json", "--top", 99)
+    code, out, error = avshot("predict", first_run, video, "--json", "--top", 99)
     assert sum(guess["probability"] for guess in json.loads(out)["ranking"]) == pytest.approx(1.0, abs=1e-12)
     shutil.copy(video, tmp_path / "a.mp4")
     (tmp_path / "linked").symlink_to(video.parent)
     (tmp_path / "notes.txt").touch()
     (tmp_path / "bare").mkdir()
-    code, out, error = run("predict", first_run, tmp_path, tmp_path / "bare", "--json")
+    code, out, error = avshot("predict", first_run, tmp_path, tmp_path / "bare", "--json")
     lines = [json.loads(line) for line in out.splitlines()]
     assert [line["video"] for line in lines] == [
         str(tmp_path / "a.mp4"),
@@ -154,30 +136,30 @@ def test_predict_takes_a_span_and_folders(work, first_run, run, tmp_path):
     assert "1 file left out, no video or sound by their suffix: .txt 1." in error
 
 
-def test_predict_says_what_is_wrong_before_it_reads_a_video(work, first_run, run, tmp_path):
+def test_predict_says_what_is_wrong_before_it_reads_a_video(work, first_run, avshot, tmp_path):
     video = work / "videos" / "red light" / "red-light-0.mp4"
-    one_sentence(run("predict", tmp_path / "none", video), "The Run folder", "is not there")
-    one_sentence(run("predict", work / "runs", video), "choose one of those in it", str(first_run))
-    one_sentence(run("predict", first_run, video, "--start", "2", "--end", "1"), "span from 2.0 to 1.0")
-    one_sentence(run("predict", first_run, video, "--start", "nan"), "span from nan")
-    one_sentence(run("predict", first_run, video, "--classes", "rain; wind"), "separate parts by commas")
-    code, _, error = run("predict", first_run, "https://example.org/a.mp4")
+    one_sentence(avshot("predict", tmp_path / "none", video), "The Run folder", "is not there")
+    one_sentence(avshot("predict", work / "runs", video), "choose one of those in it", str(first_run))
+    one_sentence(avshot("predict", first_run, video, "--start", "2", "--end", "1"), "span from 2.0 to 1.0")
+    one_sentence(avshot("predict", first_run, video, "--start", "nan"), "span from nan")
+    one_sentence(avshot("predict", first_run, video, "--classes", "rain; wind"), "separate parts by commas")
+    code, _, error = avshot("predict", first_run, "https://example.org/a.mp4")
     assert code == 1
     assert "https://example.org/a.mp4 is not on this machine; download it first" in error
 
 
 @pytest.mark.parametrize("device", ["cuda", "gpu", "mps", "cuda:7", ""])
-def test_a_device_that_is_not_there_is_said_first(work, first_run, run, tmp_path, device):
+def test_a_device_that_is_not_there_is_said_first(work, first_run, avshot, tmp_path, device):
     import torch
 
     if torch.accelerator.is_available():
         pytest.skip("this machine has another device")
     toml, bench = tmp_path / "none.toml", tmp_path / "none.yaml"
     for command in (["predict", first_run, "a.mp4"], ["train", toml, "--out", tmp_path / "r"], ["bench", bench]):
-        one_sentence(run(*command, "--device", device), f"Device {device!r}", "use cpu")
+        one_sentence(avshot(*command, "--device", device), f"Device {device!r}", "use cpu")
 
 
-def test_the_same_ranking_whatever_the_capitals(work, first_run, run):
+def test_the_same_ranking_whatever_the_capitals(work, first_run, avshot):
     video = work / "videos" / "red light" / "red-light-0.mp4"
     found = []
     for names in (
@@ -185,7 +167,7 @@ def test_the_same_ranking_whatever_the_capitals(work, first_run, run):
         "A DOG BARKING, Playing_The_Cello",
         "ADogBarking,playing-the  cello",
     ):
-        code, out, error = run("predict", first_run, video, "--classes", names, "--json")
+        code, out, error = avshot("predict", first_run, video, "--classes", names, "--json")
         assert code == 0, error
         found.append([guess["probability"] for guess in json.loads(out)["ranking"]])
     assert found[0] == found[1] == found[2]
@@ -215,21 +197,21 @@ def test_a_closed_or_full_output_is_no_traceback(work, first_run):
         assert len(done.stderr.splitlines()) == (1 if code else 0)
 
 
-def test_outputs_are_checked_before_the_work(work, run, tmp_path, monkeypatch):
+def test_outputs_are_checked_before_the_work(work, avshot, tmp_path, monkeypatch):
     import avshot.classes.embed as embed
 
     names = tmp_path / "names.txt"
     names.write_bytes("\ufeffdog barking\r\ncat meowing\r\nrain\r\n".encode("utf-16-le"))
-    code, _out, error = run("optimise-classes", names, "--plot", tmp_path / "new" / "a.png")
+    code, _out, error = avshot("optimise-classes", names, "--plot", tmp_path / "new" / "a.png")
     assert code == 0, error
     assert (tmp_path / "new" / "a.png").is_file()
     monkeypatch.setattr(embed, "embed_classes", None)
-    one_sentence(run("optimise-classes", names, "--plot", tmp_path / "a.docx"), "picture", "a.docx", ".png")
-    one_sentence(run("optimise-classes", names, "--plot", names / "a.png"), "picture cannot be written")
-    code, _, error = run("report", work / "runs", "--out", tmp_path / "r" / "page.html")
+    one_sentence(avshot("optimise-classes", names, "--plot", tmp_path / "a.docx"), "picture", "a.docx", ".png")
+    one_sentence(avshot("optimise-classes", names, "--plot", names / "a.png"), "picture cannot be written")
+    code, _, error = avshot("report", work / "runs", "--out", tmp_path / "r" / "page.html")
     assert code == 0, error
     assert (tmp_path / "r" / "page.html").is_file()
-    one_sentence(run("report", work / "runs", "--out", tmp_path / "page.txt"), "page.txt", ".html")
+    one_sentence(avshot("report", work / "runs", "--out", tmp_path / "page.txt"), "page.txt", ".html")
 
 
 @pytest.mark.parametrize(
@@ -242,34 +224,34 @@ def test_outputs_are_checked_before_the_work(work, run, tmp_path, monkeypatch):
         (b"dog\0\ncat\n", ("names.txt is not text",)),
     ],
 )
-def test_names_files_that_cannot_be_used(run, tmp_path, content, words):
+def test_names_files_that_cannot_be_used(avshot, tmp_path, content, words):
     (tmp_path / "names.txt").write_bytes(content)
-    one_sentence(run("optimise-classes", tmp_path / "names.txt"), *words)
+    one_sentence(avshot("optimise-classes", tmp_path / "names.txt"), *words)
 
 
-def test_a_byte_order_mark_is_no_part_of_a_name(run, tmp_path):
+def test_a_byte_order_mark_is_no_part_of_a_name(avshot, tmp_path):
     text = "dog barking\ncat meowing\nrain\nthunder\n"
     found = []
     for name, content in (("a.txt", text.encode()), ("b.txt", b"\xef\xbb\xbf" + text.replace("\n", "\r").encode())):
         (tmp_path / name).write_bytes(content)
-        found.append(run("optimise-classes", tmp_path / name))
+        found.append(avshot("optimise-classes", tmp_path / name))
     assert found[0] == found[1]
     assert found[0][0] == 0
 
 
-def test_predict_answers_the_other_videos_when_one_is_bad(work, first_run, run, tmp_path):
+def test_predict_answers_the_other_videos_when_one_is_bad(work, first_run, avshot, tmp_path):
     good = work / "videos" / "red light" / "red-light-0.mp4"
     bad, absent, silent = tmp_path / "bad.mp4", tmp_path / "absent.mp4", tmp_path / "silent.mp4"
     bad.write_text("no video")
     write(silent, picture(None, np.random.default_rng(0)), FPS, None, RATE)
-    code, out, error = run("predict", first_run, bad, good, absent, silent)
+    code, out, error = avshot("predict", first_run, bad, good, absent, silent)
     assert code == 1
     assert len(error.splitlines()) == 2
     assert "bad.mp4 cannot be used" in error
     assert "absent.mp4 cannot be used" in error
     assert out.count("rested on") == 2
     assert "note: There is no sound; the picture alone decided." in out
-    code, out, error = run("predict", first_run, bad, good, "--json")
+    code, out, error = avshot("predict", first_run, bad, good, "--json")
     assert code == 1
     lines = [json.loads(line) for line in out.splitlines()]
     assert set(lines[0]) == {"video", "error"}
@@ -277,28 +259,28 @@ def test_predict_answers_the_other_videos_when_one_is_bad(work, first_run, run, 
     assert error == ""
 
 
-def test_report_methods_audit_and_optimise_classes(work, run, tmp_path):
-    code, out, error = run("report", work / "runs", "--out", tmp_path / "page.html")
+def test_report_methods_audit_and_optimise_classes(work, avshot, tmp_path):
+    code, out, error = avshot("report", work / "runs", "--out", tmp_path / "page.html")
     assert code == 0, error
     assert "chance" in out
     assert "±" in out
     assert (tmp_path / "page.html").read_text().startswith("<!doctype html>")
-    code, out, _ = run("methods")
+    code, out, _ = avshot("methods")
     assert code == 0
     assert "ez_avgzl" in out
     assert "hyper_avzsl with variant=single" in out
     names = tmp_path / "names.txt"
     names.write_text("dog barking\ncat meowing\n\nrain\nwind blowing\ndrum playing\ncar passing\n")
-    code, out, error = run("optimise-classes", names, "--plot", tmp_path / "picture.png", "--set", "growth=1.05")
+    code, out, error = avshot("optimise-classes", names, "--plot", tmp_path / "picture.png", "--set", "growth=1.05")
     assert code == 0, error
     assert "nearest-neighbour cosine distance" in out
     assert (tmp_path / "picture.png").stat().st_size > 5000
-    code, out, _ = run("--version")
+    code, out, _ = avshot("--version")
     assert code == 0
     assert out.strip()[0].isdigit()
 
 
-def test_audit_prints_its_findings(run, tmp_path, monkeypatch):
+def test_audit_prints_its_findings(avshot, tmp_path, monkeypatch):
     import avshot.data.official.audit as audit
 
     asked = []
@@ -310,7 +292,7 @@ def test_audit_prints_its_findings(run, tmp_path, monkeypatch):
             return "what was found"
 
     monkeypatch.setattr(audit, "audit", lambda *a, **k: asked.append((a, k)) or Found())
-    code, out, _ = run("audit", tmp_path, "--name", "UCF", "--text", tmp_path / "v.npy")
+    code, out, _ = avshot("audit", tmp_path, "--name", "UCF", "--text", tmp_path / "v.npy")
     assert code == 0
     assert out.startswith("what was found\n")
     assert "published on ucf-main" in out
@@ -318,18 +300,18 @@ def test_audit_prints_its_findings(run, tmp_path, monkeypatch):
     assert asked == [((tmp_path, "UCF", tmp_path / "v.npy"), {"descriptions": None})]
 
 
-def test_wrong_use_is_one_sentence(work, run, tmp_path):
+def test_wrong_use_is_one_sentence(work, avshot, tmp_path):
     own, out = work / "own.toml", ["--out", tmp_path / "runs"]
-    one_sentence(run("train", own, "--method", "divise", *out), "'divise'", "methods: ", "devise")
-    one_sentence(run("train", own, "--method", "devise", "--preset", "best", *out), "preset 'best'", "default")
-    one_sentence(run("train", own, "--method", "", *out), "--method")
-    one_sentence(run("train", own, "--seeds", "x", *out), "--seeds 'x'")
-    one_sentence(run("train", own, "--seeds", "0,-1", *out), "--seeds")
-    one_sentence(run("train", own, "--seeds", "", *out), "--seeds")
-    one_sentence(run("train", own, "--modality", "smell", *out), "modality")
-    one_sentence(run("train", own, "--select", "best", *out), "select")
-    one_sentence(run("train", own, "--text", "word2wec", *out), "Text encoder 'word2wec'")
-    one_sentence(run("train", own, "--prompts", "nice", *TINY, *out), "Prompt ensemble 'nice'")
+    one_sentence(avshot("train", own, "--method", "divise", *out), "'divise'", "methods: ", "devise")
+    one_sentence(avshot("train", own, "--method", "devise", "--preset", "best", *out), "preset 'best'", "default")
+    one_sentence(avshot("train", own, "--method", "", *out), "--method")
+    one_sentence(avshot("train", own, "--seeds", "x", *out), "--seeds 'x'")
+    one_sentence(avshot("train", own, "--seeds", "0,-1", *out), "--seeds")
+    one_sentence(avshot("train", own, "--seeds", "", *out), "--seeds")
+    one_sentence(avshot("train", own, "--modality", "smell", *out), "modality")
+    one_sentence(avshot("train", own, "--select", "best", *out), "select")
+    one_sentence(avshot("train", own, "--text", "word2wec", *out), "Text encoder 'word2wec'")
+    one_sentence(avshot("train", own, "--prompts", "nice", *TINY, *out), "Prompt ensemble 'nice'")
     for change, word in (
         ("lr=3", "GROUP.NAME=VALUE"),
         ("recipe.lr", "GROUP.NAME=VALUE"),
@@ -340,70 +322,70 @@ def test_wrong_use_is_one_sentence(work, run, tmp_path):
         ("recipe.schedule=linear", "schedule 'linear'"),
         ("recipe.lr=[", "the value '['"),
     ):
-        one_sentence(run("train", own, "--method", "devise", "--set", change, *out), word)
-    one_sentence(run("train", tmp_path / "absent.toml", *out), "is not there", "avshot dataset")
-    one_sentence(run("train", "simulated:moon", *out), "moon")
-    one_sentence(run("train", "my-videos", *out), "'my-videos'", "avshot dataset")
+        one_sentence(avshot("train", own, "--method", "devise", "--set", change, *out), word)
+    one_sentence(avshot("train", tmp_path / "absent.toml", *out), "is not there", "avshot dataset")
+    one_sentence(avshot("train", "simulated:moon", *out), "moon")
+    one_sentence(avshot("train", "my-videos", *out), "'my-videos'", "avshot dataset")
     # Nothing is left behind that a corrected command would stumble over.
     assert not list((tmp_path / "runs").rglob("experiment.yaml"))
 
 
-def test_a_dataset_without_features_says_what_to_do(work, run, tmp_path):
-    run("dataset", work / "videos", tmp_path / "bare.toml")
-    told = run("train", tmp_path / "bare.toml", "--out", tmp_path / "runs")
+def test_a_dataset_without_features_says_what_to_do(work, avshot, tmp_path):
+    avshot("dataset", work / "videos", tmp_path / "bare.toml")
+    told = avshot("train", tmp_path / "bare.toml", "--out", tmp_path / "runs")
     one_sentence(told, "has no features", "avshot extract")
 
 
-def test_wrong_datasets_are_one_sentence(work, run, tmp_path):
+def test_wrong_datasets_are_one_sentence(work, avshot, tmp_path):
     videos, toml = work / "videos", tmp_path / "new.toml"
-    one_sentence(run("dataset", videos, tmp_path / "new.json"), ".toml")
-    one_sentence(run("dataset", tmp_path / "absent", toml), "is not there")
-    one_sentence(run("dataset", videos, toml, "--val", "some"), "the amount 'some'", "fraction")
-    one_sentence(run("dataset", videos, toml, "--val", "nan"), "the amount 'nan'")
-    one_sentence(run("dataset", videos, toml, "--val", "1.5"), "1.5")
-    one_sentence(run("dataset", videos, toml, "--train", "-2"), "-2")
-    one_sentence(run("dataset", videos, toml, "--train", "50"), "clips")
-    one_sentence(run("dataset", videos, toml, "--unseen-test", "nobody"), "nobody")
-    one_sentence(run("dataset", videos, toml, "--unseen-test", "5"), "at least 2")
+    one_sentence(avshot("dataset", videos, tmp_path / "new.json"), ".toml")
+    one_sentence(avshot("dataset", tmp_path / "absent", toml), "is not there")
+    one_sentence(avshot("dataset", videos, toml, "--val", "some"), "the amount 'some'", "fraction")
+    one_sentence(avshot("dataset", videos, toml, "--val", "nan"), "the amount 'nan'")
+    one_sentence(avshot("dataset", videos, toml, "--val", "1.5"), "1.5")
+    one_sentence(avshot("dataset", videos, toml, "--train", "-2"), "-2")
+    one_sentence(avshot("dataset", videos, toml, "--train", "50"), "clips")
+    one_sentence(avshot("dataset", videos, toml, "--unseen-test", "nobody"), "nobody")
+    one_sentence(avshot("dataset", videos, toml, "--unseen-test", "5"), "at least 2")
     table = tmp_path / "table.csv"
     table.write_bytes(b"\xff\xfe\x00label")
-    one_sentence(run("dataset", table, toml))
+    one_sentence(avshot("dataset", table, toml))
     table.write_text("filename,sort\na.mp4,dog\n")
-    one_sentence(run("dataset", table, toml), "label")
+    one_sentence(avshot("dataset", table, toml), "label")
     assert not toml.exists()
 
 
-def test_wrong_folders_and_files_are_one_sentence(work, first_run, run, tmp_path):
-    one_sentence(run("report", tmp_path), "No finished Run")
-    one_sentence(run("report", tmp_path / "absent"), "is not a folder")
-    one_sentence(run("predict", tmp_path, "a.mp4"), "not a Run folder")
+def test_wrong_folders_and_files_are_one_sentence(work, first_run, avshot, tmp_path):
+    one_sentence(avshot("report", tmp_path), "No finished Run")
+    one_sentence(avshot("report", tmp_path / "absent"), "is not a folder")
+    one_sentence(avshot("predict", tmp_path, "a.mp4"), "not a Run folder")
     video = work / "videos" / "red light" / "red-light-0.mp4"
-    one_sentence(run("predict", first_run, video, "--classes", " , "), "no class names")
-    one_sentence(run("predict", first_run, video, "--classes", "rain,Rain"), "spell each one way")
-    one_sentence(run("extract", tmp_path / "absent"), "does not exist")
-    one_sentence(run("extract", tmp_path), "holds no videos")
-    one_sentence(run("extract", video, "--audio", "mfcc"), "'mfcc'", "logmel")
-    one_sentence(run("extract", video, "--audio", "", "--visual", ""), "Neither")
-    one_sentence(run("extract", video, "--workers", 1, "--visual", f"clip:{tmp_path}", "--store", tmp_path / "s"))
-    one_sentence(run("audit", tmp_path, "--name", "UCF"), "UCF")
-    one_sentence(run("optimise-classes", tmp_path / "absent.txt"), "absent.txt")
+    one_sentence(avshot("predict", first_run, video, "--classes", " , "), "no class names")
+    one_sentence(avshot("predict", first_run, video, "--classes", "rain,Rain"), "spell each one way")
+    one_sentence(avshot("extract", tmp_path / "absent"), "does not exist")
+    one_sentence(avshot("extract", tmp_path), "holds no videos")
+    one_sentence(avshot("extract", video, "--audio", "mfcc"), "'mfcc'", "logmel")
+    one_sentence(avshot("extract", video, "--audio", "", "--visual", ""), "Neither")
+    one_sentence(avshot("extract", video, "--workers", 1, "--visual", f"clip:{tmp_path}", "--store", tmp_path / "s"))
+    one_sentence(avshot("audit", tmp_path, "--name", "UCF"), "UCF")
+    one_sentence(avshot("optimise-classes", tmp_path / "absent.txt"), "absent.txt")
     (tmp_path / "empty.txt").write_text("\n")
-    one_sentence(run("optimise-classes", tmp_path / "empty.txt"), "holds no class names")
+    one_sentence(avshot("optimise-classes", tmp_path / "empty.txt"), "holds no class names")
     (tmp_path / "names.txt").write_text("dog\ncat\n")
-    one_sentence(run("optimise-classes", tmp_path / "names.txt", "--set", "alpha=5"), "alpha is 5")
-    one_sentence(run("optimise-classes", tmp_path / "names.txt", "--set", "beta=5"), "no field 'beta'")
-    one_sentence(run("optimise-classes", tmp_path / "names.txt", "--set", "alpha"), "NAME=VALUE")
+    one_sentence(avshot("optimise-classes", tmp_path / "names.txt", "--set", "alpha=5"), "alpha is 5")
+    one_sentence(avshot("optimise-classes", tmp_path / "names.txt", "--set", "beta=5"), "no field 'beta'")
+    one_sentence(avshot("optimise-classes", tmp_path / "names.txt", "--set", "alpha"), "NAME=VALUE")
 
 
-def test_an_unfinished_run_and_a_run_of_another_experiment(work, first_run, run, tmp_path):
+def test_an_unfinished_run_and_a_run_of_another_experiment(work, first_run, avshot, tmp_path):
     shutil.copytree(first_run, tmp_path / "half")
     (tmp_path / "half" / "run.json").unlink()
-    one_sentence(run("predict", tmp_path / "half", "a.mp4"), "not finished", "avshot train")
+    one_sentence(avshot("predict", tmp_path / "half", "a.mp4"), "not finished", "avshot train")
     out = tmp_path / "runs"
     folder = run_folder(out, Experiment(dataset=str(work / "own.toml"), method="devise", modality="audio"))
     folder.parent.mkdir(parents=True)
     shutil.copytree(first_run, folder)
-    told = run("train", work / "own.toml", "--method", "devise", "--modality", "audio", "--out", out)
+    told = avshot("train", work / "own.toml", "--method", "devise", "--modality", "audio", "--out", out)
     one_sentence(told, "another experiment")
 
 
@@ -419,8 +401,8 @@ def test_an_unfinished_run_and_a_run_of_another_experiment(work, first_run, run,
         ["sing"],
     ],
 )
-def test_usage_errors_exit_with_2(run, arguments):
-    code, _, error = run(*arguments)
+def test_usage_errors_exit_with_2(avshot, arguments):
+    code, _, error = avshot(*arguments)
     assert code == 2
     assert "Usage: " in error
     assert "Traceback" not in error
@@ -437,7 +419,7 @@ def test_help_loads_nothing_heavy():
     assert "predict" in told.stdout
 
 
-def test_a_training_that_fails_does_not_lose_the_others(work, run, tmp_path, monkeypatch):
+def test_a_training_that_fails_does_not_lose_the_others(work, avshot, tmp_path, monkeypatch):
     real = grid.run
 
     def sometimes(experiment, folder, **options):
@@ -450,7 +432,7 @@ def test_a_training_that_fails_does_not_lose_the_others(work, run, tmp_path, mon
     monkeypatch.setattr(grid, "run", sometimes)
     out = tmp_path / "runs"
     arguments = ["train", str(work / "own.toml"), "--method", "devise", *TINY, "--out", str(out), "--seeds"]
-    code, _, error = run(*arguments, "1,0,2")
+    code, _, error = avshot(*arguments, "1,0,2")
     assert code == 1  # not a sentence for the user: there is a bug to report
     assert error.splitlines()[-1].startswith("avshot: RuntimeError: a bug. This is a bug in avshot: please report it")
     monkeypatch.setenv("AVSHOT_TRACEBACK", "1")
@@ -459,18 +441,18 @@ def test_a_training_that_fails_does_not_lose_the_others(work, run, tmp_path, mon
     monkeypatch.delenv("AVSHOT_TRACEBACK")
     assert [r.experiment.seed for r in find_runs(out)] == [0]
     assert (out / "report.html").exists()
-    code, _, error = run(*arguments, "0,2,3")
+    code, _, error = avshot(*arguments, "0,2,3")
     assert code == 2
     assert "1 of 3 trainings failed" in error.splitlines()[-1]
     assert [r.experiment.seed for r in find_runs(out)] == [0, 3]
 
 
 @pytest.mark.slow
-def test_trainings_in_processes_end_as_those_in_this_one(work, first_run, run, tmp_path):
+def test_trainings_in_processes_end_as_those_in_this_one(work, first_run, avshot, tmp_path):
     out = tmp_path / "runs"
     taken = run_folder(out, Experiment(**(load_run(first_run).experiment.model_dump() | {"seed": 1})))
     shutil.copytree(first_run, taken)  # a Run of another seed lies where seed 1 belongs
-    code, printed, error = run(
+    code, printed, error = avshot(
         "train", work / "own.toml", "--method", "devise", *TINY, "--out", out, "--seeds", "0,1", "--jobs", 2
     )
     assert code == 2
@@ -493,19 +475,19 @@ def test_errors_of_many_trainings():
         grid.raise_first({"a": grid.BrokenProcessPool("gone")}, 3)
 
 
-def test_ctrl_c_says_that_the_work_can_go_on(run, monkeypatch):
+def test_ctrl_c_says_that_the_work_can_go_on(avshot, monkeypatch):
     import avshot.cli.inspect as commands
 
     def interrupted(*names):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(commands, "print_methods", interrupted)
-    code, _, error = run("methods")
+    code, _, error = avshot("methods")
     assert code == 130
     assert error.strip().splitlines()[-1] == "avshot: stopped; run the same command again to go on where it was."
 
 
-def test_a_traceback_on_demand(run, monkeypatch, tmp_path):
+def test_a_traceback_on_demand(avshot, monkeypatch, tmp_path):
     monkeypatch.setenv("AVSHOT_TRACEBACK", "1")
     with pytest.raises(ValueError, match="No finished Run"):
         main(["report", str(tmp_path)])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import typer.main
 
-from avshot.cli.app import app, main
+from avshot.cli.app import app
 from avshot.cli.parsing import parse_amount
 from avshot.data.load import load_dataset
 from avshot.data.split import SplitRule
@@ -17,22 +17,6 @@ TINY = ["--set", "recipe.epochs=2", "--set", "recipe.batches_per_epoch=4", "--se
 
 
 @pytest.fixture
-def run(capsys):
-    """Call the command line in this process: (exit code, standard output, standard error)."""
-
-    def call(*arguments):
-        capsys.readouterr()
-        try:
-            main([str(argument) for argument in arguments])
-        except SystemExit as stop:
-            code = stop.code or 0
-        told = capsys.readouterr()
-        return code, told.out, told.err
-
-    return call
-
-
-@pytest.fixture
 def world(tmp_path):
     _, made = small_world(tmp_path)
     np.save(tmp_path / "a.npy", made["audio"][:, 0])
@@ -40,15 +24,15 @@ def world(tmp_path):
     return tmp_path
 
 
-def test_own_arrays_are_a_table_in_two_commands(world, run):
+def test_own_arrays_are_a_table_in_two_commands(world, avshot):
     audio, visual, text = world / "a.npy", world / "v.npy", world / "t.npy"
     arrays = ["--audio", audio, "--visual", visual, "--text", text, "--names", world / "names.txt"]
-    code, out, error = run("import", world / "clips.csv", world / "own.toml", *arrays)
+    code, out, error = avshot("import", world / "clips.csv", world / "own.toml", *arrays)
     assert code == 0, error
     assert error == "class vectors: own [9 classes, 8 numbers]\n"
     assert "with audio" in out
     assert out.count("test_unseen") == 1
-    code, out, error = run("train", world / "own.toml", "--method", "devise,eszsl", "--out", world / "runs")
+    code, out, error = avshot("train", world / "own.toml", "--method", "devise,eszsl", "--out", world / "runs")
     assert code == 0, error
     assert "devise" in out
     runs = find_runs(world / "runs")
@@ -57,29 +41,31 @@ def test_own_arrays_are_a_table_in_two_commands(world, run):
     assert closed.metrics["ZSL"] > 0.9, "the features carry the class vectors"
 
 
-def test_one_modality_and_stated_folds(world, run):
+def test_one_modality_and_stated_folds(world, avshot):
     rows = list(csv.DictReader((world / "clips.csv").read_text().splitlines()))
     folds = {NAMES[6]: "val_unseen", NAMES[7]: "test_unseen", NAMES[8]: "test_unseen"}
     usual = ["train", "train", "val_seen", "test_seen"]
     rows = [(row["id"], row["label"], folds.get(row["label"], usual[i // 9 % 4])) for i, row in enumerate(rows)]
     table = write_table(world / "stated.csv", rows, ("clip", "label", "fold"))
-    code, out, error = run("import", table, world / "own.toml", "--visual", world / "v.npy")
+    code, out, error = avshot("import", table, world / "own.toml", "--visual", world / "v.npy")
     assert code == 0, error
     assert "with audio" not in out
     dataset = load_dataset(str(world / "own.toml"))
     wanted = {"train": 36, "val_seen": 18, "val_unseen": 12, "test_seen": 18, "test_unseen": 24}
     assert {fold: len(clips) for fold, clips in dataset.folds.items()} == wanted
     assert dataset.features.dims == (0, 5)
-    code, out, error = run("train", world / "own.toml", "--method", "devise", "--out", world / "runs", *TINY)
+    code, out, error = avshot("train", world / "own.toml", "--method", "devise", "--out", world / "runs", *TINY)
     assert code == 0, error
 
 
-def test_several_text_encoders_and_the_options_of_the_split(world, run):
+def test_several_text_encoders_and_the_options_of_the_split(world, avshot):
     np.savez(world / "clap.npz", names=np.array(NAMES[::-1]), vectors=np.eye(9)[::-1])
     save_h5(world / "a.h5", {"features": np.load(world / "a.npy")})
     options = ["--unseen-val", "red dog", "--unseen-test", 2, "--train", 5, "--val", 2, "--test", 3, "--seed", 4]
     text = ["--text", f"w2v={world / 't.npy'}", "--text", f"clap={world / 'clap.npz'}", "--names", world / "names.txt"]
-    code, _, error = run("import", world / "clips.csv", world / "own.toml", "--audio", world / "a.h5", *text, *options)
+    code, _, error = avshot(
+        "import", world / "clips.csv", world / "own.toml", "--audio", world / "a.h5", *text, *options
+    )
     assert code == 0, error
     dataset = load_dataset(str(world / "own.toml"))
     assert {encoder: tuple(rows.shape) for encoder, rows in dataset.text.items()} == {"w2v": (9, 8), "clap": (9, 9)}
@@ -107,10 +93,10 @@ def test_several_text_encoders_and_the_options_of_the_split(world, run):
         (["--audio", "a.npy", "--seed", "1", "--label", "class"], ["no column class"]),
     ],
 )
-def test_wrong_use_is_one_sentence(world, run, monkeypatch, arguments, words):
+def test_wrong_use_is_one_sentence(world, avshot, monkeypatch, arguments, words):
     monkeypatch.chdir(world)
     np.savez("both.npz", names=np.array(NAMES), vectors=np.eye(9))
-    code, _, error = run("import", "clips.csv", "own.toml", *arguments)
+    code, _, error = avshot("import", "clips.csv", "own.toml", *arguments)
     assert code == 2
     assert error.startswith("avshot: ")
     assert error.count("\n") == 1
@@ -120,9 +106,9 @@ def test_wrong_use_is_one_sentence(world, run, monkeypatch, arguments, words):
     assert not list(world.glob("own*"))
 
 
-def test_an_imported_dataset_is_not_extracted(world, run):
-    run("import", world / "clips.csv", world / "own.toml", "--audio", world / "a.npy")
-    code, _, error = run("extract", world / "own.toml", "--workers", 1)
+def test_an_imported_dataset_is_not_extracted(world, avshot):
+    avshot("import", world / "clips.csv", world / "own.toml", "--audio", world / "a.npy")
+    code, _, error = avshot("extract", world / "own.toml", "--workers", 1)
     assert code == 2
     assert "names no video: its features were imported" in error
 

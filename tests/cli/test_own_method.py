@@ -10,45 +10,18 @@ import pytest
 
 import avshot.protocol as protocol
 from avshot import Experiment, Recognizer, create_method
-from avshot.cli.app import main
 from avshot.files.atomic import file_digest
 from avshot.files.run_record import write_record
 from avshot.method import Inputs
 from avshot.report.rows import summarise
 from avshot.run import find_runs, load_run
+from plain_method import PLAIN
 from small_videos import heard_videos
 from synthetic import synthetic_dataset
 
+MULTIPLIES = "        return self.config.scale * self.map(torch.cat(features.pooled(), dim=1)) @ text.T"
 DATA = "simulated:ucf?scale=0.02"
 QUICK = ("--set", "recipe.epochs=1", "--set", "recipe.batches_per_epoch=3")
-PLAIN = """
-from __future__ import annotations
-from dataclasses import dataclass
-import torch
-from torch import nn
-from avshot.method import Method, Preset, Recipe, method
-
-@dataclass(frozen=True)
-class Config:
-    scale: float = 1.0
-
-@method
-class Plain(Method):
-    Config = Config
-    presets = {"default": Preset(Config(), Recipe(epochs=2, batches_per_epoch=4), "made up")}
-    paper = "none"
-
-    def __init__(self, config, inputs):
-        super().__init__(config, inputs)
-        self.map = nn.Linear(inputs.audio + inputs.visual, inputs.text_dim)
-
-    def score(self, features, classes):
-        (text,) = classes.text.values()
-        return self.config.scale * self.map(torch.cat(features.pooled(), dim=1)) @ text.T
-
-    def loss(self, batch):
-        return {"ce": nn.functional.cross_entropy(self.score(batch.features, batch.classes), batch.labels)}
-"""
 
 
 @pytest.fixture
@@ -58,20 +31,6 @@ def home(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "plain.py").write_text(PLAIN)
     return tmp_path
-
-
-@pytest.fixture
-def avshot(capsys):
-    """Call the command line in this process: (exit code, standard output, standard error)."""
-
-    def call(*arguments):
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as left:
-            main([str(argument) for argument in arguments])
-        told = capsys.readouterr()
-        return left.value.code or 0, told.out, told.err
-
-    return call
 
 
 def last(told):
@@ -184,7 +143,10 @@ def test_a_method_that_fails_is_no_bug_of_avshot(home, avshot, jobs):
     (home / "plain.py").write_text(PLAIN.replace("dim=1)) @ text.T", "dim=1)) @ text"))
     methods = ("--method", "plain.py,eszsl") if jobs == 2 else ("--method", "plain.py")
     told = last(avshot("train", DATA, *methods, "--jobs", jobs, *QUICK))
-    assert f"{home.resolve()}/plain.py line 24: RuntimeError: mat1 and mat2 shapes cannot be multiplied" in told
+    assert (
+        f"{home.resolve()}/plain.py line {PLAIN.splitlines().index(MULTIPLIES) + 1}: RuntimeError: mat1 and mat2 shapes cannot be multiplied"
+        in told
+    )
 
 
 @pytest.mark.parametrize(

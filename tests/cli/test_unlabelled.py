@@ -7,27 +7,9 @@ import re
 import pytest
 import torch
 
-from avshot.cli.app import main
 from small_videos import COLOURS, seen_videos
 
 WORDS = ["red", "green", "blue", "light", "a", "dog", "barking"]
-
-
-@pytest.fixture
-def run(capsys):
-    """Run a command; returns exit code, output, error output."""
-
-    def call(*arguments):
-        try:
-            main([str(argument) for argument in arguments])
-        except SystemExit as stop:
-            code = stop.code or 0
-        else:
-            code = 0
-        told = capsys.readouterr()
-        return code, told.out, told.err
-
-    return call
 
 
 @pytest.fixture(scope="module")
@@ -76,9 +58,9 @@ def labelled(flat, table, per_class=5, *, every=True):
                     writer.writerow([video.name, name if i < per_class else ""])
 
 
-def test_each_command_says_what_is_possible(flat, run, tmp_path):
+def test_each_command_says_what_is_possible(flat, avshot, tmp_path):
     own = tmp_path / "own.toml"
-    code, _, error = run("dataset", flat, own)
+    code, _, error = avshot("dataset", flat, own)
     assert code == 2
     assert "holds 21 recordings and no labels" in error
     for way in (
@@ -88,69 +70,69 @@ def test_each_command_says_what_is_possible(flat, run, tmp_path):
         "nearest_text --text clip:MODEL,clap:MODEL",
     ):
         assert way in error
-    code, _, error = run("train", flat)
+    code, _, error = avshot("train", flat)
     assert code == 2
     assert f"`avshot dataset '{flat}' own.toml`" in error
-    code, _, error = run("extract", flat, "--store", tmp_path / "my.features", "--workers", 1)
+    code, _, error = avshot("extract", flat, "--store", tmp_path / "my.features", "--workers", 1)
     assert code == 0
     assert f"note: nothing can be trained on features without labels; `avshot dataset '{flat}' own.toml`" in error
-    code, _, error = run("train", tmp_path / "my.features")
+    code, _, error = avshot("train", tmp_path / "my.features")
     assert code == 2
     assert "feature store, which says neither labels nor folds" in error
-    code, _, error = run("dataset", next(iter(flat.iterdir())), own)
+    code, _, error = avshot("dataset", next(iter(flat.iterdir())), own)
     assert code == 2
     assert "is a single recording" in error
     assert not own.exists()
 
 
-def test_a_table_without_labels_says_how_to_write_them(flat, run, tmp_path):
+def test_a_table_without_labels_says_how_to_write_them(flat, avshot, tmp_path):
     table = tmp_path / "table.csv"
     table.write_text("filename\n" + "\n".join(video.name for video in flat.iterdir()))
-    code, _, error = run("dataset", table, tmp_path / "own.toml", "--media", flat)
+    code, _, error = avshot("dataset", table, tmp_path / "own.toml", "--media", flat)
     assert code == 2
     assert "no column label; its columns: filename; add one with a class name for each file" in error
     labelled(flat, table, every=False)
-    code, _, error = run("dataset", table, tmp_path / "own.toml", "--media", flat)
+    code, _, error = avshot("dataset", table, tmp_path / "own.toml", "--media", flat)
     assert code == 2
     assert "has nothing in column 'label'; fill it in, or leave the row out." in error
 
 
-def test_some_labels_make_a_run_that_says_how_little_it_knows(flat, run, tmp_path, monkeypatch):
+def test_some_labels_make_a_run_that_says_how_little_it_knows(flat, avshot, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     labelled(flat, tmp_path / "table.csv")
     unseen = ["--unseen-val", 0, "--unseen-test", 0, "--train", 2]
-    assert run("dataset", "table.csv", "own.toml", "--media", flat, *unseen)[0] == 0
-    assert run("extract", "own.toml", "--workers", 1)[0] == 0
-    code, _, error = run("train", "own.toml", "--method", "devise", "--set", "recipe.epochs=1")
+    assert avshot("dataset", "table.csv", "own.toml", "--media", flat, *unseen)[0] == 0
+    assert avshot("extract", "own.toml", "--workers", 1)[0] == 0
+    code, _, error = avshot("train", "own.toml", "--method", "devise", "--set", "recipe.epochs=1")
     assert code == 0, error
     doubts = [line for line in error.splitlines() if line.startswith(("note: Judged on", "note: Trained on 9 clips"))]
     assert len(doubts) == 2, error
     assert "3 of each class" in doubts[1]
     folder = next((tmp_path / "runs").glob("*/seed-0"))
-    code, out, _ = run("predict", folder, flat, "--json")
+    code, out, _ = avshot("predict", folder, flat, "--json")
     assert code == 0
     found = [json.loads(line) for line in out.splitlines()]
     assert len(found) == 21
     for one in found:
         assert one["about"].startswith('Trained on 9 clips of 3 classes like "')
         assert [f"note: {note}" for note in one["notes"][:2]] == doubts
-    code, out, _ = run("predict", folder, next(iter(flat.iterdir())))
+    code, out, _ = avshot("predict", folder, next(iter(flat.iterdir())))
     assert out.splitlines()[-1] == found[0]["about"]
     assert "note: Judged on 3 validation clips" in out
 
 
-def test_names_are_asked_of_a_run_of_pretrained_features(flat, model, run, tmp_path, monkeypatch):
+def test_names_are_asked_of_a_run_of_pretrained_features(flat, model, avshot, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     labelled(flat, tmp_path / "table.csv")
-    assert run("dataset", "table.csv", "own.toml", "--media", flat, "--unseen-val", 0, "--unseen-test", 0)[0] == 0
+    assert avshot("dataset", "table.csv", "own.toml", "--media", flat, "--unseen-val", 0, "--unseen-test", 0)[0] == 0
     extract = ("extract", "own.toml", "--audio", "", "--visual", f"clip:{model}", "--workers", 1)
-    assert run(*extract)[0] == 0
-    code, _, error = run("train", "own.toml", "--method", "nearest_text", "--text", f"clip:{model}")
+    assert avshot(*extract)[0] == 0
+    code, _, error = avshot("train", "own.toml", "--method", "nearest_text", "--text", f"clip:{model}")
     assert code == 0, error
     assert not re.search(r"Trained on \d+ clips, ", error), "it learns nothing from them, so few are no doubt"
     folder = next((tmp_path / "runs").glob("*/seed-0"))
-    code, out, error = run("predict", folder, flat, "--classes", "a dog barking, red light", "--json")
+    code, out, error = avshot("predict", folder, flat, "--classes", "a dog barking, red light", "--json")
     assert code == 0, error
     found = [json.loads(line) for line in out.splitlines()]
     assert len(found) == 21

@@ -9,27 +9,12 @@ from pathlib import Path
 import pytest
 
 from avshot import Recognizer
-from avshot.cli.app import main
 from avshot.experiment import Experiment, parse_experiment
 from avshot.features.extractor import create_extractor
 from avshot.protocol import run as run_experiment
 from avshot.registry import EXTRACTORS
 from small_videos import heard_videos
 from synthetic import synthetic_dataset
-
-
-@pytest.fixture
-def avshot(capsys):
-    """Call the command line in this process: (exit code, standard output, standard error)."""
-
-    def call(*arguments):
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as left:
-            main([str(argument) for argument in arguments])
-        told = capsys.readouterr()
-        return left.value.code or 0, told.out, told.err
-
-    return call
 
 
 def sentence(told):
