@@ -29,13 +29,14 @@ from avshot.runs.knowledge import measured
 from avshot.runs.resume import check_stage, keep_choice, kept_choice
 from avshot.runs.write import Part, Trained, write_run
 from avshot.task import Stage
+from avshot.terminal.callbacks import Progress, Say, unsaid, unshown
 from avshot.training.checkpoint import History
 from avshot.training.clips import ClipSource
 from avshot.training.distributed import current
 from avshot.training.fitting import as_read, embedded, fit, shown
 from avshot.training.scoring import Judged, score_clips
 from avshot.training.selection import Judge
-from avshot.types import Classes, Progress, Say
+from avshot.types import Classes
 
 
 def run(
@@ -65,7 +66,7 @@ def run(
         ValueError: The folder holds a Run of something else (the message says what differs), or the dataset does not
             fit the method or the task.
     """
-    folder, tell, parts = Path(folder), say or _unsaid, resolve(experiment)
+    folder, tell, parts = Path(folder), say or unsaid, resolve(experiment)
     dataset = load_dataset(experiment.dataset) if dataset is None else dataset
     raw = embedded(parts, dataset)
     key = key_of(experiment, dataset, raw)
@@ -76,7 +77,7 @@ def run(
             return load_run(folder)
         try:
             started = time.time()
-            training = _Training(parts, as_read(parts, dataset), raw, folder, progress or _unshown, tell)
+            training = _Training(parts, as_read(parts, dataset), raw, folder, progress or unshown, tell)
             trained = training.select_and_test()
             write_run(folder, experiment, parts, training.dataset, trained, key, time.time() - started)
         except BaseException:
@@ -93,14 +94,6 @@ def follow(experiment: Experiment, *, dataset: Dataset | None = None) -> None:
     while (order := current(parts.device).share(None)) is not None:
         stage, classes, options = order
         fit(parts, dataset, stage, classes, **options)
-
-
-def _unsaid(text: str) -> None:
-    """For a caller who does not listen: nothing that is said changes a number."""
-
-
-def _unshown(stage: str, done: int, total: int, numbers: dict[str, float]) -> None:
-    """For a caller who does not look."""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ All are frozen. Shapes are written `[clip, time, dim]`; times are seconds; masks
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,9 +15,6 @@ from torch import Tensor
 from avshot.errors import BadClassName
 
 MODALITIES = ("audio", "visual")
-
-Say = Callable[[str], None]  # is told sentences that a user should read
-Progress = Callable[[str, int, int, dict[str, float]], None]  # (what is done, done, in all, numbers of the last step)
 
 
 @dataclass(frozen=True)

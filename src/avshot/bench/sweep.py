@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from avshot.bench.watch import Watch, unsaid, unshown
+from avshot.bench.watch import Watch
 from avshot.data.dataset import Dataset
 from avshot.data.load import load_dataset, load_described
 from avshot.data.mapped import shared_averages
@@ -23,10 +23,10 @@ from avshot.machine.python_file import with_place
 from avshot.protocol import follow, run
 from avshot.run import Run, load_run
 from avshot.runs.placing import place_runs, run_folder
+from avshot.terminal.callbacks import Progress, Say, unsaid, unshown
 from avshot.training.companions import leave_with_parent, spawn
 from avshot.training.distributed import is_worker, leave, warning
 from avshot.training.fitting import reads_averages
-from avshot.types import Progress, Say
 
 
 @dataclass(frozen=True)

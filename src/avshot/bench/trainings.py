@@ -18,8 +18,8 @@ from avshot.files.atomic import content_digest
 from avshot.run import Run, load_run
 from avshot.runs.key import origin_of
 from avshot.runs.placing import Keys, make_folder, place
+from avshot.terminal.callbacks import Progress, Say
 from avshot.training.fitting import why_not
-from avshot.types import Progress, Say
 
 
 @dataclass(frozen=True)

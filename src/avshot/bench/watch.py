@@ -10,18 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from avshot.experiment import Experiment
-from avshot.types import Progress, Say
+from avshot.terminal.callbacks import Progress, Say
 
 _STAGES = 2  # of a training at least
 _PATIENCE = 10.0  # seconds for the last news
-
-
-def unsaid(text: str) -> None:
-    """For a caller who does not listen."""
-
-
-def unshown(what: str, done: int, total: int, numbers: dict[str, float]) -> None:
-    """For a caller who does not look."""
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,8 @@ from torch import Tensor
 
 from avshot.data.dataset import Dataset
 from avshot.data.sources import FeatureSource, as_indices, averages_of
-from avshot.types import MODALITIES, Features, Say
+from avshot.terminal.callbacks import Say
+from avshot.types import MODALITIES, Features
 
 
 @dataclass(frozen=True, eq=False)

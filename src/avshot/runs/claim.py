@@ -15,7 +15,8 @@ from avshot.files.atomic import load_sealed, load_tensors, save_sealed, save_ten
 from avshot.machine.versions import versions
 from avshot.run import load_run, read_experiment
 from avshot.runs.key import Key, class_changes, data_changes, setting_changes, settings_of, version_changes
-from avshot.types import Classes, Say
+from avshot.terminal.callbacks import Say
+from avshot.types import Classes
 
 KEY = "key.json"
 _VECTORS = "key.safetensors"  # the class embeddings, while the Run is unfinished

@@ -24,6 +24,7 @@ from avshot.machine.device import check_device
 from avshot.run import read_experiment
 from avshot.runs.claim import claim, is_free, read_key
 from avshot.runs.key import Key, key_of, origin_of
+from avshot.terminal.callbacks import unsaid
 from avshot.training.fitting import embedded, why_not
 from avshot.types import Classes
 
@@ -141,7 +142,7 @@ def _ours(folder: Path, experiment: Experiment, key: Key, raw: Classes) -> bool:
     try:
         with sole_writer(folder, wait=0):
             if is_free(folder):
-                claim(folder, experiment, key, raw, lambda text: None)
+                claim(folder, experiment, key, raw, unsaid)
     except ValueError:  # another command trains there, and has written its key or soon will
         patience = _PATIENCE
     end = time.monotonic() + patience

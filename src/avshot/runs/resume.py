@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from avshot.files.atomic import file_digest, load_sealed, load_tensors, save_sealed
+from avshot.terminal.callbacks import Say
 from avshot.training.checkpoint import load_history
-from avshot.types import Say
 
 
 def keep_choice(folder: Path, chosen: dict[str, Any], history: dict[str, Any], best: Path) -> None:

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from avshot.types import Progress
+    from avshot.terminal.callbacks import Progress
 
 QUIET_SECONDS = 15.0  # between two lines where there is no terminal
 
