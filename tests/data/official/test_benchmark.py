@@ -4,7 +4,7 @@ import torch
 
 import released
 from avshot.data.load import load_dataset
-from avshot.data.official.benchmark import load_official_benchmark
+from avshot.data.official.benchmark import load_official_benchmark, released_descriptions
 from avshot.data.official.tables import read_tables
 
 
@@ -103,6 +103,8 @@ def test_load_dataset_reads_the_options(tmp_path):
     assert list(found.text) == ["w2v"]
     with pytest.raises(ValueError, match="expected name and, where wanted"):
         load_dataset(f"official:{tmp_path}?split=main")
+    with pytest.raises(ValueError, match="expected name and, where wanted"):
+        released_descriptions(f"official:{tmp_path}?split=main")
     with pytest.raises(ValueError, match="option legacy is 'maybe'; expected true or false"):
         load_dataset(f"official:{tmp_path}?name=UCF&legacy=maybe")
 

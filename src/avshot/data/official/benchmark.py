@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl
 
 import numpy as np
 from torch import Tensor
@@ -99,19 +98,25 @@ def load_official_spec(spec: str) -> Dataset:
     Raises:
         ValueError: An unknown key or value, or anything `load_official_benchmark` refuses.
     """
-    root, _, query = spec.partition("?")
-    types = {"name": str, "split": str, "legacy": bool, "features": str, "text.": str}
-    options = read_options(query, types, "The benchmark")
+    root, options = _read_spec(spec)
     text = {key[5:]: options.pop(key) for key in list(options) if key.startswith("text.")}
     if "" in text:
         raise BadDataset(f"text.={text['']} names no encoder; write text.w2v=FILE.")
+    name, split = options.pop("name"), options.pop("split", "cls")
+    return load_official_benchmark(root, name, split=split, text=text or None, **options)
+
+
+def _read_spec(spec: str) -> tuple[str, dict[str, Any]]:
+    """Folder and options of `<root>?name=UCF&...`; the name is among them."""
+    root, _, query = spec.partition("?")
+    types = {"name": str, "split": str, "legacy": bool, "features": str, "text.": str}
+    options = read_options(query, types, "The benchmark")
     if "name" not in options:
         raise BadDataset(
             "The benchmark is not named; expected name and, where wanted, split, legacy, features, text.<encoder>: "
             "official:<root>?name=UCF&split=cls."
         )
-    name, split = options.pop("name"), options.pop("split", "cls")
-    return load_official_benchmark(root, name, split=split, text=text or None, **options)
+    return root, options
 
 
 def released_descriptions(spec: str) -> Path:
@@ -126,8 +131,8 @@ def released_descriptions(spec: str) -> Path:
     kind, _, rest = spec.partition(":")
     if kind != "official":
         raise BadDataset(f"{spec} is no released benchmark, so no descriptions come with it; pass a CSV of them.")
-    root, _, query = rest.partition("?")
-    name = dict(parse_qsl(query))["name"]
+    root, options = _read_spec(rest)
+    name = options["name"]
     file = find_benchmark(root, name) / "class-split" / f"{name}.csv"
     if not file.exists():
         raise BadDataset(f"{file} is not there; it comes with the program of KDA (docs/reproduce.md).")
