@@ -206,7 +206,7 @@ def list_aliases() -> dict[str, str]:
 
 def get_method(name: str) -> type[Method]:
     """The class of method `name`, of the file at that path, or of an alias. Raises ValueError naming what exists."""
-    known = name.endswith(".py") or name in METHODS.names()
+    known = is_python_file(name) or name in METHODS.names()
     found: type[Method] = METHODS.get_class(name if known else list_aliases().get(name, name), Method)
     presets = found.presets.values() if isinstance(found.presets, Mapping) else ()
     sound = bool(presets) and all(isinstance(p, Preset) and isinstance(p.config, found.Config) for p in presets)
