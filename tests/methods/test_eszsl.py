@@ -50,6 +50,20 @@ def weights_by_hand(labels, balance):
     return torch.tensor(share).double() if balance else torch.ones(len(labels)).double()
 
 
+@pytest.mark.parametrize("level", [0.0, 3.0])
+def test_rounding_is_not_blown_up_to_unit_size(level):
+    """A block whose average is zero (or the same) by construction holds rounding alone."""
+    batch = make_task()
+    audio, visual = batch.features.pooled()
+    rounding = level + 1e-8 * torch.randn(len(audio), 2, generator=torch.Generator().manual_seed(0))
+    audio = torch.cat([audio[:, :2], rounding], dim=1)
+    fit = fitted(Batch(Features.averaged(audio, visual), batch.labels, batch.classes))
+    scaled = fit.scaled(Features.averaged(audio, visual))
+    assert scaled[:, 2:4].abs().max() < 1e-5
+    assert scaled[:, :2].abs().max() > 0.1
+    assert torch.equal(fit.audio_deviation[2:], torch.ones(2))
+
+
 @pytest.mark.parametrize("scaling", ["none", "features", "standardise", "both"])
 @pytest.mark.parametrize(
     ("wrong", "balance", "relative"), [(0.0, True, True), (-1.0, False, False), (0.3, True, False)]

@@ -87,7 +87,7 @@ def candidates_of_stage(
 
     Args:
         raw: All classes of the training.
-        names: Candidates of the stage; optimisation sees only these.
+        names: Candidates of the stage; optimisation sees only these, or the trained ones of them (`scope`).
         seen: Those of them that are trained.
         settings: Of class-embedding optimisation; None = off.
     """
@@ -97,7 +97,10 @@ def candidates_of_stage(
     )
     if settings is None:
         return picked, picked, {}
-    moved = {encoder: _optimised(_Given(vectors, picked.names, settings)) for encoder, vectors in picked.text.items()}
+    own = tuple(picked.seen.tolist()) if settings.scope == "seen" else ()
+    moved = {
+        encoder: _optimised(_Given(vectors, picked.names, settings, own)) for encoder, vectors in picked.text.items()
+    }
     used = picked.with_text({encoder: vectors.clone() for encoder, (vectors, _) in moved.items()})
     return used, picked, {encoder: outcome.to_dict() for encoder, (_, outcome) in moved.items()}
 
@@ -109,6 +112,7 @@ class _Given:
     vectors: Tensor = field(compare=False)
     names: tuple[str, ...]
     settings: OptimiseConfig
+    seen: tuple[bool, ...]  # empty where it makes no difference
     content: bytes = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -118,4 +122,5 @@ class _Given:
 
 @lru_cache(maxsize=16)  # the trainings of a bench differ in method and seed, and have their classes in common
 def _optimised(given: _Given) -> tuple[Tensor, Outcome]:
-    return optimise(given.vectors, given.settings, names=given.names)
+    seen = torch.tensor(given.seen, dtype=torch.bool) if given.seen else None
+    return optimise(given.vectors, given.settings, names=given.names, seen=seen)

@@ -6,13 +6,13 @@ with penalties on both sides of it, and one formula gives it; the two penalties 
 Paper: Romera-Paredes and Torr, "An embarrassingly simple approach to zero-shot learning", ICML 2015,
 https://proceedings.mlr.press/v37/romera-paredes15.html. Code read: bernard24/Embarrassingly-simple-ZSL, 700e92b.
 
-How ours differs: x is the averaged picture and sound side by side, each standardised and brought to unit length (the
-authors: ready-made image kernels; ours is the linear form). The penalties are in units of the mean eigenvalue of the
-matrix they are added to, so that one grid suits ten clips and a hundred thousand, and clips are weighed so that classes
-count alike; `released` restores plain units and weights. The authors hold out one random fifth of the training classes
-to choose the penalties; ours makes `folds` folds of the classes and uses each once. Scores are divided by their
-deviation over the training classes: the penalties set the size of V, and a calibration found under some would mean
-nothing under others. Ranks do not change.
+How ours differs: x is the averaged picture and sound side by side, each standardised (but for constant channels, see
+`FLOOR`) and brought to unit length (the authors: ready-made image kernels; ours is the linear form). The penalties are
+in units of the mean eigenvalue of the matrix they are added to, so that one grid suits ten clips and a hundred
+thousand, and clips are weighed so that classes count alike; `released` restores plain units and weights. The authors
+hold out one random fifth of the training classes to choose the penalties; ours makes `folds` folds of the classes and
+uses each once. Scores are divided by their deviation over the training classes: the penalties set the size of V, and a
+calibration found under some would mean nothing under others. Ranks do not change.
 
 Missing modality: it enters as zeros after scaling, so the other one decides alone, and stays out of means and
 deviations. Features made without it and features in which it is hidden give the same map under plain penalties;
@@ -33,6 +33,9 @@ from avshot.method import Inputs, Method, Needs, Phase, Preset, Recipe, Selectio
 from avshot.types import Batch, Classes, Features
 
 CHUNK = 2048  # clips that are multiplied at once: adding to a Gram matrix of 4,224 dims moves 143 MB each time
+# A channel is constant where its deviation is below this share of the root mean square of its own numbers, or of those
+# of its modality where that is more: what is left of it is rounding.
+FLOOR = 1e-4
 SCALINGS = ("none", "features", "standardise", "both")
 
 
@@ -178,8 +181,8 @@ class ESZSL(Method):
         for name, (count, total, squares) in moments.items():
             mean, square = total / max(count, 1), squares / max(count, 1)
             variance = square - mean.square()
-            # A channel that never changes says nothing; its rounding errors must not be blown up to unit size.
-            varies = variance > 1e-10 * square
+            # What never changes says nothing; its rounding errors must not be blown up to unit size.
+            varies = variance > FLOOR**2 * torch.maximum(square, square.mean())
             getattr(self, f"{name}_mean").copy_(mean)
             getattr(self, f"{name}_deviation").copy_(torch.where(varies, variance, torch.ones_like(variance)).sqrt())
         return self._exact(counts)

@@ -127,7 +127,8 @@ class InputScaling(nn.Module):
     Kinds: `"none"`; `"over255"` divides by 255 (TCaF does so to its audio features, which come as bytes);
     `"time"` gives every channel unit L2 norm over the real steps of the clip (TCaF does so to its visual features: a
     default argument of `F.normalize` that on `[clip, time, dim]` runs over time); `"features"` gives every step unit L2
-    norm; `"standardise"` subtracts mean and divides by deviation per channel, both running averages over training.
+    norm; `"standardise"` subtracts mean and divides by deviation per channel, both running averages over training. The
+    variance has 1e-5 added, so a channel whose deviation is far below 0.003, rounding for example, stays near zero.
 
     Args:
         kind: One of the above.

@@ -43,7 +43,8 @@ class Names:
 
         A class of the Run keeps the embedding it was trained with, however its name is written (case, spaces and
         punctuation do not matter). Others are embedded by the Run's text encoder; where the Run optimised its class
-        embeddings, new names are optimised jointly with the Run's, and only the rows of the new names are taken.
+        embeddings, new names are optimised jointly with the Run's, and only the rows of the new names are taken; where
+        it moved the trained ones alone (`scope="seen"`), each new name takes its own place among these.
 
         Raises:
             ValueError: No names, a name given twice, or a class that this Run cannot embed.
@@ -78,7 +79,9 @@ class Names:
         if parts.optimise is not None:
             raw = run.classes(raw=True)
             joint = {k: torch.cat([raw.text[k], embedded.text[k]]) for k in known.text}
-            moved, _ = optimise_classes(Classes(names, joint, unseen), parts.optimise)
+            moved, _ = optimise_classes(
+                Classes(names, joint, torch.cat([raw.seen, unseen[: len(new)]])), parts.optimise
+            )
             embedded = moved.select(new)
         text = {k: torch.cat([known.text[k], embedded.text[k]]) for k in known.text}
         return Classes(names, text, torch.cat([known.seen, unseen[: len(new)]]))

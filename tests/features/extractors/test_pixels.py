@@ -67,12 +67,16 @@ def test_blocks_equal_a_naive_computation():
                 colour[t, :, r, c] = red - green, blue - (red + green) / 2
     expected = {
         "appearance": (level - level.mean()) / level.std(),
-        "change": (level - level.mean(axis=0)) * 20,
+        "change": darker_halved(level - level.mean(axis=0)) * 20,
         "motion": motion * 20,
         "colour": colour * COLOUR_GAIN,
     }
     for name, value in expected.items():
         np.testing.assert_allclose(got[name].numpy(), value.reshape(3, -1), atol=2e-4, err_msg=name)
+
+
+def darker_halved(change):
+    return np.where(change < 0, change / 2, change)
 
 
 def naive_palette(frame, hues):
@@ -113,10 +117,12 @@ def test_palette_equals_a_loop_over_pixels(spread, hues):
 
 
 def test_numbers_are_those_of_the_first_implementation():
-    """Written down from the version that worked on torch tensors in [0, 1]; stores made with it stay usable."""
+    """Written down from the version that worked on torch tensors in [0, 1], whose changes to the darker were whole."""
     t, r, c, k = np.meshgrid(*map(np.arange, (9, 48, 64, 3)), indexing="ij")
     frames = ((7 * t + 3 * r * (k + 1) + 5 * c + r * c * (k == 1) // 9 + 40 * k) % 256).astype(np.uint8)
     vectors = Pixels()(film(frames))[0]
+    change = blocks(vectors)["change"]
+    change[change < 0] *= 2
     places = [0, 100, 200, 300, 390, 450, 600, 630, 671, 672, 675, 680, 684, 685, 686]
     numbers = """-1.25466752 0.206477314 0.266178846 0.0 0.772313714 1.217019438 0.297181457 1.292432069 -2.19332098
         1.028061866 1.055616378 0.357186794 1.510168910 3.002742290 1.276489734"""
@@ -162,7 +168,7 @@ def test_any_shape_equals_plain_float64(frames, chunk, grid, colour, times, stac
     expected = np.concatenate(
         [
             (level - level.mean()) / max(level.std(), 0.01),
-            (level - level.mean(axis=0)) * pixels.CHANGE_GAIN,
+            darker_halved(level - level.mean(axis=0)) * pixels.CHANGE_GAIN,
             pooled(np.abs(np.diff(luma, axis=0, prepend=luma[:1])), *grid) * pixels.MOTION_GAIN,
             pooled(red - green, *colour) * COLOUR_GAIN,
             pooled(blue - (red + green) / 2, *colour) * COLOUR_GAIN,
@@ -183,6 +189,17 @@ def test_motion_is_where_the_square_moves_and_zero_when_it_stands():
     still = blocks(Pixels()(film(moving_square((255, 255, 255), step=0)))[0])
     assert torch.count_nonzero(still["motion"]) == 0
     assert still["change"].abs().max() < 1e-4
+
+
+@settings(max_examples=25, deadline=None)
+@given(frames=st.integers(2, 9), seed=st.integers(0, 999))
+def test_the_average_of_change_is_its_energy(frames, seed):
+    shown = np.random.default_rng(seed).integers(0, 256, (frames, 48, 64, 3)).astype(np.uint8)
+    change = blocks(Pixels()(film(shown))[0])["change"].double()
+    whole = torch.where(change < 0, 2 * change, change)
+    assert whole.mean(dim=0).abs().max() < 1e-5  # what made 192 dead channels of averages
+    torch.testing.assert_close(change.mean(dim=0), whole.abs().mean(dim=0) / 4, atol=1e-5, rtol=1e-5)
+    assert change.mean() > 0.1
 
 
 def test_palette_tells_colours_apart_wherever_they_are():

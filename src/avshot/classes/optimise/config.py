@@ -11,12 +11,16 @@ from avshot.classes.optimise.losses import DISTANCES, REDUCTIONS
 from avshot.errors import BadSetting
 
 SEMANTIC = ("ranking", "proximity", "none")
+SCOPES = ("all", "seen")
 
 
 @dataclass(frozen=True)
 class OptimiseConfig:
     """Settings of class-embedding optimisation."""
 
+    # Which classes move together: "all" candidates, as the paper's sums do, so names of unseen classes act on those of
+    # training (class-transductive); or those "seen" in training, and each other class takes its own place among them.
+    scope: str = "all"
     semantic: str = "ranking"  # semantic loss: "ranking" (eq. 3, the paper's best), "proximity" (eq. 2), "none"
     alpha: float = 0.5  # weight of the separation loss, 1 - alpha of the semantic loss; paper 0.5
     margin: float = 1.0  # of the ranking loss, in units of the distance; the paper's best of 0, 0.5, 1
@@ -36,6 +40,7 @@ class OptimiseConfig:
 
     def __post_init__(self) -> None:
         for name, known in (
+            ("scope", SCOPES),
             ("semantic", SEMANTIC),
             ("distance", DISTANCES),
             ("reduction", REDUCTIONS),

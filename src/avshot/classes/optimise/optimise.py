@@ -23,6 +23,7 @@ from torch import Tensor
 from avshot.classes.optimise.config import DEFAULTS, OptimiseConfig
 from avshot.classes.optimise.descent import descend
 from avshot.classes.optimise.losses import own_entries, pairwise_distance, row_chunks, widest
+from avshot.classes.optimise.newcomers import place
 from avshot.classes.optimise.outcome import SAME, Outcome, measure
 from avshot.classes.optimise.text import report, summary
 from avshot.types import Classes
@@ -31,7 +32,11 @@ __all__ = ["OptimiseConfig", "Outcome", "optimise", "optimise_classes", "report"
 
 
 def optimise(
-    vectors: Tensor, config: OptimiseConfig = DEFAULTS, *, names: Sequence[str] | None = None
+    vectors: Tensor,
+    config: OptimiseConfig = DEFAULTS,
+    *,
+    names: Sequence[str] | None = None,
+    seen: Tensor | None = None,
 ) -> tuple[Tensor, Outcome]:
     """Move class vectors apart, keeping each class's order of the others (EZ-AVGZL, section 3.2).
 
@@ -43,6 +48,8 @@ def optimise(
         vectors: Class embeddings `[class, dim]`, no zero rows; not changed.
         config: Settings.
         names: Class names for the outcome.
+        seen: `[class]` bool: classes that are trained, for `scope="seen"`, which moves these alone together; None, or
+            none of them, moves all.
 
     Returns:
         New embeddings `[class, dim]` with unit rows, of the given type and device, and what happened.
@@ -55,7 +62,8 @@ def optimise(
     start = F.normalize(vectors.detach().to(widest(vectors.device)), dim=1)
     first, copy_of = _without_copies(start)
     with torch.enable_grad():
-        descended, steps, stopped, history = descend(start[first], config)
+        settled = _settled(first, copy_of, seen if config.scope == "seen" else None)
+        descended, steps, stopped, history = _descended(start[first], settled, config)
     result = descended[copy_of]
     outcome = Outcome(
         settings=dataclasses.asdict(config),
@@ -72,11 +80,35 @@ def optimise(
 def optimise_classes(classes: Classes, config: OptimiseConfig = DEFAULTS) -> tuple[Classes, dict[str, Outcome]]:
     """Optimise every class embedding of `classes`: `(new classes, {encoder: outcome})`; see `optimise`.
 
-    The classes move jointly: pass exactly the candidate classes of the stage, for no other name may act on them.
+    The classes move jointly: pass exactly the candidate classes of the stage, for no other name may act on them. With
+    `scope="seen"` only those of `classes.seen` do.
     """
-    results = {encoder: optimise(vectors, config, names=classes.names) for encoder, vectors in classes.text.items()}
+    results = {
+        encoder: optimise(vectors, config, names=classes.names, seen=classes.seen)
+        for encoder, vectors in classes.text.items()
+    }
     text = {encoder: vectors for encoder, (vectors, _) in results.items()}
     return classes.with_text(text), {encoder: outcome for encoder, (_, outcome) in results.items()}
+
+
+def _settled(first: Tensor, copy_of: Tensor, seen: Tensor | None) -> Tensor:
+    """Which groups of equal classes move together: those with a seen class, or all where there is none."""
+    found = torch.zeros(len(first), dtype=torch.bool, device=first.device)
+    if seen is not None:
+        found[copy_of[seen.to(first.device)]] = True
+    return found if bool(found.any()) else ~found
+
+
+def _descended(
+    start: Tensor, settled: Tensor, config: OptimiseConfig
+) -> tuple[Tensor, int, str, tuple[dict[str, float], ...]]:
+    """`descend` the settled classes; the others then take their place among them."""
+    moved, steps, stopped, history = descend(start[settled], config)
+    result = start.clone()
+    result[settled] = moved
+    if not bool(settled.all()):
+        result[~settled] = place(start[~settled], start[settled], moved, config, steps)
+    return result, steps, stopped, history
 
 
 def _without_copies(vectors: Tensor) -> tuple[Tensor, Tensor]:

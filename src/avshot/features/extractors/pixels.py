@@ -3,7 +3,8 @@
 Each frame gives five blocks of numbers of roughly unit size:
 
 - appearance: brightness on a grid, mean 0 and deviation 1 over the clip;
-- change: brightness of each grid cell minus its mean over the clip (moving lips on a still face);
+- change: brightness of each grid cell minus its mean over the clip (moving lips on a still face), darker values
+  halved: so the average over time, zero without that, is a quarter of the mean absolute change, the cell's energy;
 - motion: absolute difference to the frame before, averaged over each cell (how much moves where);
 - colour grid: the opponent colours red-green and blue-yellow on a coarser grid;
 - palette: share of saturated pixels per hue (soft bins), and of dark, grey and bright ones (what colour is there,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 CHUNK = 64  # frames worked on at once, so that memory does not grow with the clip
 MOST_HUES = 64  # the table of hues takes a megabyte each
+DARKER = 0.5  # of a change to the darker
 CHANGE_GAIN, MOTION_GAIN, COLOUR_GAIN, PALETTE_GAIN = 20.0, 20.0, 5.0, 5.0  # bring each block to about unit size
 
 
@@ -52,7 +54,7 @@ class Pixels(Extractor):
     """
 
     name: ClassVar[str] = "pixels"
-    version: ClassVar[int] = 2  # 1 took black frames at the ends for a picture
+    version: ClassVar[int] = 3  # 1 took black frames at the ends for a picture; in 2 the average of "change" was 0
     modality: ClassVar[str] = "visual"
 
     hop: float = 0.08
@@ -129,6 +131,7 @@ class Pixels(Extractor):
             palette[here, self.hues :] = grey_shares(planes)
         level = appearance.astype(np.float64)
         change[:] = (level - level.mean(axis=0)) * CHANGE_GAIN
+        change[change < 0] *= DARKER
         appearance[:] = (level - level.mean()) / max(level.std(), 0.01)
         motion *= MOTION_GAIN
         opponent *= COLOUR_GAIN
