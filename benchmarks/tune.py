@@ -1,6 +1,6 @@
 """Choosing settings on validation alone: every row of a bench file on several hold-outs of classes, never a test clip.
 
-    python benchmarks/tune.py results/world/rendered/world.toml experiments/tune-ez-avgzl.toml --out results/tune/world
+    python benchmarks/tune.py results/world/rendered/world.toml benchmarks/tuning/ez-avgzl.toml --out results/tune/world
 
 Hold-out 0 is the dataset's own validation. Each other hold-out draws as many unseen classes, and as many clips of each
 seen class, from the clips of the three folds that stage 1 may see. A row is trained once for each hold-out and seed;
