@@ -138,10 +138,16 @@ def _confusions(confusions: tuple[Confusion, Confusion], names: tuple[str, str])
     for i, (axis, found, name) in enumerate(zip(axes, confusions, names, strict=True)):
         image = draw_matrix(axis, found, names=i == 0)
         zsl = 100 * np.diag(found.shares).mean()
-        axis.set_title(f"{look.shown(name, int(11 * width))}\nZSL {zsl:.1f} %", fontsize=10)
+        axis.set_title(f"{_short(name, int(11 * width))}\nZSL {zsl:.1f} %", fontsize=10)
     figure.colorbar(image, ax=axes, label="share of the class's test clips (%)", shrink=0.8)
     figure.suptitle("Confusion among unseen classes", fontsize=11)
     return figure
+
+
+def _short(name: str, most: int) -> str:
+    """A name without its middle where it is too long: the seed stands at its end."""
+    flat = look.plain(name)
+    return look.shown(flat if len(flat) <= most else f"{flat[: most // 2 - 1]}…{flat[-(most // 2) :]}", most)
 
 
 def _most_clips(test: Scored) -> list[str]:
@@ -160,7 +166,7 @@ def _maps(runs: Sequence[Run], tests: Sequence[Scored], names: Sequence[str], cl
     scenes = [clip_maps.scene_of(test, classes) for test in tests]
     for panels, run, scene, name in zip(axes, runs, scenes, names, strict=True):
         for axis, kind in zip(panels, ("audio", "visual", "fused"), strict=True):
-            said = f"{look.shown(name, 60)}\n{kind}" if kind == "audio" else f"\n{kind}"
+            said = f"{_short(name, 60)}\n{kind}" if kind == "audio" else f"\n{kind}"
             axis.set_title(said, fontsize=10, loc="left")
             _map(axis, run, scene, kind)
     figure.suptitle(f"t-SNE of test clips ({clip_maps.RIMMED})", fontsize=11)

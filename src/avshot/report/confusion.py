@@ -110,5 +110,7 @@ def draw_matrix(axis: Any, found: Confusion, *, names: bool = True) -> Any:
         axis.axvline(found.n_seen - 0.5, **_WHITE)
     if len(found.predicted) > len(found.true):
         axis.axvline(len(found.true) - 0.5, linestyle=":", **_WHITE)
-    axis.set(xlabel="predicted class", ylabel="true class (n: test clips)" if names else "")
+    axis.set(
+        xlabel="predicted class", ylabel="" if not names else "true class (n: test clips)" if few else "true class"
+    )
     return image
