@@ -1,24 +1,43 @@
-"""The picture of the separability-semantics curve: one panel for each vocabulary."""
+"""The picture of the separability-semantics curve: a row of panels for each vocabulary, a column for each margin.
+
+Lines are named where they end, by the weight of the rank term over that of the separation. Three are drawn heavily, and
+told apart by dashes and signs as well as by colour.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-TITLES = {"ucf": "UCF, released vectors", "activitynet": "ActivityNet, released vectors"}
-TITLES |= {"vggsound": "VGGSound, released vectors"}
-LINES = {0.0: "-", 0.5: "--", 1.0: ":"}
-# Points to find again in the table: (alpha, margin, weight), growth or None for the end, sign, colour, what it is.
-# The colours are of Okabe and Ito, told apart by the colour-blind; the signs differ too.
-MARKS = (
-    ((0.5, 1.0, 1.0), "1.35", "*", "#D55E00", "EZ-AVGZL's setting as we run it (default): x1.35"),
-    ((0.5, 1.0, 1.0), "2", "P", "#D55E00", "the same, x2"),
-    ((0.5, 1.0, 1.0), None, "X", "#D55E00", "the same, to the end"),
-    ((0.5, 0.0, "classes"), "1.35", "o", "#0072B2", "stiff (margin 0, weight C): x1.35"),
-    ((0.5, 0.0, "classes"), "2", "s", "#0072B2", "the same, x2"),
-    ((0.5, 0.0, "classes"), None, "D", "#0072B2", "the same, to the end"),
+TITLES = {"ucf": "UCF", "activitynet": "ActivityNet", "vggsound": "VGGSound"}
+COLUMNS = {0.0: "margin 0: pairs out of order pay", 1.0: "margin 1: every pair pays"}
+RATIOS = {
+    (1.0, 0.9): "1/9", (1.0, 0.5): "1", (1.0, 0.1): "9", ("classes", 0.9): "C/9", ("classes", 0.5): "C",
+    ("classes", 0.1): "9C",
+}  # fmt: skip
+ABOUT = (
+    "At a line's end: weight of the rank term over that of the separation; C: number of classes.\n"
+    "On heavy lines a circle is where the distance has grown 1.35 times, a square where it has doubled.\n"
+    "Dotted upright: where the text encoder put the classes."
 )
+GAP = 0.058  # of a panel's height, between two names
+FRAME = ((-0.08, 1.48), (-0.12, 1.08))  # of the panels of released vectors
+
+
+@dataclass(frozen=True)
+class Heavy:
+    """How a line that matters is drawn; colours of Okabe and Ito, told apart by the colour-blind."""
+
+    name: str
+    colour: str
+    dashes: Any
+
+
+ALONE = Heavy("separation alone", "black", "-")
+PAPER = Heavy("1: the paper's", "#D55E00", (0, (6, 2)))
+STIFF = Heavy("C: stiff", "#0072B2", (0, (7, 1.5, 1.5, 1.5)))
 
 
 def draw(vocabularies: Mapping[str, Any], path: Path) -> None:
@@ -27,84 +46,105 @@ def draw(vocabularies: Mapping[str, Any], path: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
+    released = [name for name in TITLES if name in vocabularies]
+    words = [name for name in vocabularies if name not in TITLES]
     style = {"svg.hashsalt": "avshot", "svg.fonttype": "none", "font.size": 9, "font.family": "sans-serif"}
     with mpl.rc_context(style):
-        rows = (len(vocabularies) + 1) // 2
-        figure = Figure(figsize=(10, 3.9 * rows + 1.5), dpi=110, layout="constrained")
+        rows = len(released) + (len(words) + 1) // 2
+        figure = Figure(figsize=(10, 3.1 * rows + 0.9), dpi=110, layout="constrained")
         FigureCanvasAgg(figure)
-        panels = figure.subplots(rows, 2, squeeze=False).ravel()
-        for axes, (name, found) in zip(panels, vocabularies.items(), strict=False):
-            _panel(axes, name, found)
-        for axes in panels[len(vocabularies) :]:
+        panels = figure.subplots(rows, 2, squeeze=False)
+        for row, name in zip(panels, released, strict=False):
+            for axes, margin in zip(row, COLUMNS, strict=True):
+                _released(axes, TITLES[name], vocabularies[name], margin)
+        rest = panels[len(released) :].ravel()
+        for axes, name in zip(rest, words, strict=False):
+            _words(axes, vocabularies[name])
+        for axes in rest[len(words) :]:
             axes.set_visible(False)
-        figure.legend(handles=_legend(), loc="outside lower center", ncols=3, fontsize=8, frameon=False)
+        figure.supxlabel(f"mean cosine distance to the nearest other class\n\n{ABOUT}", fontsize=9)
+        figure.supylabel("mean rank correlation with the order before", fontsize=9)
         figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
 
 
-def _panel(axes: Any, name: str, found: Mapping[str, Any]) -> None:
-    for line in found["traces"]:
-        alone = line["alpha"] == 1
-        style = {"color": "black", "linewidth": 2.0} if alone else {"color": _colour(line), "linewidth": 1.2}
-        axes.plot(line["nearest"], line["correlation"], "-" if alone else LINES[line["margin"]], **style)
-    for key, growth, sign, colour, _ in reversed(MARKS):  # the paper's lie on top
-        point = _point(found, key, growth)
-        if point is not None:
-            axes.plot(*point, sign, color=colour, markersize=_size(sign), markeredgecolor="white", zorder=5)
+def _released(axes: Any, title: str, found: Mapping[str, Any], margin: float) -> None:
+    """All ratios at one margin, and separation alone."""
+    axes.set(xlim=FRAME[0], ylim=FRAME[1])
+    axes.set_title(f"{title}, {found['classes']} classes; {COLUMNS[margin]}", fontsize=10)
+    _lines(axes, found, [line for line in found["traces"] if line["alpha"] == 1 or line["margin"] == margin])
+
+
+def _words(axes: Any, found: Mapping[str, Any]) -> None:
+    """The heavy lines alone: more were not traced."""
+    low = min(min(line["correlation"]) for line in found["traces"])
+    right = max(max(line["nearest"]) for line in found["traces"])
+    left = min(min(line["nearest"]) for line in found["traces"])
+    axes.set(xlim=(left - 0.03, right + 0.35 * (right - left)), ylim=(low - 0.1 * (1 - low), 1 + 0.1 * (1 - low)))
+    axes.set_title(f"{found['classes']:,} words, built-in text encoder", fontsize=10)
+    _lines(axes, found, found["traces"])
+
+
+def _lines(axes: Any, found: Mapping[str, Any], lines: Sequence[Mapping[str, Any]]) -> None:
+    ends = []
+    for line in lines:
+        heavy = heavy_of(line)
+        x, y = line["nearest"], line["correlation"]
+        if heavy is None:
+            axes.plot(x, y, color="0.6", linewidth=1.0, zorder=1)
+        else:
+            axes.plot(x, y, color=heavy.colour, linestyle=heavy.dashes, linewidth=2.2, zorder=2)
+            for growth, sign in (("1.35", "o"), ("2", "s")):
+                at = line["at"][growth]
+                if at is not None:
+                    rim = {"markeredgecolor": "white", "markersize": 7.5, "zorder": 3}
+                    axes.plot(at["nearest"], at["correlation"], sign, color=heavy.colour, **rim)
+        name = RATIOS[line["weight"], line["alpha"]] if heavy is None else heavy.name
+        ends.append((x[-1], y[-1], name, heavy))
     start = found["traces"][0]["nearest"][0]
-    axes.axvline(start, color="0.7", linewidth=0.8, zorder=0)
-    axes.set_title(f"{TITLES.get(name, 'words, built-in text encoder')}: {found['classes']:,} classes", fontsize=10)
-    axes.set_xlabel("mean cosine distance to the nearest other class")
-    axes.set_ylabel("mean rank correlation with before")
-    axes.grid(color="0.92")
+    axes.axvline(start, color="0.5", linewidth=0.9, linestyle=":", zorder=0)
+    _name_ends(axes, [end for end in ends if end[0] >= start], right=True)
+    _name_ends(axes, [end for end in ends if end[0] < start], right=False)
+    axes.grid(color="0.93")
     axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
 
 
-def _point(found: Mapping[str, Any], key: tuple[Any, ...], growth: str | None) -> tuple[float, float] | None:
-    """Where a setting is at a growth, or at its end; None where it does not come that far."""
-    lines = [line for line in found["traces"] if (line["alpha"], line["margin"], line["weight"]) == key]
-    if not lines:
-        return None
-    if growth is None:
-        return lines[0]["nearest"][-1], lines[0]["correlation"][-1]
-    at = lines[0]["at"][growth]
-    return None if at is None else (at["nearest"], at["correlation"])
+def heavy_of(line: Mapping[str, Any]) -> Heavy | None:
+    """Whether a line is one of those that matter."""
+    if line["alpha"] == 1:
+        return ALONE
+    return {(0.5, 1.0, 1.0): PAPER, (0.5, 0.0, "classes"): STIFF}.get((line["alpha"], line["margin"], line["weight"]))
 
 
-def _colour(line: Mapping[str, Any]) -> Any:
-    """By the weight of the order against separation: alpha and weight act through nothing else."""
-    return _shades()[(line["weight"] == "classes", line["alpha"])]
+def _name_ends(axes: Any, ends: Sequence[tuple[float, float, str, Heavy | None]], *, right: bool) -> None:
+    """Names in a column beside the outermost end, each with a thin line to its own."""
+    if not ends:
+        return
+    (left_edge, right_edge), (low, high) = axes.get_xlim(), axes.get_ylim()
+    outermost = max(x for x, *_ in ends) if right else min(x for x, *_ in ends)
+    column = outermost + (0.035 if right else -0.035) * (right_edge - left_edge)
+    heights = apart([y for _, y, *_ in ends], GAP * (high - low), low, high)
+    for (x, y, name, heavy), height in zip(ends, heights, strict=True):
+        colour = "0.35" if heavy is None else heavy.colour
+        axes.annotate(
+            name, (x, y), xytext=(column, height), va="center", ha="left" if right else "right", fontsize=8.5,
+            color=colour, fontweight="normal" if heavy is None else "bold",
+            arrowprops={"arrowstyle": "-", "linewidth": 0.6, "color": "0.6", "shrinkA": 1, "shrinkB": 0},
+        )  # fmt: skip
 
 
-def _shades() -> dict[tuple[bool, float], Any]:
-    import matplotlib as mpl
+def apart(values: Sequence[float], gap: float, low: float, high: float) -> list[float]:
+    """Values moved as little as need be for any two of them to be `gap` apart, between `low` and `high`, order kept.
 
-    scale = mpl.colormaps["viridis"]
-    steps = [(False, 0.9), (False, 0.5), (False, 0.1), (True, 0.9), (True, 0.5), (True, 0.1)]
-    return {step: scale(0.93 - 0.18 * i) for i, step in enumerate(steps)}
+    The steps of `gap` taken off, that is the nearest sequence that never falls (least squares).
+    """
+    import numpy as np
+    from sklearn.isotonic import isotonic_regression
 
-
-def _legend() -> list[Any]:
-    from matplotlib.lines import Line2D
-
-    ratios = ("1/9", "1", "9", "C/9", "C", "9C")
-    shades = [
-        Line2D([], [], color=colour, label=f"rank term / separation = {ratio}")
-        for ratio, colour in zip(ratios, _shades().values(), strict=True)
-    ]
-    lines = [Line2D([], [], color="0.3", linestyle=line, label=f"margin {margin:g}") for margin, line in LINES.items()]
-    alone = [
-        Line2D([], [], color="black", linewidth=2, label="separation alone"),
-        Line2D([], [], color="0.7", linewidth=0.8, label="where the text encoder put them"),
-    ]
-    marks = [
-        Line2D(
-            [], [], marker=sign, color=colour, linestyle="", markersize=_size(sign), markeredgecolor="white", label=text
-        )
-        for _, _, sign, colour, text in MARKS
-    ]
-    filler = Line2D([], [], linestyle="", label=" ")  # so that each kind has its column
-    return [*shades, *lines, *alone, filler, *marks]
-
-
-def _size(sign: str) -> int:
-    return {"*": 14, "P": 10, "X": 10}.get(sign, 8)
+    if not values:
+        return []
+    order = np.argsort(values, kind="stable")
+    steps = gap * np.arange(len(values))
+    found = np.empty(len(values))
+    found[order] = steps + isotonic_regression(np.array(values)[order] - steps, y_min=low, y_max=high - steps[-1])
+    return found.tolist()

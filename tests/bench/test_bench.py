@@ -2,16 +2,21 @@
 
 import csv
 import io
+import shutil
 from dataclasses import replace
+from datetime import date
 
 import numpy as np
 import pytest
 
 from avshot.bench import table, trainings
+from avshot.bench.latex import as_latex
 from avshot.bench.plan import load_plan
-from avshot.bench.table import as_csv, as_latex, as_markdown, results
+from avshot.bench.table import amount, as_csv, as_markdown, results
 from avshot.bench.trainings import folder_names, train_plan
 from avshot.cli.bench import run_bench
+from avshot.report.rows import remarks as report_remarks
+from avshot.report.rows import summarise
 from avshot.run import Run, find_runs
 from avshot.task import Scored
 
@@ -70,9 +75,58 @@ def test_the_table_holds_what_the_runs_measured(bench):
     assert "27.15" in text
     assert "[1] a note" in text
     assert "simulated: its numbers and the printed ones are of different data" in text
-    latex = (out / "bench.tex").read_text()
-    assert r"Two \& more" in latex
-    assert latex.count(r"\\") == 5  # head and four rows
+    assert "of 42 classes; tested on" in text
+    assert (out / "bench.tex").read_text().count(r"Two \& more") == 2  # in the list of tables, too
+
+
+def test_numbers_of_parameters_are_said_as_people_say_them():
+    assert [amount(n) for n in (None, 0, 64, 300, 4096, 369_345, 12_000_000)] == [
+        "-", "-", "64", "0.3 k", "4.1 k", "0.37 M", "12.00 M",
+    ]  # fmt: skip
+
+
+def test_a_report_of_the_bench_has_its_labels_and_notes(bench, tmp_path):
+    """Also where the folder was moved; one by one, and where the file is gone or nonsense, settings name the Run."""
+    _, out = bench
+    moved = tmp_path / "elsewhere"
+    shutil.copytree(out, moved)
+    rows = [row for row in summarise(find_runs(moved)) if row.runs]
+    assert {row.label for row in rows} == {"plain", "wide margin"}
+    assert "plain: a note" in report_remarks(rows)
+    derived = rows[0].runs[0].experiment.label()
+    folders = [run.path for run in find_runs(moved) if run.path.parent.name == "plain"]
+    (folders[0] / "row.json").unlink()  # a seed of an older bench: the other one knows
+    assert {row.label for row in summarise(find_runs(moved)) if row.runs} == {"plain", "wide margin"}
+    for nonsense in ("{", "[]", '{"label": " "}', '{"label": 3}'):
+        for folder in folders:
+            (folder / "row.json").write_text(nonsense)
+        rows = [row for row in summarise(find_runs(moved)) if row.runs]
+        labels = {run.path.parent.name: row.label for row in rows for run in row.runs}
+        assert labels == {"plain": derived.replace("-margin=1.0", ""), "wide-margin": "wide margin"}
+        assert any("called by its settings" in remark for remark in report_remarks(rows))
+
+
+def test_rows_of_two_benches_that_share_a_label_are_told_apart(bench, tmp_path):
+    file, out = bench
+    other = tmp_path / "plan.toml"
+    other.write_text(file.read_text().replace("config = {margin = 1.0}", "config = {margin = 0.5}"))
+    run_bench(other, tmp_path / "out")
+    rows = [row for row in summarise([*find_runs(out), *find_runs(tmp_path / "out")]) if row.runs]
+    labels = {row.label for row in rows}
+    assert labels == {"plain", "wide margin (margin=1.0)", "wide margin (margin=0.5)"}
+
+
+def test_a_folder_that_holds_another_experiment_keeps_its_name(bench, tmp_path):
+    file, out = bench
+    moved = tmp_path / "out"
+    shutil.copytree(out, moved)
+    names = {path: path.read_text() for path in moved.rglob("row.json")}
+    changed = tmp_path / "plan.toml"
+    changed.write_text(file.read_text().replace("margin = 1.0", "margin = 2.0").replace("a note", "another note"))
+    with pytest.raises(ValueError, match=r"another experiment .*margin"):
+        run_bench(changed, moved)
+    for path, before in names.items():
+        assert (path.read_text() == before) == (path.parts[-3] == "wide-margin")
 
 
 def test_a_second_call_trains_nothing(bench, capsys):
@@ -97,7 +151,7 @@ def test_what_does_not_fit_is_left_out_with_the_reason(tmp_path):
     text = as_markdown(plan, block, lines, caption="")
     assert "Not run: " in text
     assert "nonsense" in as_csv(plan, [(block, lines)])
-    assert "no picture encoder" in as_latex(plan, block, lines)
+    assert r"\textsuperscript{2} Not run: " in as_latex(plan, [(block, lines)], date(2026, 11, 30))
     assert outcome.trainings == 4
 
 

@@ -8,10 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+DRAWS = 10_000  # random exchanges of a test
 _DRAWS_AT_ONCE = 100
 
 
-def paired_p_value(first: Tensor, second: Tensor, labels: Tensor, seen: Tensor, *, draws: int = 10_000) -> float:
+def paired_p_value(first: Tensor, second: Tensor, labels: Tensor, seen: Tensor, *, draws: int = DRAWS) -> float:
     """Two-sided p value of the difference in harmonic mean, from the clips that both methods were tested on.
 
     If the methods were equally good, it would not matter whose answer to a clip is whose. So the answers to each clip

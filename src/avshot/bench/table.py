@@ -1,4 +1,4 @@
-"""The table of a bench: Markdown for people, CSV for programs, LaTeX for papers."""
+"""The table of a bench: Markdown for people, CSV for programs (LaTeX for papers: `avshot.bench.latex`)."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from avshot.bench.data_in_words import about_data, first_run
 from avshot.bench.plan import Plan
 from avshot.bench.significance import holm, paired_p_value
 from avshot.bench.trainings import Block, Line
@@ -35,6 +36,7 @@ class Result:
         note: What a reader must know about the published numbers or the row.
         p: Corrected p value of the difference in HM to the row that the plan compares with, or None.
         reason: Why there are no values.
+        reference: What every method must beat: a row that the plan added, or a guesser.
     """
 
     label: str
@@ -44,6 +46,7 @@ class Result:
     note: str = ""
     p: float | None = None
     reason: str = ""
+    reference: bool = False
 
     @property
     def runs(self) -> tuple[Run, ...]:
@@ -83,8 +86,9 @@ def results(plan: Plan, block: Block) -> list[Result]:
         replace(line, p=tested.get(line.label), note=" ".join(filter(None, (line.note, reasons.get(line.label, "")))))
         for line in lines
     ]
-    first = next((line.runs[0] for line in block.lines if line.runs), None)
-    return lines + [Result(row.label, row, {}) for row in (guessers(block.name, first) if first is not None else ())]
+    first = first_run(block)
+    rows = guessers(block.name, first) if first is not None else ()
+    return lines + [Result(row.label, row, {}, reference=True) for row in rows]
 
 
 def _result(line: Line, plan: Plan, block: Block) -> Result:
@@ -92,7 +96,7 @@ def _result(line: Line, plan: Plan, block: Block) -> Result:
     printed, source, note = _printed(line, plan, block)
     row = row_of(block.name, entry.label, runs) if runs else None
     notes = [text for text in (entry.note, entry.misprint, note) if text]
-    return Result(entry.label, row, printed, source, " ".join(notes), None, line.reason)
+    return Result(entry.label, row, printed, source, " ".join(notes), None, line.reason, entry.reference)
 
 
 def _printed(line: Line, plan: Plan, block: Block) -> tuple[dict[str, float], str, str]:
@@ -176,16 +180,17 @@ def table(plan: Plan, lines: Sequence[Result]) -> tuple[list[str], list[list[str
     head = ["method", *plan.metrics, *(_FROM_PAPER.format(m) for m in printed)]
     head += [f"p against {plan.against}"] if plan.against else []
     head += ["seeds", "seconds", "parameters", "selected on"]
-    marks = _marks(lines)
+    marks = numbered(lines)
     cells = []
     for line in lines:
-        row = [line.label + marks.get(line.label, ""), *(line.cell(m) for m in plan.metrics)]
+        mark = f" [{marks[line.label][0]}]" if line.label in marks else ""
+        row = [line.label + mark, *(line.cell(m) for m in plan.metrics)]
         row += [f"{line.printed[m]:.2f}" if m in line.printed else "-" for m in printed]
         row += [_p_text(line.p)] if plan.against else []
         row += [
             str(len(line.runs) or "-"),
             "-" if line.seconds is None else f"{line.seconds:.0f}",
-            "-" if line.parameters is None else f"{line.parameters / 1e6:.2f} M",
+            amount(line.parameters),
             line.selected_on,
         ]
         cells.append(row)
@@ -196,22 +201,38 @@ def _p_text(p: float | None) -> str:
     return "-" if p is None else "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def _marks(lines: Sequence[Result]) -> dict[str, str]:
-    """` [1]` for the first row that has something said below the table, and so on."""
-    about = [line.label for line in lines if line.note or line.reason]
-    return {label: f" [{i}]" for i, label in enumerate(about, 1)}
+def amount(count: int | None) -> str:
+    """A number of parameters for people: `0.37 M`, `0.3 k`, `64`, and "-" where there are none."""
+    if not count:
+        return "-"
+    if count < 100:
+        return str(count)
+    return f"{count / 1e3:.1f} k" if count < 10_000 else f"{count / 1e6:.2f} M"
+
+
+def numbered(lines: Sequence[Result]) -> dict[str, tuple[int, str]]:
+    """What is said below the table of some rows, by label: its number there, from 1, and the sentences."""
+    about = [line for line in lines if line.note or line.reason]
+    return {line.label: (i, " ".join(filter(None, (_left_out(line), line.note)))) for i, line in enumerate(about, 1)}
 
 
 def remarks(lines: Sequence[Result]) -> list[str]:
     """What is said below the table, in the order of the marks."""
-    marks = _marks(lines)
-    texts = {line.label: " ".join(filter(None, (_left_out(line), line.note))) for line in lines}
-    return [f"{marks[label].strip()} {texts[label]}" for label in marks]
+    return [f"[{number}] {text}" for number, text in numbered(lines).values()]
+
+
+def sources(block: Block, lines: Sequence[Result]) -> list[str]:
+    """Where the printed numbers stand, and whether they are of the same data."""
+    found = sorted({line.source for line in lines if line.source and line.printed})
+    told = [f"Printed: {'; '.join(found)}."] if found else []
+    if block.simulated and any(line.printed for line in lines):
+        told.append(f"{block.name} is simulated: its numbers and the printed ones are of different data.")
+    return told
 
 
 def absences(block: Block) -> list[str]:
     """Why there is a "-" where a number is expected."""
-    first = next((line.runs[0] for line in block.lines if line.runs), None)
+    first = first_run(block)
     return [] if first is None else [f"Where there is a -, {reason}." for reason in first.task.absent(first.metrics)]
 
 
@@ -224,13 +245,9 @@ def _left_out(line: Result) -> str:
 def as_markdown(plan: Plan, block: Block, lines: Sequence[Result], *, caption: str) -> str:
     """Title, table, remarks and sources of one dataset."""
     head, cells = table(plan, lines)
-    text = [f"## {plan.title}: {block.name}\n", caption + "\n", markdown(head, cells)]
-    sources = sorted({line.source for line in lines if line.source and line.printed})
-    text += [f"- {remark}" for remark in (*remarks(lines), *absences(block))]
-    if sources:
-        text.append(f"- Printed: {'; '.join(sources)}.")
-    if block.simulated and any(line.printed for line in lines):
-        text.append(f"- {block.name} is simulated: its numbers and the printed ones are of different data.")
+    about = f"{caption}\n\n{about_data(block)}\n"
+    text = [f"## {plan.title}: {block.name}\n", about, markdown(head, cells)]
+    text += [f"- {remark}" for remark in (*remarks(lines), *absences(block), *sources(block, lines))]
     return "\n".join(text) + "\n"
 
 
@@ -253,38 +270,3 @@ def as_csv(plan: Plan, blocks: Sequence[tuple[Block, Sequence[Result]]]) -> str:
                 row = [block.name, line.label, metric, mean, spread, len(found), paper, line.source, p, *about]
                 writer.writerow(row)
     return out.getvalue()
-
-
-def as_latex(plan: Plan, block: Block, lines: Sequence[Result]) -> str:
-    """A `booktabs` table; the best value of each of our columns is bold."""
-    head, cells = table(plan, lines)
-    keep = [i for i, name in enumerate(head) if name not in ("seconds", "parameters", "selected on", "seeds")]
-    best = {i: _best(lines, plan.metrics[i - 1]) for i in range(1, 1 + len(plan.metrics))}
-    body = [
-        " & ".join(
-            f"\\textbf{{{_tex(row[i])}}}" if i in best and n == best[i] and row[i] != "-" else _tex(row[i])
-            for i in keep
-        )
-        + r" \\"
-        for n, row in enumerate(cells)
-    ]
-    columns = "l" + "r" * (len(keep) - 1)
-    top = [r"\begin{table}", r"\centering", rf"\caption{{{_tex(plan.title)}, {_tex(block.name)}.}}"]
-    top += [
-        rf"\begin{{tabular}}{{{columns}}}",
-        r"\toprule",
-        " & ".join(_tex(head[i]) for i in keep) + r" \\",
-        r"\midrule",
-    ]
-    return "\n".join([*top, *body, r"\bottomrule", r"\end{tabular}", r"\end{table}"]) + "\n"
-
-
-def _best(lines: Sequence[Result], metric: str) -> int:
-    means = [float(np.mean(line.values.get(metric, [-1.0]))) for line in lines]
-    return means.index(max(means))
-
-
-def _tex(text: str) -> str:
-    for sign in "&%$#_{}":
-        text = text.replace(sign, f"\\{sign}")
-    return text.replace("±", r"$\pm$").replace("<", r"$<$")

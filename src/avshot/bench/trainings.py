@@ -17,6 +17,7 @@ from avshot.experiment import Experiment, resolve
 from avshot.files.atomic import content_digest
 from avshot.run import Run, load_run
 from avshot.runs.key import origin_of
+from avshot.runs.naming import Named, save_name
 from avshot.runs.placing import Keys, make_folder, place
 from avshot.terminal.callbacks import Progress, Say
 from avshot.training.fitting import why_not
@@ -150,6 +151,7 @@ def _asked(plan: Plan, dataset: str, folder: Path, root: Path | None, more: dict
             path = Path(names[row.label], f"seed-{experiment.seed}")
             other = folder.with_name(f"{folder.name}-{origin_of(dataset)[:8]}")  # where another dataset has the first
             placed = place([folder / path, other / path], experiment, keys)
+            save_name(placed, Named(row.label, row.note), anew=False)  # for a report before the bench has ended
             folders.setdefault(row.label, []).append(placed)
             experiments.setdefault(spec, {})[placed] = experiment
     first = next(iter(loaded.values())).dataset.name
@@ -181,6 +183,7 @@ def _line(row: Entry, asked: _Asked, failed: dict[Path, Exception]) -> Line:
             if path in failed:
                 raise failed[path]
             runs.append(load_run(path))
+            save_name(path, Named(row.label, row.note))
         except Exception as error:  # shown in the table, and raised at the end
             problems.append(str(error))
     return Line(row, tuple(runs), problems[0] if problems else "")

@@ -179,15 +179,28 @@ def bench(
 
 @app.command()
 def report(
-    runs: Annotated[Path, typer.Argument(help="Folder with Runs in or below it.")],
+    runs: Annotated[list[Path], typer.Argument(help="Folders with Runs in or below them.")],
     out: Annotated[Path | None, typer.Option(help="HTML file; default: report.html in that folder.")] = None,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Two Runs side by side: what differs, confusions, maps; compare.html.")
+    ] = False,
+    classes: Annotated[
+        str | None, typer.Option(help='Classes for the maps of clips, comma-separated; quote one with a comma: "a, b".')
+    ] = None,
     code: Code = None,
 ) -> None:
-    """Tables and figures of Runs as one self-contained HTML page, and the same as Markdown."""
-    from avshot.cli.report import write_report
+    """Tables and figures of Runs as one self-contained HTML page, and the same as Markdown.
+
+    The figures lie beside the page as PNG, SVG and PDF.
+    """
+    from avshot.cli.report import compare_runs, write_report
 
     _use_code(code)
-    write_report(runs, out)
+    names = [] if classes is None else parse_some("--classes", classes)
+    if compare:
+        compare_runs(runs, out, classes=names)
+    else:
+        write_report(runs, out, classes=names)
 
 
 @app.command()

@@ -9,9 +9,10 @@ from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
+from avshot.bench.latex import as_latex
 from avshot.bench.plan import Plan, load_plan
 from avshot.bench.sweep import raise_first
-from avshot.bench.table import absences, as_csv, as_latex, as_markdown, remarks, results, table
+from avshot.bench.table import absences, as_csv, as_markdown, remarks, results, table
 from avshot.bench.trainings import train_plan
 from avshot.files.atomic import save_text
 from avshot.machine.device import check_device
@@ -70,7 +71,7 @@ def run_bench(
     caption = _caption(plan)
     save_text(out / "bench.md", "\n".join(as_markdown(plan, b, lines, caption=caption) for b, lines in found))
     save_text(out / "bench.csv", as_csv(plan, found))
-    save_text(out / "bench.tex", "\n".join(as_latex(plan, b, lines) for b, lines in found))
+    save_text(out / "bench.tex", as_latex(plan, found, date.today()))
     print(f"tables: {out / 'bench.md'}, .csv, .tex; figures: avshot report {out}", file=sys.stderr)
     raise_first(outcome.failed, outcome.trainings)
 

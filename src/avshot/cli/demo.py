@@ -37,7 +37,7 @@ def run_demo(out: Path, *, seeds: Sequence[int], clips: int, difficulty: float) 
     with show_trainings() as progress:
         made = sweep(asked, out / "runs", jobs=cores(), progress=progress, say=note)
     raise_first(made.failed, len(made.placed))
-    write_report(out / "runs", None)
+    write_report([out / "runs"], None)
     unseen = load_dataset(str(toml)).classes_of("test_unseen")
     clips_of = {name: demo_clip(out / "new", name, difficulty=difficulty) for name in unseen}
     best = next(run for run, e in made.placed.items() if (e.method, e.seed) == ("ez_avgzl", seeds[0]))

@@ -33,6 +33,6 @@ def train_grid(
     found = find_runs(out, skipped=note)
     runs = [run for run in found if run.path not in swept.failed]  # what was refused is not shown as if it were new
     if runs:
-        write_report(out, None, runs=runs)
+        write_report([out], None, runs=runs)
     raise_first(swept.failed, len(swept.placed))
     return swept.placed

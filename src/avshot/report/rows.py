@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from avshot.data.sources import first_few
 from avshot.run import Run
 from avshot.runs.key import class_changes, settings_of
 from avshot.runs.knowledge import doubts
+from avshot.runs.naming import Named, read_name
 from avshot.task import Task
 
 
@@ -26,6 +27,7 @@ class Row:
         task: What was trained and tested for; its metrics are the columns.
         values: `{metric: one value per seed}` as fractions; a metric that was not measured is absent.
         runs: The Runs, by seed; empty for reference rows.
+        note: What the bench that asked for them says below its table.
     """
 
     dataset: str
@@ -33,6 +35,7 @@ class Row:
     task: Task
     values: dict[str, list[float]]
     runs: tuple[Run, ...] = ()
+    note: str = ""
 
     @property
     def table(self) -> tuple[str, str]:
@@ -84,7 +87,12 @@ def summarise(runs: Sequence[Run]) -> list[Row]:
     rows = []
     for (name, fingerprint, _), members in sorted(groups.items()):
         title = name if named[name] == 1 else f"{name} (data {fingerprint[:8]})"
-        found_rows = [row_of(title, label, found) for label, found in zip(_labels(members), members, strict=True)]
+        names = [_named(found) for found in members]
+        labels = _labels(members, [name.label for name in names])
+        found_rows = [
+            replace(row_of(title, label, found), note=name.note)
+            for label, name, found in zip(labels, names, members, strict=True)
+        ]
         rows += sorted(found_rows, key=_merit)
         rows += guessers(title, found_rows[0].runs[0])
     return rows
@@ -112,9 +120,15 @@ def _class_changes(one: Run, other: Run) -> list[str]:
     return class_changes(one.classes(raw=True), other.classes(raw=True))
 
 
-def _labels(groups: Sequence[Sequence[Run]]) -> list[str]:
-    """A label for each group of Runs: the experiment's, with what tells it from others of that label."""
-    short = [found[0].experiment.label() for found in groups]
+def _named(runs: Sequence[Run]) -> Named:
+    """What the bench calls these Runs, else what their settings do; of several names that of the first Run with one."""
+    found = [read_name(run.path) for run in runs]
+    named = next((name for name in found if name.label), found[0])
+    return replace(named, label=named.label or runs[0].experiment.label())
+
+
+def _labels(groups: Sequence[Sequence[Run]], short: Sequence[str]) -> list[str]:
+    """A label for each group of Runs: the short one, with what tells it from others of that label."""
     count = Counter(short)
     alike = {
         label: [_in_full(found[0]) for s, found in zip(short, groups, strict=True) if s == label] for label in count
@@ -134,8 +148,10 @@ def _labels(groups: Sequence[Sequence[Run]]) -> list[str]:
 def _in_full(run: Run) -> tuple[str, ...]:
     experiment = run.experiment
     files = [f"{kind}={getattr(experiment, kind)} of {digest[:8]}" for kind, digest in run.info["sources"].items()]
-    about = [*files, f"text={'+'.join(experiment.text)}", f"prompts={experiment.prompts}"]
-    return (*about, *([] if experiment.descriptions is None else [f"descriptions={experiment.descriptions}"]))
+    about = [*experiment.in_full(), *files, f"text={'+'.join(experiment.text)}", f"prompts={experiment.prompts}"]
+    if experiment.descriptions is not None:
+        about.append(f"descriptions={experiment.descriptions}")
+    return tuple(dict.fromkeys(about))
 
 
 def _apart(own: Sequence[str], all_alike: Sequence[Sequence[str]]) -> str:
@@ -201,7 +217,8 @@ def remarks(rows: Sequence[Row]) -> list[str]:
     """What a reader of the rows of one dataset must know: why there is a "-", and which answers may be guesses."""
     first = next((row.runs[0] for row in rows if row.runs), None)
     absent = [] if first is None else [f"Where there is a -, {reason}." for reason in first.task.absent(first.metrics)]
-    return absent + _doubted(rows)
+    notes = [f"{row.label}: {row.note}" for row in rows if row.note]
+    return absent + notes + _doubted(rows)
 
 
 def _doubted(rows: Sequence[Row]) -> list[str]:

@@ -30,7 +30,7 @@ def print_table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) 
 
 def is_numeric(cells: Iterable[object]) -> bool:
     """Every cell is a number with at most its deviation or unit, or says that there is none."""
-    number = re.compile(r"-|[-+]?[\d.,/]+( ?± ?[\d.]+)?( ?(%|s|M|MB|ms|x))?|")
+    number = re.compile(r"-|[-+]?[\d.,/]+( ?± ?[\d.]+)?( ?(%|s|k|M|MB|ms|x))?|")
     return all(number.fullmatch(str(cell)) for cell in cells)
 
 
