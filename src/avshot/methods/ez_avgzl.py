@@ -29,7 +29,8 @@ How ours differs, where the paper is silent or cannot be meant as printed:
 
 **Which preset is the paper's?** `paper` has its form (cross-attention over fused tokens with a linear read-out, class
 token, the clips of the batch as negatives, class embeddings as they are) at a size that a few hundred clips can train,
-and the names of benchmarks its sizes. `default` is ours for small sets and departs from it.
+and the names of benchmarks its sizes. `default` is ours for small sets: class embeddings look straight at the encoded
+steps, without fusion layers, and a cosine compares what each found with the class itself.
 
 A missing modality has no tokens; class token and class queries look at the other one alone.
 """
@@ -103,34 +104,35 @@ class EzAvgzl(Method):
     needs = Needs(texts=1, temporal=True)
     Config = Config
     presets: ClassVar[Mapping[str, Preset]] = {
-        # Chosen on validation folds of spoken commands: with a few hundred clips a class token over many layers learns
-        # clips by heart, and brief events want a soft maximum over time.
+        # Chosen on validation over three hold-outs of classes on two sets (benchmarks/tuning/ez-avgzl.toml). On spoken
+        # commands fusion layers, a class token (a key that all clips share) and a linear read-out cost 8, 9 and 22
+        # points of AUSUC: they learn a few hundred clips by heart.
         "default": Preset(
             Config(
                 dim=128,
                 encoder_hidden=128,
-                layers=1,
+                layers=0,
                 heads=4,
                 head_dim=32,
                 fourier_scale=1.0,
                 class_token=False,
-                pooling="logsumexp",
                 audio_scaling="standardise",
                 visual_scaling="standardise",
                 dropout_encoder=0.3,
                 dropout_position=0.1,
-                dropout_transformer=0.1,
                 feature_noise=0.3,
-                drop_modality=0.4,
-                similarity="cosine",
+                drop_modality=0.2,
+                readout="cosine",
+                similarity_dropout=0.0,
+                query_feedforward=0,
                 centre_text=True,
                 smoothing=0.1,
             ),
             Recipe(
-                epochs=9,
+                epochs=15,
                 passes_per_epoch=3,
                 batch_size=32,
-                lr=2e-3,
+                lr=5e-4,
                 weight_decay=1e-4,
                 schedule="cosine",
                 clip_norm=1.0,
@@ -138,7 +140,7 @@ class EzAvgzl(Method):
             "ours, for small own datasets",
             Selection(beta_grid="exact", optimise_classes=True, views=("both", "audio", "visual")),
         ),
-        # Sizes are those of the default, and the rate suits a few hundred steps: the paper's 15,000 of 1e-4 are for sets
+        # Sizes are those of the default; the rate suits a few hundred steps: the paper's 15,000 of 1e-4 are for sets
         # of many thousand clips.
         "paper": Preset(
             Config(
