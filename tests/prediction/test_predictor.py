@@ -9,7 +9,6 @@ import av
 import numpy as np
 import pytest
 import torch
-from avshot.runs.knowledge import doubts
 
 import avshot.protocol as protocol
 from avshot import Recognizer
@@ -17,6 +16,7 @@ from avshot.experiment import Experiment
 from avshot.media import read, write
 from avshot.prediction.attribution import log_odds, modality_shares, moments
 from avshot.prediction.predictor import FLATTENING, Predictor
+from avshot.runs.knowledge import doubts
 from avshot.types import Clip, Features
 from small_videos import FPS, RATE, SECONDS, heard_videos, picture, seen_videos, sound
 from synthetic import synthetic_dataset

@@ -2,11 +2,35 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from torch import Tensor
 
 from avshot.types import Classes
+
+# The number stands behind the kind, where a file that is named behind the colon cannot look like one.
+_NUMBERED = re.compile(r"([^:#]+)#(\d+)(:.*)?", flags=re.DOTALL)
+
+
+def entry_name(encoder: str, number: int) -> str:
+    """Name of the entry of `Classes.text` that holds text `number` (from 1) of every class, as `encoder` embeds it.
+
+    Example:
+        >>> entry_name("clip", 2), entry_name("vectors:glove.txt", 2)
+        ('clip#2', 'vectors#2:glove.txt')
+    """
+    kind, colon, place = encoder.partition(":")
+    return f"{kind}#{number}{colon}{place}"
+
+
+def encoder_of(entry: str) -> tuple[str, int]:
+    """Undo `entry_name`: the text encoder of an entry, and its number; 0 where the entry is not one of several.
+
+    Class vectors of a dataset that are named so (`gpt#1`, `gpt#2`) are entries of one encoder, too.
+    """
+    found = _NUMBERED.fullmatch(entry)
+    return (entry, 0) if found is None else (found[1] + (found[3] or ""), int(found[2]))
 
 
 def text_entries(classes: Classes, widths: Mapping[str, int]) -> list[Tensor]:
