@@ -142,8 +142,8 @@ def released_descriptions(spec: str) -> Path:
 def released_prompts(spec: str) -> dict[str, str]:
     """`{kind of text encoder: prompt ensemble}` as the authors of ClipClap use them for a benchmark (thesis, D.1).
 
-    UCF and ActivityNet are actions of people, VGGSound is not; other data than theirs take the prompts of VGGSound, into
-    which any class fits.
+    UCF and ActivityNet are actions of people, VGGSound is not; other data than theirs take the prompts of VGGSound,
+    into which any class fits.
 
     Args:
         spec: What `load_dataset` takes.
