@@ -59,8 +59,8 @@ def text_entries(classes: Classes, widths: Mapping[str, int]) -> list[Tensor]:
 class TextLayer(nn.Module):
     """W_enc: a learnt layer between the one class embedding and all that a method does with it (thesis eq. 5.9).
 
-    Linear, batch norm, ReLU, dropout over CLIP's and CLAP's vectors end to end (`Experiment.join_text`), so that methods
-    made for one text vector can be compared with ClipClap. What it gives takes the place of the class embedding
+    Linear, batch norm, ReLU, dropout over CLIP's and CLAP's vectors end to end (`Experiment.join_text`), so that
+    methods made for one text vector can be compared with ClipClap. What it gives takes the place of the class embedding
     everywhere: where it is projected, and as the target of reconstructions, which is not detached (as in ClipClap).
 
     The thesis puts it in front of CJME, AVGZSLNet, AVCA and Hyper-multiple and names neither width nor dropout: 300,
