@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from avshot.classes.optimise.config import OptimiseConfig
-from avshot.classes.wording import Wording, prompts_of
+from avshot.classes.wording import Wording, prompts_by_encoder, prompts_of
 from avshot.data.official.benchmark import released_descriptions, released_prompts
 from avshot.errors import BadSetting
 from avshot.machine.python_file import full_path, is_python_file
@@ -96,13 +96,7 @@ class Experiment(BaseModel):
     @field_validator("prompts")
     @classmethod
     def _per_encoder(cls, prompts: str | dict[str, str]) -> str | dict[str, str]:
-        """As an option of a command: one for each text encoder, `clip=clip-actions,clap=clap-actions`."""
-        if isinstance(prompts, dict) or "=" not in prompts:
-            return prompts
-        pairs = [part.rpartition("=") for part in prompts.split(",")]
-        if not all(encoder.strip() and ensemble.strip() for encoder, _, ensemble in pairs):
-            raise BadSetting(f"got {prompts!r}; expected encoder=ensemble, separated by commas")
-        return {encoder.strip(): ensemble.strip() for encoder, _, ensemble in pairs}
+        return prompts_by_encoder(prompts) if isinstance(prompts, str) and "=" in prompts else prompts
 
     @field_validator("method", "task")
     @classmethod

@@ -155,14 +155,16 @@ def test_prompts_as_an_option_and_in_a_file_are_the_same():
 @pytest.mark.parametrize(
     ("dataset", "expected"),
     [
-        ("official:here?name=VGGSound&split=cls", ("clip-vggsound", "clap-vggsound", "name")),
-        ("official:here?name=UCF", ("clip-actions", "clap-actions", "name")),
-        ("simulated:activitynet-cls?seed=1", ("clip-actions", "clap-actions", "name")),
-        ("birds.toml", ("clip-vggsound", "clap-vggsound", "name")),
+        ("official:here?name=VGGSound&split=cls", ("clip-vggsound", "clap-vggsound", "name", "clap-vggsound")),
+        ("official:here?name=UCF", ("clip-actions", "clap-actions", "name", "clap-actions")),
+        ("simulated:activitynet-cls?seed=1", ("clip-actions", "clap-actions", "name", "clap-actions")),
+        ("birds.toml", ("clip-vggsound", "clap-vggsound", "name", "clap-vggsound")),
     ],
 )
 def test_released_prompts_go_by_benchmark_and_text_encoder(dataset, expected):
-    found = resolve(Experiment(dataset=dataset, text=("clip:x", "clap:y", "wordllama"), prompts="released"))
+    found = resolve(
+        Experiment(dataset=dataset, text=("clip:x", "clap:y", "wordllama", "wavcaps:z"), prompts="released")
+    )
     assert found.wording.prompts == expected
 
 

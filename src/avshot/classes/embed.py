@@ -26,8 +26,9 @@ def create_text_encoder(spec: str) -> TextEncoder:
     """Make a text encoder from its spec.
 
     Args:
-        spec: `wordllama`; `vectors:<file>` (word2vec, GloVe or fastText vectors, or a file of named vectors); or
-            `clip:`, `clap:`, `sentence:` followed by a Hugging Face id or a local folder.
+        spec: `wordllama`; `vectors:<file>` (word2vec, GloVe or fastText vectors, or a file of named vectors); `clip:`,
+            `clap:`, `sentence:` followed by a Hugging Face id or a local folder (`sentence:<id>?instruction=<text>`
+            for Instructor); or `wavcaps:<file>`.
 
     Raises:
         ValueError: Unknown kind, or a kind without the file or id it needs.

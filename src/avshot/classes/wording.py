@@ -109,6 +109,18 @@ class Wording:
         return classes.with_text(text)
 
 
+def prompts_by_encoder(text: str) -> dict[str, str]:
+    """`clip=clip-actions,clap=clap-actions`, as an option of a command, as `{text encoder: ensemble}`.
+
+    Raises:
+        ValueError: Not of that form.
+    """
+    pairs = [part.rpartition("=") for part in text.split(",")]
+    if not all(encoder.strip() and ensemble.strip() for encoder, _, ensemble in pairs):
+        raise BadSetting(f"got {text!r}; expected encoder=ensemble, separated by commas")
+    return {encoder.strip(): ensemble.strip() for encoder, _, ensemble in pairs}
+
+
 def prompts_of(prompts: str | Mapping[str, str], encoders: Sequence[str]) -> tuple[str, ...]:
     """The prompt ensemble of each text encoder.
 

@@ -71,7 +71,9 @@ app.command("import")(import_command)
 def extract(
     source: Annotated[str, typer.Argument(help="Dataset .toml, a folder of videos, or one video.")],
     store: Annotated[str | None, typer.Option(help="Feature store; default: beside the source.")] = None,
-    audio: Annotated[str, typer.Option(help='Audio extractor: logmel, clap:CHECKPOINT, or "" for none.')] = "logmel",
+    audio: Annotated[
+        str, typer.Option(help='Audio extractor: logmel, clap:CHECKPOINT, wavcaps:FILE, or "" for none.')
+    ] = "logmel",
     visual: Annotated[str, typer.Option(help='Visual extractor: pixels, clip:CHECKPOINT, or "" for none.')] = "pixels",
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; default: one per core.")] = None,
     ray: Annotated[bool, typer.Option("--ray", help="Through Ray: on RAY_ADDRESS, or on this machine.")] = False,

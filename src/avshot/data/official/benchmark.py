@@ -151,7 +151,7 @@ def released_prompts(spec: str) -> dict[str, str]:
     kind, _, rest = spec.partition(":")
     name = _read_spec(rest)[1]["name"] if kind == "official" else rest
     subject = "actions" if name.lower().startswith(("ucf", "activitynet")) else "vggsound"
-    return {"clip": f"clip-{subject}", "clap": f"clap-{subject}"}
+    return {"clip": f"clip-{subject}", "clap": f"clap-{subject}", "wavcaps": f"clap-{subject}"}
 
 
 def _features_folder(folder: Path, split: str, features: str | Path | None) -> Path | None:
