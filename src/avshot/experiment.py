@@ -10,9 +10,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from avshot.classes.candidates import Wording
 from avshot.classes.optimise.config import OptimiseConfig
-from avshot.data.official.benchmark import released_descriptions
+from avshot.classes.wording import Wording, prompts_by_encoder, prompts_of
+from avshot.data.official.benchmark import released_descriptions, released_prompts
 from avshot.errors import BadSetting
 from avshot.machine.python_file import full_path, is_python_file
 from avshot.method import Method, Recipe, Selection
@@ -39,9 +39,13 @@ class Experiment(BaseModel):
             own that are named here, or all of them if none is.
         join_text: Join several text encoders end to end into one class embedding, each at unit length, for methods
             that take one.
-        prompts: Prompt ensemble, or "name".
+        prompts: Prompt ensemble, or "name"; `{text encoder: ensemble}` ("clip=clip-actions,clap=clap-actions") where
+            each has its own, "name" for those not named; "released" takes those of ClipClap's authors, which differ
+            by benchmark and text encoder (on other data those of VGGSound).
         descriptions: CSV with descriptions of the classes, or None; "released" takes the one that KDA ships in the
             folder of a released benchmark.
+        separate_descriptions: Every description is a class embedding of its own, so that a class has a mean and a
+            spread (`kda`); False: one mean over prompts and descriptions (`avshot.classes.wording`).
         optimise_classes: Class-embedding optimisation on or off; None takes the preset's choice.
         optimise: Changes to `OptimiseConfig`.
         legacy: Do as the authors' program does it where ours departs from it (`Method.released`). How class vectors
@@ -64,8 +68,9 @@ class Experiment(BaseModel):
     selection: dict[str, Any] = Field(default_factory=dict)
     text: tuple[str, ...] = Field(default=("wordllama",), min_length=1)
     join_text: bool = False
-    prompts: str = "name"
+    prompts: str | dict[str, str] = "name"
     descriptions: str | None = None
+    separate_descriptions: bool = False
     optimise_classes: bool | None = None
     optimise: dict[str, Any] = Field(default_factory=dict)
     legacy: bool = False
@@ -87,6 +92,11 @@ class Experiment(BaseModel):
             return values
         recipe = {key: value for key, value in values["recipe"].items() if key not in old}
         return {**values, "recipe": recipe, "selection": {**old, **(values.get("selection") or {})}}
+
+    @field_validator("prompts")
+    @classmethod
+    def _per_encoder(cls, prompts: str | dict[str, str]) -> str | dict[str, str]:
+        return prompts_by_encoder(prompts) if isinstance(prompts, str) and "=" in prompts else prompts
 
     @field_validator("method", "task")
     @classmethod
@@ -131,9 +141,12 @@ class Experiment(BaseModel):
         if self.join_text:
             yield "join"
         if self.prompts != "name":
-            yield f"prompts={self.prompts}"
+            each = self.prompts.items() if isinstance(self.prompts, dict) else ()
+            yield f"prompts={'+'.join(f'{place(encoder)}={name}' for encoder, name in each) or self.prompts}"
         if self.descriptions is not None:
             yield f"descriptions={PurePath(self.descriptions).stem if short else self.descriptions}"
+        if self.separate_descriptions:
+            yield "separate"
         if self.legacy:
             yield "legacy"
         if self.modality != "both":
@@ -239,10 +252,6 @@ def resolve(experiment: Experiment) -> Parts:
         raise BadSetting(f"beta_grid {selection.beta_grid!r} does not exist; use one of {', '.join(BETA_GRIDS)}.{near}")
     wanted = selection.optimise_classes if experiment.optimise_classes is None else experiment.optimise_classes
     optimise = replace_fields(OptimiseConfig(), experiment.optimise)
-    described = experiment.descriptions
-    if described == "released":  # a bench file names its datasets before anybody says where they lie
-        located = ":" in experiment.dataset or experiment.dataset.endswith(".toml")
-        described = str(released_descriptions(experiment.dataset)) if located else None
     return Parts(
         task=get_task(experiment.task),
         method=method,
@@ -250,7 +259,7 @@ def resolve(experiment: Experiment) -> Parts:
         recipe=replace_fields(preset.recipe, experiment.recipe),
         selection=selection,
         optimise=optimise if wanted else None,
-        wording=Wording(experiment.text, experiment.prompts, described, experiment.join_text),
+        wording=_wording(experiment),
         modality=experiment.modality,
         audio_noise=experiment.audio_noise,
         oracle=experiment.select == "oracle",
@@ -258,6 +267,20 @@ def resolve(experiment: Experiment) -> Parts:
         device=experiment.device,
         source=preset.source,
     )
+
+
+def _wording(experiment: Experiment) -> Wording:
+    prompts, described, text = experiment.prompts, experiment.descriptions, experiment.text
+    if experiment.separate_descriptions and described is None:
+        raise BadSetting("separate_descriptions needs descriptions: name a CSV of them, or leave it out.")
+    # A bench file names its datasets before anybody says where they lie.
+    located = ":" in experiment.dataset or experiment.dataset.endswith(".toml")
+    if described == "released":
+        described = str(released_descriptions(experiment.dataset)) if located else None
+    if prompts == "released":
+        prompts = released_prompts(experiment.dataset) if located else "name"
+    separate = experiment.separate_descriptions and described is not None
+    return Wording(text, prompts_of(prompts, text), described, experiment.join_text, separate)
 
 
 def files_of(experiment: Experiment) -> dict[str, str]:

@@ -45,7 +45,8 @@ class Needs:
     """What a method asks of its input, in place of flags in shared code.
 
     Attributes:
-        texts: How many text encoders it joins (ClipClap: 2). `Classes.text` must hold exactly that many.
+        texts: How many text encoders it joins (ClipClap: 2). `Classes.text` must hold exactly that many entries;
+            separate descriptions are entries of their own.
         fewer_texts: It also works with fewer of them, at least one.
         temporal: It uses the order of time steps; False means it reads `Features.pooled()`.
         negatives: `Batch.negative` must be there.

@@ -77,7 +77,11 @@ class Run:
         """What the names of its experiment stand for. Raises ValueError where a method's file is not what it was."""
         for what in ("method", "task"):
             _refuse_code(self.path / "experiment.yaml", self.experiment, what)
-        return resolve(self.experiment)
+        asked = self.experiment
+        if asked.descriptions == "released" and self.info["descriptions"] is not None:
+            # It keeps what it read, so that it opens where the benchmark is not.
+            asked = asked.model_copy(update={"descriptions": str(self.path / "run.json")})
+        return resolve(asked)
 
     @property
     def settings(self) -> dict[str, Any]:

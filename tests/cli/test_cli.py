@@ -110,6 +110,26 @@ def test_predict_prints_a_ranking_for_people_and_for_machines(work, first_run, a
     assert found["video"] == str(video)
 
 
+def test_separate_descriptions_and_prompts_from_the_command_line(work, avshot, tmp_path):
+    names = load_run(find_runs(work / "runs")[0].path).classes().names
+    table = tmp_path / "words.csv"
+    table.write_text(
+        "name,seen,heard\n" + "".join(f"{name},{name} in a picture,the sound of {name}\n" for name in names)
+    )
+    train = ["train", work / "own.toml", "--method", "kda", *TINY, "--descriptions", table, "--separate-descriptions"]
+    code, _, error = avshot(*train, "--prompts", "wordllama=clip-vggsound", "--out", tmp_path / "runs")
+    assert code == 0, error
+    (run,) = find_runs(tmp_path / "runs")
+    assert run.experiment.prompts == {"wordllama": "clip-vggsound"}
+    assert list(run.inputs.text) == ["wordllama#1", "wordllama#2"]
+    video = work / "videos" / "red light" / "red-light-0.mp4"
+    code, out, error = avshot("predict", run.path, video, "--classes", "red light, thunder", "--json")
+    assert code == 0, error
+    assert {guess["name"] for guess in json.loads(out)["ranking"]} == {"red light", "thunder"}
+    one_sentence(avshot(*train[:-3], "--separate-descriptions"), "separate_descriptions needs descriptions")
+    one_sentence(avshot(*train, "--prompts", "clpi=clip-vggsound"), "'clpi'", "Did you mean 'clip'")
+
+
 def test_predict_takes_a_span_and_folders(work, first_run, avshot, tmp_path):
     video = work / "videos" / "red light" / "red-light-0.mp4"
     code, out, error = avshot("predict", first_run, video, "--json", "--start", 0.2, "--end", 0.8)

@@ -14,6 +14,11 @@ from avshot.types import Batch, Classes, Features
 
 ONE = {"clip": 8}
 THREE = {"clip": 8, "clap": 10, "words": 7}
+APART = {"clip#1": 8, "clip#2": 8, "clip#3": 8}  # three descriptions by one text encoder
+BOTH = {"clip#1": 8, "clap#1": 10, "clip#2": 8, "clap#2": 10}
+some_texts = pytest.mark.parametrize(
+    "widths", [ONE, THREE, APART, BOTH], ids=["one text", "three encoders", "three descriptions", "two of each"]
+)
 SMALL = {
     "audio_hidden": 9, "visual_hidden": 11, "width": 12, "common": 6, "heads": 2, "head_dim": 5, "feedforward": 7,
 }  # fmt: skip
@@ -66,8 +71,13 @@ def gaussian(rows):
 
 def texts(model, classes):
     """The vectors of each class in the common space: `[class][entry]`."""
-    entries = [classes.text[name] @ embed.weight.T for name, embed in zip(classes.text, model.embed_texts, strict=True)]
-    return [[entry[j] for entry in entries] for j in range(len(classes))]
+    encoders = list(dict.fromkeys(name.split("#")[0] for name in classes.text))
+    assert len(encoders) == len(model.embed_texts)  # one map for each, however many descriptions
+    maps = {encoder: embed.weight for encoder, embed in zip(encoders, model.embed_texts, strict=True)}
+    rows = []
+    for j in range(len(classes)):
+        rows.append([maps[name.split("#")[0]] @ vectors[j] for name, vectors in classes.text.items()])
+    return rows
 
 
 def test_distance_of_gaussians_equals_the_closed_form():
@@ -84,7 +94,7 @@ def test_distance_of_gaussians_equals_the_closed_form():
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("widths", [ONE, THREE], ids=["one text", "three texts"])
+@some_texts
 @pytest.mark.parametrize(("scale", "bias"), [(1.0, 0.0), (0.7, 0.4)])
 def test_margins_are_distances_between_the_descriptions_of_two_classes(widths, scale, bias):
     model, classes = small(widths, margin_scale=scale, margin_bias=bias), make_classes(widths)
@@ -101,6 +111,19 @@ def test_margins_are_distances_between_the_descriptions_of_two_classes(widths, s
         )
 
 
+def test_equal_descriptions_have_no_spread_whatever_the_map_learnt():
+    """With a map for each description they would: of the maps, not of what is said."""
+    model, classes = small(APART), make_classes(APART)
+    same = classes.with_text(dict.fromkeys(APART, classes.text["clip#1"]))
+    _, deviation = model.describe(same)
+    assert deviation.abs().max() < 1e-5
+    apart = small({f"e{i}": 8 for i in range(3)})
+    _, of_maps = apart.describe(classes.with_text({f"e{i}": classes.text["clip#1"] for i in range(3)}))
+    assert of_maps.min() > 1e-3
+    _, spread = model.describe(classes)
+    assert spread.min() > 1e-4
+
+
 def softmax_loss(model, batch, margin):
     """Eq. 7: the margin is added to the wrong classes' scores, inside the exponential."""
     rho, _ = model.embed(batch.features)
@@ -114,7 +137,7 @@ def softmax_loss(model, batch, margin):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("widths", [ONE, THREE], ids=["one text", "three texts"])
+@some_texts
 def test_the_margin_enters_the_softmax(widths):
     batch = make_batch(widths)
     model = small(widths, margin_scale=1.5, margin_bias=0.25, classification=2.0)
@@ -143,7 +166,7 @@ def test_no_gradient_passes_through_the_margin():
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("widths", [ONE, THREE], ids=["one text", "three texts"])
+@some_texts
 def test_alignment_is_the_distance_of_a_class_clips_to_its_texts(widths):
     model, batch = small(widths, alignment_weight=3.0), make_batch(widths)
     rho, _ = model.embed(batch.features)
@@ -267,7 +290,7 @@ def test_settings_that_do_not_exist_or_fit_are_refused():
     with pytest.raises(ValueError, match=r"need one width; got \{'clip': 8, 'clap': 10, 'words': 7\}"):
         small(THREE, embed_text="none")
     with pytest.raises(ValueError, match="text encoder"):
-        small({f"e{i}": 8 for i in range(5)})
+        small({f"e{i}": 8 for i in range(13)})
 
 
 def test_published_presets_hold_the_published_values():

@@ -110,15 +110,15 @@ def test_a_list_that_takes_long_holds_up_no_other(run_of, clip, monkeypatch):
     ready = ["a church organ", "a dog barking"]
     expected = predictor.predict(clip, ready)
     begun, go_on, calls = threading.Event(), threading.Event(), []
-    embed = names_module.embed_classes
+    embed = names_module.worded
 
-    def slow(names, *args, **kwargs):
-        calls.append(tuple(names))
+    def slow(run, words, encoders):
+        calls.append(tuple(words))
         begun.set()
         assert go_on.wait(30)
-        return embed(names, *args, **kwargs)
+        return embed(run, words, encoders)
 
-    monkeypatch.setattr(names_module, "embed_classes", slow)
+    monkeypatch.setattr(names_module, "worded", slow)
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(predictor.predict, clip, ["thunder", "waves"])
         assert begun.wait(30)
@@ -149,17 +149,17 @@ def test_what_is_loaded_late_is_loaded_once(run_of, clip, monkeypatch):
 def test_a_list_that_fails_is_tried_again_and_pushes_nothing_out(run_of, monkeypatch):
     predictor = Predictor(run_of("devise"))
     kept = predictor.classes(["thunder"])
-    failing = names_module.embed_classes
+    failing = names_module.worded
 
     def fails(*args, **kwargs):
         raise ValueError("no such words")
 
-    monkeypatch.setattr(names_module, "embed_classes", fails)
+    monkeypatch.setattr(names_module, "worded", fails)
     for i in range(2 * LISTS):
         with pytest.raises(ValueError, match="no such words"):
             predictor.classes([f"word {i}"])
     assert predictor.classes(["thunder"]) is kept
-    monkeypatch.setattr(names_module, "embed_classes", failing)
+    monkeypatch.setattr(names_module, "worded", failing)
     assert predictor.classes(["word 0"]).names == ("word 0",)
     for i in range(LISTS):
         predictor.classes([f"word {i}", "rain"])

@@ -13,6 +13,7 @@ import torch
 import avshot.protocol as protocol
 from avshot.data.dataset import MemoryFeatures
 from avshot.run import load_run
+from avshot.runs.key import setting_changes, settings_of
 from small_runs import SMALL, experiment
 from synthetic import synthetic_dataset
 
@@ -110,6 +111,19 @@ def test_another_experiment_is_refused_by_its_fields(finished, dataset):
         protocol.run(
             experiment(seed=1, recipe=SMALL | {"lr": 0.5}), finished, dataset=dataset
         )  # fmt: skip
+
+
+def test_a_field_that_is_younger_than_the_run_had_its_default():
+    now = settings_of(experiment())
+    before = {name: value for name, value in now.items() if name not in ("separate_descriptions", "audio_noise")}
+    assert setting_changes(before, now) == []
+    changed = settings_of(experiment(descriptions="a.csv", separate_descriptions=True))
+    assert setting_changes(before, changed) == [
+        "descriptions is a.csv, it was None",
+        "separate_descriptions is True, it was False",
+    ]
+    each = settings_of(experiment(prompts={"clip": "clip-actions"}))
+    assert setting_changes(before, each) == ["prompts is {'clip': 'clip-actions'}, it was name"]
 
 
 def test_a_finished_run_is_named_and_another_version_is_said(finished, dataset, tmp_path, monkeypatch):

@@ -17,6 +17,8 @@ from synthetic import synthetic_dataset
 DIFFERENT = [
     {}, {"text": ("vectors:a/glove.txt",)}, {"text": ("vectors:b/glove.txt",)}, {"text": ("vectors:a/Glove.txt",)},
     {"text": ("clip:x", "clap:x")}, {"text": ("clip:x", "clap:x"), "join_text": True}, {"prompts": "clip-actions"},
+    {"prompts": {"clip": "clip-actions"}}, {"prompts": {"clip:a/x": "name"}}, {"prompts": {"clip:b/x": "name"}},
+    {"descriptions": "one/words.csv", "separate_descriptions": True},
     {"descriptions": "one/words.csv"}, {"descriptions": "two/words.csv"}, {"descriptions": "words-audio"},
     {"descriptions": "words", "modality": "audio"}, {"descriptions": "words"}, {"audio_noise": 0.1},
     {"audio_noise": 0.1000000001}, {"recipe": {"lr": 0.1}}, {"recipe": {"lr": 0.10000000000000002}},

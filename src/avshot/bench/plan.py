@@ -43,6 +43,7 @@ from avshot.settings import did_you_mean
 from avshot.task import Task, get_task
 
 REFERENCES = ("eszsl", "nearest_text")
+_OF_A_METHOD = ("method", "preset", "config", "recipe", "selection", "separate_descriptions")  # no reference has them
 RELEASED = {"ucf": "UCF", "activitynet": "ActivityNet", "vggsound": "VGGSound"}
 _RELEASED_NAME = re.compile(rf"({'|'.join(RELEASED)})-(cls|main)(\?.*)?")
 
@@ -130,9 +131,7 @@ def load_plan(file: str | Path) -> Plan:
     _check_keys(f"{file}, [common]", common, set(Experiment.model_fields), set())
     rows = [_entry(file, _beside(file, common), _beside(file, row)) for row in content.pop("rows")]
     used = {row.settings["method"] for row in rows}
-    shared = {
-        key: value for key, value in common.items() if key not in ("method", "preset", "config", "recipe", "selection")
-    }
+    shared = {key: value for key, value in common.items() if key not in _OF_A_METHOD}
     rows += [Entry(name, shared | {"method": name}, reference=True) for name in references if name not in used]
     rest: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in content.items()}
     plan = Plan(rows=tuple(rows), **rest)

@@ -8,47 +8,14 @@ from functools import lru_cache
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from avshot.classes.embed import embed_classes
 from avshot.classes.optimise.config import OptimiseConfig
 from avshot.classes.optimise.optimise import optimise
 from avshot.classes.optimise.outcome import Outcome
-from avshot.classes.phrase import phrases, read_descriptions
+from avshot.classes.wording import Wording
 from avshot.registry import TEXT_ENCODERS
 from avshot.types import Classes
-
-
-@dataclass(frozen=True)
-class Wording:
-    """How class names become class embeddings.
-
-    Attributes:
-        encoders: Specs of text encoders.
-        prompts: Prompt ensemble, or "name".
-        descriptions: Table with descriptions of the classes, or None.
-        join: Several class embeddings end to end as one, each at unit length.
-    """
-
-    encoders: tuple[str, ...] = ("wordllama",)
-    prompts: str = "name"
-    descriptions: str | None = None
-    join: bool = False
-
-    def described(self) -> dict[str, list[str]] | None:
-        """All descriptions of the table, by `join_key` of the class; None where none is named.
-
-        A Run keeps them, so that it does not depend on the file staying where and what it is.
-        """
-        return None if self.descriptions is None else read_descriptions(self.descriptions)
-
-    def joined(self, classes: Classes) -> Classes:
-        """Several class embeddings as one, where that is asked for."""
-        if not self.join:
-            return classes
-        side_by_side = torch.cat([F.normalize(vectors, dim=1) for vectors in classes.text.values()], dim=1)
-        return classes.with_text({"+".join(classes.text): side_by_side})
 
 
 def class_embeddings(
@@ -76,8 +43,7 @@ def class_embeddings(
         unseen = torch.zeros(len(names), dtype=torch.bool)
         return wording.joined(Classes(names, {encoder: own[encoder] for encoder in named or own}, unseen))
     spoken = {name: words.get(name, name) for name in names}
-    texts = phrases(tuple(spoken.values()), prompts=wording.prompts, descriptions=wording.descriptions)
-    return wording.joined(embed_classes(names, wording.encoders, phrases={name: texts[spoken[name]] for name in names}))
+    return wording.embed(spoken, wording.described(tuple(spoken.values())), wording.made())
 
 
 def candidates_of_stage(

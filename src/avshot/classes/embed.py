@@ -19,15 +19,16 @@ from avshot.errors import BadClassName, BadSetting
 from avshot.registry import TEXT_ENCODERS
 from avshot.types import Classes
 
-__all__ = ["TextEncoder", "WordLlama", "create_text_encoder", "embed_classes", "embed_texts"]
+__all__ = ["TextEncoder", "WordLlama", "create_text_encoder", "embed_classes", "embed_texts", "keyed"]
 
 
 def create_text_encoder(spec: str) -> TextEncoder:
     """Make a text encoder from its spec.
 
     Args:
-        spec: `wordllama`; `vectors:<file>` (word2vec, GloVe or fastText vectors, or a file of named vectors); or
-            `clip:`, `clap:`, `sentence:` followed by a Hugging Face id or a local folder.
+        spec: `wordllama`; `vectors:<file>` (word2vec, GloVe or fastText vectors, or a file of named vectors); `clip:`,
+            `clap:`, `sentence:` followed by a Hugging Face id or a local folder (`sentence:<id>?instruction=<text>`
+            for Instructor); or `wavcaps:<file>`.
 
     Raises:
         ValueError: Unknown kind, or a kind without the file or id it needs.
@@ -78,12 +79,14 @@ def embed_classes(
         raise BadClassName(f"No phrase for {len(missing)} classes: {', '.join(map(repr, missing[:10]))}; add them.")
     texts = [[words] if isinstance(words := given[name], str) else list(words) for name in names]
     made = [spec if isinstance(spec, TextEncoder) else create_text_encoder(spec) for spec in encoders]
-    count = Counter(encoder.name for encoder in made)
-    text = {
-        encoder.name if count[encoder.name] == 1 else encoder.spec: _embed_named(encoder, names, texts)
-        for encoder in made
-    }
+    text = {key: _embed_named(encoder, names, texts) for encoder, key in keyed(made)}
     return Classes(tuple(names), text, torch.zeros(len(names), dtype=torch.bool))
+
+
+def keyed(encoders: Sequence[TextEncoder]) -> list[tuple[TextEncoder, str]]:
+    """Each text encoder with its key in `Classes.text`: its short name; its spec where several have one name."""
+    count = Counter(encoder.name for encoder in encoders)
+    return [(encoder, encoder.name if count[encoder.name] == 1 else encoder.spec) for encoder in encoders]
 
 
 def _embed_named(encoder: TextEncoder, names: Sequence[str], texts: Sequence[Sequence[str]]) -> Tensor:

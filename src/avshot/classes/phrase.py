@@ -62,18 +62,22 @@ def phrases(names: Sequence[str], *, prompts: str = "name", descriptions: str | 
         raise BadSetting(f"Prompt ensemble {prompts!r} does not exist; choose one of: {', '.join(known)}.{near}")
     texts = {name: [template.replace("{}", spoken(name)) for template in templates] for name in names}
     if descriptions is not None:
-        found = read_descriptions(descriptions)
-        _require_rows(names, found, descriptions)
+        found = read_descriptions(descriptions, names)
         for name in names:
             texts[name] += found[join_key(name)]
     return texts
 
 
-def read_descriptions(path: str | Path) -> dict[str, list[str]]:
+def read_descriptions(path: str | Path, names: Sequence[str] = ()) -> dict[str, list[str]]:
     """Read a table `name, text, ...` into `{join_key(name): [text, ...]}`, the texts as they are written.
+
+    Args:
+        path: The table.
+        names: Classes that must have a row, in any spelling.
 
     Raises:
         ValueError: Not a table, no text column, a row without name or text, or two rows for one class; names the line.
+            Or classes without a row (they are listed).
         OSError: There is no such file.
     """
     table = read_table(path)
@@ -93,6 +97,7 @@ def read_descriptions(path: str | Path) -> dict[str, list[str]]:
         if key in found:
             raise BadSetting(f"{row.place} is a second row for {name!r} (the first: {rows[key]!r}); keep one.")
         found[key], rows[key] = texts, name
+    _require_rows(names, found, str(path))
     return found
 
 

@@ -71,7 +71,9 @@ app.command("import")(import_command)
 def extract(
     source: Annotated[str, typer.Argument(help="Dataset .toml, a folder of videos, or one video.")],
     store: Annotated[str | None, typer.Option(help="Feature store; default: beside the source.")] = None,
-    audio: Annotated[str, typer.Option(help='Audio extractor: logmel, clap:CHECKPOINT, or "" for none.')] = "logmel",
+    audio: Annotated[
+        str, typer.Option(help='Audio extractor: logmel, clap:CHECKPOINT, wavcaps:FILE, or "" for none.')
+    ] = "logmel",
     visual: Annotated[str, typer.Option(help='Visual extractor: pixels, clip:CHECKPOINT, or "" for none.')] = "pixels",
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; default: one per core.")] = None,
     ray: Annotated[bool, typer.Option("--ray", help="Through Ray: on RAY_ADDRESS, or on this machine.")] = False,
@@ -104,8 +106,11 @@ def train(
     preset: Annotated[str, typer.Option(help="Preset of every method.")] = "default",
     modality: Annotated[str, typer.Option(help="both, audio, visual; comma-separated.")] = "both",
     text: Annotated[str, typer.Option(help="Text encoders, comma-separated.")] = "wordllama",
-    prompts: Annotated[str, typer.Option(help='Prompt ensemble, or "name".')] = "name",
+    prompts: Annotated[str, typer.Option(help='Prompt ensemble, "name", or clip=ENSEMBLE,clap=ENSEMBLE.')] = "name",
     descriptions: Annotated[str | None, typer.Option(help="CSV with descriptions of the classes.")] = None,
+    separate_descriptions: Annotated[
+        bool, typer.Option("--separate-descriptions", help="Each a class embedding of its own, for kda.")
+    ] = False,
     optimise_classes: Annotated[
         bool | None, typer.Option("--optimise-classes/--no-optimise-classes", help="Default: as the preset says.")
     ] = None,
@@ -131,6 +136,7 @@ def train(
             text=tuple(parse_some("--text", text)),
             prompts=prompts,
             descriptions=descriptions,
+            separate_descriptions=separate_descriptions,
             optimise_classes=optimise_classes,
             select=select,
             device=device,

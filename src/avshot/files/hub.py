@@ -47,6 +47,31 @@ def load_pretrained(kind: Any, place: str, what: str, parts: str, **options: Any
         ) from error
 
 
+def file_of(place: str, name: str, what: str) -> Path | None:
+    """One file of a model; None where the model has no such file (or no copy is on this machine and no hub in reach).
+
+    Args:
+        place: Hub id, or a folder.
+        name: Path of the file inside it.
+        what: Whose it is, as the message begins.
+
+    Raises:
+        ValueError: It cannot be fetched.
+    """
+    if Path(place).is_dir():
+        return Path(place, name) if Path(place, name).is_file() else None
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError
+
+    try:
+        return Path(hf_hub_download(place, name, local_files_only=not reachable()))
+    except EntryNotFoundError:  # also of a copy without it
+        return None
+    except Exception as error:  # unreachable hubs raise every class there is
+        reason = next(iter(str(error).strip().splitlines()), "").rstrip(".") or type(error).__name__
+        raise BadSetting(f"{what}: {name} cannot be fetched ({reason}); try again, or give a folder.") from error
+
+
 def reachable() -> bool:
     """Whether the hub, or the proxy on the way to it, takes a connection. False where `HF_HUB_OFFLINE` is set."""
     from huggingface_hub import constants

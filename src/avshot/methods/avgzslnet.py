@@ -33,6 +33,7 @@ from avshot.method import Inputs, Method, Needs, Preset, Recipe, Selection, meth
 from avshot.nn.batch_means import mean_over
 from avshot.nn.mlp import InputScaling
 from avshot.nn.released_weights import fill
+from avshot.nn.text import TextLayer
 from avshot.nn.triplet import Projection, triplets
 from avshot.types import Batch, Classes, Features
 
@@ -55,6 +56,7 @@ class Config:
     reconstruction: str = "distance"  # mean L2 "distance" (AVCA-GZSL) or mean of "squares" over elements (authors)
     normalise_decoded: bool = True  # decoder output to unit length; AVCA-GZSL run scripts, authors do not
     scaling: str = "none"  # of the averaged inputs, a kind of `avshot.nn.mlp.InputScaling`; neither code scales
+    text_layer: int = 0  # width of a learnt layer on the class embedding, W_enc of thesis eq. 5.9 (300); 0: none
 
 
 _Config = Config  # for annotations inside the class, whose attribute `Config` hides the name
@@ -120,7 +122,8 @@ class AVGZSLNet(Method):
         if config.reconstruction not in RECONSTRUCTIONS:
             known = ", ".join(RECONSTRUCTIONS)
             raise ValueError(f"reconstruction is {config.reconstruction!r}; expected one of {known}.")
-        text, out, norm, dropout = inputs.text_dim, config.embedding, config.batch_norm, config.dropout
+        self.text_layer = TextLayer(inputs.text_dim, config.text_layer)
+        text, out, norm, dropout = self.text_layer.dim, config.embedding, config.batch_norm, config.dropout
         self.audio_scaling = InputScaling(config.scaling, inputs.audio)
         self.visual_scaling = InputScaling(config.scaling, inputs.visual)
         self.audio_net = Projection(inputs.audio, config.hidden, out, dropout=dropout, batch_norm=norm)
@@ -156,7 +159,7 @@ class AVGZSLNet(Method):
             raise ValueError(
                 "avgzslnet got a batch without negatives; pass Batch(..., negative=clips of other classes)."
             )
-        (text,), (other_text,) = batch.classes.text.values(), batch.negative.classes.text.values()
+        text, other_text = self.text_layer(batch.classes), self.text_layer(batch.negative.classes)
         word = text[batch.labels]
         embedded, other_embedded = self.text_net(word), self.text_net(other_text[batch.negative.labels])
         decoded = self._decode(embedded)
@@ -190,8 +193,7 @@ class AVGZSLNet(Method):
 
     def score(self, features: Features, classes: Classes) -> Tensor:
         """Negative sum of the Euclidean distances of sound and picture to every class: `[clip, class]`."""
-        (text,) = classes.text.values()
-        words, (audio, visual) = self.text_net(text), self.embed(features)
+        words, (audio, visual) = self.text_net(self.text_layer(classes)), self.embed(features)
         has_a, has_v = features.has_audio[:, None].to(words.dtype), features.has_visual[:, None].to(words.dtype)
         # Not by matrix products, whose rounding depends on how many rows there are.
         exact = "donot_use_mm_for_euclid_dist"
@@ -201,10 +203,9 @@ class AVGZSLNet(Method):
 
     def embeddings(self, features: Features, classes: Classes) -> tuple[Tensor, Tensor]:
         """Clips as the mean of the modalities that they have, and classes."""
-        (text,) = classes.text.values()
         audio, visual = self.embed(features)  # absent ones are zeros
         count = features.has_audio.to(audio.dtype) + features.has_visual.to(audio.dtype)
-        return (audio + visual) / count.clamp(min=1)[:, None], self.text_net(text)
+        return (audio + visual) / count.clamp(min=1)[:, None], self.text_net(self.text_layer(classes))
 
 
 _OFFICIAL = {

@@ -33,6 +33,7 @@ from avshot.method import Inputs, Method, Needs, Preset, Recipe, Selection, meth
 from avshot.nn.batch_means import mean_over
 from avshot.nn.mlp import InputScaling
 from avshot.nn.released_weights import fill
+from avshot.nn.text import TextLayer
 from avshot.nn.triplet import Gate, Projection, triplets
 from avshot.types import Batch, Classes, Features
 
@@ -50,6 +51,7 @@ class Config:
     weight_per_clip: bool = True  # each clip's gate weighs its own losses; False: the mean gate does (AVCA-GZSL code)
     hard_gate: bool = True  # in testing the preferred modality alone decides (AVCA-GZSL); False: weighted distances
     scaling: str = "none"  # of the averaged inputs, a kind of `avshot.nn.mlp.InputScaling`; the authors scale nothing
+    text_layer: int = 0  # width of a learnt layer on the class embedding, W_enc of thesis eq. 5.9 (300); 0: none
 
 
 _Config = Config  # for annotations inside the class, whose attribute `Config` hides the name
@@ -107,7 +109,8 @@ class CJME(Method):
         self.visual_scaling = InputScaling(config.scaling, inputs.visual)
         self.audio_net = Projection(inputs.audio, config.hidden, out, dropout=dropout, positive=True)
         self.visual_net = Projection(inputs.visual, config.hidden, out, dropout=dropout, positive=True)
-        self.text_net = Projection(inputs.text_dim, config.text_hidden, out, dropout=dropout, positive=True)
+        self.text_layer = TextLayer(inputs.text_dim, config.text_layer)
+        self.text_net = Projection(self.text_layer.dim, config.text_hidden, out, dropout=dropout, positive=True)
         self.gate = Gate(inputs.audio + inputs.visual)
 
     def _embed(self, features: Features) -> _Clips:
@@ -136,7 +139,7 @@ class CJME(Method):
         """
         if batch.negative is None:
             raise ValueError("cjme got a batch without negatives; pass Batch(..., negative=clips of other classes).")
-        (text,) = batch.classes.text.values()
+        text = self.text_layer(batch.classes)
         own, other, word = self._embed(batch.features), self._embed(batch.negative.features), text[batch.labels]
         weight, both = self._weight(own), own.has_audio & own.has_visual
         word = self.text_net(word)
@@ -163,8 +166,7 @@ class CJME(Method):
 
     def score(self, features: Features, classes: Classes) -> Tensor:
         """Negative Euclidean distance to every class of the preferred modality's embedding: `[clip, class]`."""
-        (text,) = classes.text.values()
-        clips, words = self._embed(features), self.text_net(text)
+        clips, words = self._embed(features), self.text_net(self.text_layer(classes))
         weight = self._weight(clips)[:, None]
         if self.config.hard_gate:
             weight = (weight >= 0.5).to(weight.dtype)
@@ -176,10 +178,9 @@ class CJME(Method):
 
     def embeddings(self, features: Features, classes: Classes) -> tuple[Tensor, Tensor]:
         """Clips by the modality that the gate prefers, and classes."""
-        (text,) = classes.text.values()
         clips = self._embed(features)
         visual = self._weight(clips)[:, None] >= 0.5
-        return torch.where(visual, clips.visual, clips.audio), self.text_net(text)
+        return torch.where(visual, clips.visual, clips.audio), self.text_net(self.text_layer(classes))
 
 
 def dominant(audio: Tensor, visual: Tensor, words: Tensor, certainty: float) -> Tensor:

@@ -8,16 +8,20 @@ Paper: Chen et al., "Boosting Audio-visual Zero-shot Learning with Large Languag
 https://arxiv.org/abs/2311.12268. Code read: https://github.com/chenhaoxing/KDA, 05157a5.
 
 The descriptions come in with the class embeddings (`Experiment.descriptions`, a CSV; the released one has three texts a
-class), as the mean over name and descriptions, of unit length. The code leaves CLIP's vectors longer than that, so
-distances and published calibration grids are on another scale.
+class), each of unit length. The code leaves CLIP's vectors longer than that, so distances and published calibration
+grids are on another scale.
 
-What is Gaussian: the paper gives every class a mean and a covariance, but the text of a class is one fixed vector,
-which has none, and the code never calls its Wasserstein distance. Here covariances are diagonal, for which eq. 4 is
-exact. That of rho_av is taken over the clips of a class in the batch, that of rho_t over the entries of `classes.text`:
-up to four text encoders or descriptions, each with an embedding layer of its own. With one entry it is zero: eq. 4 is
-then the root mean squared distance of the clips of a class to its text, and eq. 6 the distance between two texts.
-`spread="dimensions"` takes the deviation over the numbers of one vector instead, as the uncalled function does. Full
-covariances are beyond reach: a class has far fewer vectors than dimensions.
+What is Gaussian: the paper gives every class a mean and a covariance, and does not say over what they are taken; the
+text of a class is one vector there, which has none, and the code never calls its Wasserstein distance. Here covariances
+are diagonal, for which eq. 4 is exact. That of rho_av is taken over the clips of a class in the batch, that of rho_t
+over the entries of `classes.text`. These are the descriptions one by one (`Experiment.separate_descriptions`), without
+the class name, as the paper has it; its program averages name and three descriptions, and one such mean is an entry,
+too (`separate_descriptions=false`). All descriptions that one text encoder embedded go through one map E_t: with a map
+for each, the spread would be that of the maps, which training can shrink to nothing, and not that of what is said of
+the class. Entries of several text encoders lie in several spaces and have a map each. With one entry the covariance is
+zero: eq. 4 is then the root mean squared distance of the clips of a class to its text, and eq. 6 the distance between
+two texts. `spread="dimensions"` takes the deviation over the numbers of one vector instead, as the uncalled function
+does. Full covariances are beyond reach: a class has far fewer vectors than dimensions.
 
 How ours differs: the default is the paper, which the released program is not: that minimises 5 times the mean squared
 error of rho_av to the text and nothing else (`released`, presets `released-main` and `released-cls`). Layers are those
@@ -45,7 +49,7 @@ from avshot.method import Inputs, Method, Needs, Preset, Recipe, Selection, meth
 from avshot.nn.attention import TransformerLayer
 from avshot.nn.batch_means import mean_over
 from avshot.nn.mlp import EmbNet2, InputScaling
-from avshot.nn.text import text_entries
+from avshot.nn.text import encoder_of, text_entries
 from avshot.types import Batch, Classes, Features
 
 _CHOICES = {
@@ -111,7 +115,7 @@ def _paper(normalise: bool, encoder: float, projection: float, weight: float) ->
 class KDA(Method):
     """AVCA's fusion in front of Gaussian classes, with a softmax margin from the distance of their descriptions."""
 
-    needs = Needs(texts=4, fewer_texts=True)
+    needs = Needs(texts=12, fewer_texts=True)  # three descriptions by four text encoders
     Config = Config
     presets: ClassVar[Mapping[str, Preset]] = {
         "default": Preset(
@@ -169,8 +173,11 @@ class KDA(Method):
             )
         self.embed_clip = nn.Linear(len(self.sides) * width, common, bias=False)  # E_av
         nn.init.uniform_(self.embed_clip.weight, 0.0, 2e-4)  # as in the code
-        maps = [] if config.embed_text == "none" else [nn.Linear(n, common, bias=False) for n in widths]
-        self.embed_texts = nn.ModuleList(maps)  # E_t, one for each entry
+        spaces = [(encoder_of(name)[0], n) for name, n in inputs.text.items()]
+        apart = list(dict.fromkeys(spaces))
+        self.map_of = [apart.index(space) for space in spaces]  # of each entry
+        maps = [] if config.embed_text == "none" else [nn.Linear(n, common, bias=False) for _, n in apart]
+        self.embed_texts = nn.ModuleList(maps)  # E_t, one for each text encoder
 
     @property
     def decided_by(self) -> tuple[str, ...]:
@@ -199,7 +206,7 @@ class KDA(Method):
         """The Gaussian of each class, rho_t (eq. 1): mean and deviation, both `[class, common]`."""
         entries = text_entries(classes, self.inputs.text)
         if self.embed_texts:
-            entries = [embed(entry) for embed, entry in zip(self.embed_texts, entries, strict=True)]
+            entries = [self.embed_texts[i](entry) for i, entry in zip(self.map_of, entries, strict=True)]
         points = torch.stack(entries)
         mean = points.mean(dim=0)
         return mean, self._deviation(mean, (points - mean).square().mean(dim=0))

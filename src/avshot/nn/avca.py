@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from avshot.nn.avca_block import AvcaBlock
 from avshot.nn.batch_means import mean_over, squared_error
 from avshot.nn.mlp import EmbNet1, EmbNet2, InputScaling
+from avshot.nn.text import TextLayer
 from avshot.types import Batch, Classes, Features
 
 BRANCHES = ("audio", "visual")
@@ -53,6 +54,7 @@ class AvcaConfig:
     decoded_triplet: float = 1.0  # weight of l_ct
     word_triplet: float = 1.0  # weight of l_w
     regularisation: float = 1.0  # weight of l_r
+    text_layer: int = 0  # width of a learnt layer on the class embedding, W_enc of thesis eq. 5.9 (300); 0: none
 
 
 def _rates(*rates: float, momentum: float) -> dict[str, float]:
@@ -131,8 +133,9 @@ class Avca(nn.Module):
         for name in self.branches:
             projected = EmbNet2(width, hidden, out, dropout=projection, momentum=momentum)
             self.add_module(f"{name}_projection", projected)
-        self.word_projection = EmbNet1(text, out, dropout=decoder)
-        self.decoder = EmbNet1(out, text, dropout=decoder)
+        self.text_layer = TextLayer(text, config.text_layer)
+        self.word_projection = EmbNet1(self.text_layer.dim, out, dropout=decoder)
+        self.decoder = EmbNet1(out, self.text_layer.dim, dropout=decoder)
         for name in self.branches:
             self.add_module(f"{name}_reconstruction", EmbNet1(out, width, dropout=decoder))
 
@@ -172,8 +175,7 @@ class Avca(nn.Module):
         return self._pass(batch), self._pass(batch.negative)
 
     def _pass(self, batch: Batch) -> Passed:
-        (text,) = batch.classes.text.values()
-        w = text[batch.labels]
+        w = self.text_layer(batch.classes)[batch.labels]
         theta_w = self.word_projection(w)
         word = Word(w, theta_w, self.decoder(theta_w))
         phi_a, phi_v, theta_a, theta_v = self.embed(batch.features)
@@ -254,8 +256,7 @@ class Avca(nn.Module):
         return torch.where(real[:, None], first, second), self._project_words(classes)
 
     def _project_words(self, classes: Classes) -> Tensor:
-        (text,) = classes.text.values()
-        return self.word_projection(text)
+        return self.word_projection(self.text_layer(classes))
 
 
 def _block(config: AvcaConfig) -> AvcaBlock:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import torch
 
-from avshot.classes.embed import TextEncoder, create_text_encoder, embed_classes
+from avshot.classes.encoder import TextEncoder
 from avshot.classes.names import join_key, tidy_all
 from avshot.classes.optimise.optimise import optimise_classes
-from avshot.classes.phrase import phrases, read_descriptions
+from avshot.classes.phrase import read_descriptions
 from avshot.errors import BadClassName, WrongRun
 from avshot.machine.draws import sole_draws
 from avshot.run import Run
@@ -87,13 +87,13 @@ class Names:
         return Classes(names, text, torch.cat([known.seen, unseen[: len(new)]]))
 
     def _embedded(self, new: Sequence[str]) -> Classes:
-        run, known, wording = self.run, self.known, self.run.parts.wording
+        run, known = self.run, self.known
         with self._encoding:
             if self._encoders:
-                return wording.joined(embed_classes(new, self._encoders, phrases=texts_of(run, new)))
-            encoders = [create_text_encoder(spec) for spec in wording.encoders]
+                return worded(run, {name: name for name in new}, self._encoders)
+            encoders = run.parts.wording.made()
             with sole_draws():  # loading weights may draw some
-                embedded = wording.joined(embed_classes(new, encoders, phrases=texts_of(run, new)))
+                embedded = worded(run, {name: name for name in new}, encoders)
             if embedded.dims != known.dims:
                 raise BadClassName(
                     f"This Run uses the class vectors {', '.join(known.text)}, which came with its dataset, so it "
@@ -104,16 +104,19 @@ class Names:
             return embedded
 
 
-def texts_of(run: Run, names: Sequence[str]) -> dict[str, list[str]]:
-    """Texts of class names: the Run's prompts, and its descriptions of those that it has (free text has none).
+def worded(run: Run, words: Mapping[str, str], encoders: Sequence[TextEncoder]) -> Classes:
+    """Class embeddings of `{name: words}` by the Run's prompts, and its descriptions of those that it has.
 
-    The descriptions are those of the training, whatever has become of their file.
+    The descriptions are those of the training, whatever has become of their file; free text has none.
     """
-    experiment, kept = run.experiment, run.info["descriptions"]
-    if kept is None and experiment.descriptions is not None and Path(experiment.descriptions).exists():
-        kept = read_descriptions(experiment.descriptions)  # a Run of avshot 0.1 has no copy of them
-    texts = phrases(names, prompts=experiment.prompts)
-    return {name: words + (kept or {}).get(join_key(name), []) for name, words in texts.items()}
+    return run.parts.wording.embed(words, _kept(run), encoders)
+
+
+def _kept(run: Run) -> dict[str, list[str]] | None:
+    kept: dict[str, list[str]] | None = run.info["descriptions"]
+    if kept is None and run.experiment.descriptions is not None and Path(run.experiment.descriptions).exists():
+        return read_descriptions(run.experiment.descriptions)  # a Run of avshot 0.1 has no copy of them
+    return kept
 
 
 def check_space(run: Run, encoders: Sequence[TextEncoder] | None = None) -> None:
@@ -131,10 +134,10 @@ def check_space(run: Run, encoders: Sequence[TextEncoder] | None = None) -> None
     """
     raw, words, wording = run.classes(raw=True), run.info["data"]["phrases"], run.parts.wording
     spoken = {name: words.get(name, name) for name in raw.names}
-    texts = texts_of(run, list(spoken.values()))
-    names = raw.names[:: 1 + sum(map(len, texts.values())) // _MOST_TEXTS]
-    phrased = {name: texts[spoken[name]] for name in names}
-    now = wording.joined(embed_classes(names, encoders or wording.encoders, phrases=phrased))
+    entries = [wording.texts(tuple(spoken.values()), prompts, _kept(run) or {}) for prompts in wording.prompts]
+    count = max(sum(len(texts) for entry in found for texts in entry.values()) for found in entries)
+    names = raw.names[:: 1 + count // _MOST_TEXTS]
+    now = worded(run, {name: spoken[name] for name in names}, encoders or wording.made())
     changed = class_changes(raw, now)
     if changed:
         raise WrongRun(

@@ -103,7 +103,7 @@ def setting_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[s
     """Which fields of the experiment differ, each as words: `recipe.epochs is 3, it was 2`."""
     found = []
     for name in dict.fromkeys([*now, *before]):
-        old, new = before.get(name, {}), now.get(name, {})  # a field that is younger than the Run was not set
+        old, new = before.get(name, _unset(name)), now.get(name, {})
         if isinstance(old, dict) and isinstance(new, dict):
             fields = dict.fromkeys([*new, *old])
             differ = [k for k in fields if old.get(k) != new.get(k)]
@@ -111,6 +111,12 @@ def setting_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[s
         elif old != new:
             found.append(_changed(name, old, new))
     return found
+
+
+def _unset(name: str) -> Any:
+    """What a field of the experiment is that is younger than the Run, which did not set it."""
+    field = Experiment.model_fields.get(name)
+    return {} if field is None or field.is_required() else field.get_default(call_default_factory=True)
 
 
 def _changed(name: str, old: Any, new: Any, *, digest: bool = False) -> str:

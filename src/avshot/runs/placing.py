@@ -40,7 +40,8 @@ def run_folder(out: Path, experiment: Experiment) -> Path:
     abbreviates, is too long or has capitals, a digest of all of it follows.
     """
     full, label = "\0".join(experiment.in_full()), experiment.label()
-    words = (*experiment.text, experiment.descriptions or "", *map(str, _texts(experiment)))
+    prompted = experiment.prompts if isinstance(experiment.prompts, dict) else ()
+    words = (*experiment.text, *prompted, experiment.descriptions or "", *map(str, _texts(experiment)))
     exact = label == "-".join(experiment.in_full()) and not any("-" in word for word in words)
     return out / folder_name(label, full, exact=exact) / f"seed-{experiment.seed}"
 
@@ -102,10 +103,10 @@ class Keys:
 
     def classes(self, experiment: Experiment) -> Classes:
         """All candidate classes as the experiment's text encoders embed them."""
-        text = (experiment.text, experiment.prompts, experiment.descriptions, experiment.join_text)
-        asked = (*text, experiment.dataset, experiment.task)
+        parts = resolve(experiment)
+        asked = (parts.wording, experiment.dataset, experiment.task)
         if asked not in self._made:
-            self._made[asked] = embedded(resolve(experiment), self.dataset)
+            self._made[asked] = embedded(parts, self.dataset)
         return self._made[asked]
 
     def key(self, experiment: Experiment) -> Key:

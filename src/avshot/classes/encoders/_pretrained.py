@@ -14,6 +14,7 @@ from avshot.errors import BadClassName, BadSetting
 from avshot.files.hub import load_pretrained
 
 _BATCH = 64  # texts through the model at once
+_WITHOUT_POSITIONS = 512  # tokens for models with relative positions (T5), which would take any number
 _NO_LIMIT = 100_000  # tokenizers without a length of their own name a huge number
 
 
@@ -22,7 +23,7 @@ class TextTower(TextEncoder):
 
     Args:
         kind: "clip" or "clap" (projected text feature, in the space shared with the other modality), or "sentence"
-            (mean of the last hidden states over real tokens, as most sentence encoders are trained).
+            (see `avshot.classes.encoders.sentence`).
         place: Hugging Face id, or a folder with model and tokenizer. No code from it is run.
     """
 
@@ -35,7 +36,7 @@ class TextTower(TextEncoder):
     @property
     def dim(self) -> int:  # type: ignore[override]
         """Width of a vector; reads the model's configuration."""
-        return int(self._config.hidden_size if self._kind == "sentence" else self._config.projection_dim)
+        return int(self._config.projection_dim)
 
     def encode(self, texts: Sequence[str]) -> Tensor:
         """Embed texts; see `TextEncoder.encode`."""
@@ -59,14 +60,8 @@ class TextTower(TextEncoder):
     def _pooled(self, model: Any, tokens: Any) -> Tensor:
         """The embedding of each text, not yet of unit length: `[text, dim]`."""
         with torch.inference_mode():
-            if self._kind == "sentence":
-                state = model(**tokens).last_hidden_state
-                real = tokens["attention_mask"][:, :, None].to(state.dtype)
-                pooled = (state * real).sum(dim=1) / real.sum(dim=1).clamp(min=1)
-            else:
-                kept = {key: tokens[key] for key in ("input_ids", "attention_mask")}
-                pooled = model.get_text_features(**kept).pooler_output
-        return pooled.float().clone()
+            kept = {key: tokens[key] for key in ("input_ids", "attention_mask")}
+            return model.get_text_features(**kept).pooler_output.float().clone()
 
     @cached_property
     def _config(self) -> Any:
@@ -80,13 +75,17 @@ class TextTower(TextEncoder):
 
         return self._load(AutoTokenizer)
 
+    @property
+    def _architecture(self) -> str:
+        """The class of transformers."""
+        return {"clip": "CLIPModel", "clap": "ClapModel"}[self._kind]
+
     @cached_property
     def _model(self) -> Any:
         import transformers
 
-        names = {"clip": "CLIPModel", "clap": "ClapModel", "sentence": "AutoModel"}
-        model, info = self._load(getattr(transformers, names[self._kind]), output_loading_info=True)
-        # transformers fills what a checkpoint lacks with random numbers; a sentence encoder never uses its pooler.
+        model, info = self._load(getattr(transformers, self._architecture), output_loading_info=True)
+        # transformers fills what a checkpoint lacks with random numbers.
         lacking = [key for key in sorted(info["missing_keys"]) if self._used(key)]
         if lacking:
             raise BadSetting(
@@ -96,7 +95,7 @@ class TextTower(TextEncoder):
         return model.eval()
 
     def _used(self, key: str) -> bool:
-        return not key.startswith("pooler.") if self._kind == "sentence" else key.startswith("text_")
+        return key.startswith("text_")
 
     @property
     def _length(self) -> int:
@@ -107,7 +106,7 @@ class TextTower(TextEncoder):
         text = getattr(self._config, "text_config", self._config)
         # RoBERTa (CLAP's tower) counts positions from its padding index on.
         offset = (text.pad_token_id or 0) + 1 if text.model_type in ("roberta", "xlm-roberta", "clap_text_model") else 0
-        return int(text.max_position_embeddings) - offset
+        return int(getattr(text, "max_position_embeddings", _WITHOUT_POSITIONS)) - offset
 
     def _load(self, kind: Any, **more: Any) -> Any:
         return load_pretrained(kind, self._place, f"Text encoder {self.spec!r}", "tokenizer", **more)

@@ -139,6 +139,21 @@ def released_descriptions(spec: str) -> Path:
     return file
 
 
+def released_prompts(spec: str) -> dict[str, str]:
+    """`{kind of text encoder: prompt ensemble}` as the authors of ClipClap use them for a benchmark (thesis, D.1).
+
+    UCF and ActivityNet are actions of people, VGGSound is not; other data than theirs take the prompts of VGGSound,
+    into which any class fits.
+
+    Args:
+        spec: What `load_dataset` takes.
+    """
+    kind, _, rest = spec.partition(":")
+    name = _read_spec(rest)[1]["name"] if kind == "official" else rest
+    subject = "actions" if name.lower().startswith(("ucf", "activitynet")) else "vggsound"
+    return {"clip": f"clip-{subject}", "clap": f"clap-{subject}", "wavcaps": f"clap-{subject}"}
+
+
 def _features_folder(folder: Path, split: str, features: str | Path | None) -> Path | None:
     """The folder of features to read; None where there is none and none was asked for."""
     base = folder / "features"

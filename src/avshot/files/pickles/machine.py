@@ -19,24 +19,30 @@ from avshot.files.pickles.bounds import MAX_DEPTH, Bounds, check_key, check_tree
 from avshot.files.pickles.names import Name, Unfinished, finish, make, named
 from avshot.files.pickles.reader import ByteReader
 from avshot.files.pickles.scalars import LITERALS
+from avshot.files.pickles.tensors import Tensors
 
 _PROTOCOLS = range(6)
 _SET = 4  # what a set takes, in lists
 
 
-def run(reader: ByteReader) -> Any:
+def run(reader: ByteReader, tensors: Tensors | None = None) -> Any:
     """What the pickle at the reader's place makes; anything behind it is left unread.
+
+    Args:
+        reader: Where it lies.
+        tensors: The archive that it is the index of; None where it stands alone, and asks for no tensors.
 
     Raises:
         Refused: It asks for something that is not data.
         Damaged: It is not a whole pickle.
     """
-    return _Machine(reader).run()
+    return _Machine(reader, tensors).run()
 
 
 class _Machine:
-    def __init__(self, reader: ByteReader) -> None:
-        self.reader, self.bounds = reader, Bounds(reader.size)
+    def __init__(self, reader: ByteReader, tensors: Tensors | None) -> None:
+        self.reader, self.tensors = reader, tensors
+        self.bounds = Bounds(reader.size if tensors is None else tensors.size)
         self.stack: list[Any] = []
         self.below: list[list[Any]] = []  # one stack for each mark that is open
         self.memo: dict[int, Any] = {}
@@ -56,6 +62,10 @@ class _Machine:
             raise Damaged("it ends with parts left over")
         check_tree(self.stack[0], self.bounds)
         return self.stack[0]
+
+    def named(self, module: Any, name: Any) -> Name:
+        found = None if self.tensors is None else self.tensors.named(module, name)
+        return named(module, name) if found is None else found
 
     def pop(self) -> Any:
         if not self.stack:
@@ -165,24 +175,38 @@ def _dict(items: list[Any]) -> dict[Any, Any]:
 
 def _name(machine: _Machine) -> None:
     module, name = machine.reader.line(), machine.reader.line()
-    machine.stack.append(named(module.decode("utf-8", "replace"), name.decode("utf-8", "replace")))
+    machine.stack.append(machine.named(module.decode("utf-8", "replace"), name.decode("utf-8", "replace")))
 
 
 def _name_on_stack(machine: _Machine) -> None:
     name, module = machine.pop(), machine.pop()
-    machine.stack.append(named(module, name))
+    machine.stack.append(machine.named(module, name))
 
 
 def _call(machine: _Machine) -> None:
     arguments, name = machine.pop(), machine.pop()
     if type(name) is not Name or type(arguments) is not tuple:
         raise Refused("a call of something that is no name")
-    machine.stack.append(make(name, arguments, machine.bounds))
+    if machine.tensors is not None and name.meaning in machine.tensors.calls:
+        machine.bounds.container()
+        machine.stack.append(machine.tensors.calls[name.meaning](arguments, machine.bounds))
+    else:
+        machine.stack.append(make(name, arguments, machine.bounds))
+
+
+def _stored(machine: _Machine) -> None:
+    """What lies outside the pickle, by its key: the numbers of a tensor, where there is an archive of them."""
+    if machine.tensors is None:
+        raise _unknown(pickle.BINPERSID)
+    machine.stack.append(machine.tensors.storage(machine.pop(), machine.bounds))
 
 
 def _build(machine: _Machine) -> None:
     """The state of an array or dtype; the finished one takes the place of the unfinished one wherever that was kept."""
     state, blank = machine.pop(), machine.pop()
+    if machine.tensors is not None and type(blank) is dict:  # versions of modules, which nothing here reads
+        machine.stack.append(blank)
+        return
     if type(blank) is not Unfinished:
         raise Refused("a change to the attributes of an object")
     made = finish(blank, state, machine.bounds)
@@ -238,4 +262,5 @@ _STEPS: dict[bytes, Callable[[_Machine], None]] = {
     pickle.STACK_GLOBAL: _name_on_stack,
     pickle.REDUCE: _call,
     pickle.BUILD: _build,
+    pickle.BINPERSID: _stored,
 }
