@@ -10,6 +10,7 @@ from avshot.method import Inputs
 from avshot.methods.cjme import dominant
 from avshot.registry import create_method, get_method, load_official
 from avshot.types import Batch, Classes, Features
+from passed import passing
 from shaken import shaken
 
 INPUTS = Inputs(5, 7, {"w2v": 6})
@@ -116,7 +117,7 @@ def test_the_released_product_pairs_every_gate_with_every_loss():
         for gate in found
         for clip in found
     ]
-    released = small(**get_method("cjme").released).loss(batch)["triplet"].item()
+    released = small(**get_method("cjme").released).eval().loss(batch)["triplet"].item()
     assert released == pytest.approx(sum(pairs) / len(pairs), rel=1e-4)
     assert abs(released - small().loss(batch)["triplet"].item()) > 0.01 * released
 
@@ -138,6 +139,27 @@ def test_the_released_way_gives_the_gate_less_to_learn_from():
         model.loss(some_batch())["triplet"].backward()
         gradients[per_clip] = model.gate.fc[1].weight.grad
     assert not torch.allclose(gradients[True], gradients[False], rtol=0.05)
+
+
+def test_the_released_step_passes_the_words_of_the_negatives_too():
+    batch, passes = some_batch(), {}
+    for unread in (False, True):
+        model = small(unread_passes=unread, dropout=0.0).train()
+        with passing(model.text_net.fc[1]) as passes[unread]:
+            model.loss(batch)
+        first = model.text_net.fc[0]
+    text = batch.classes.text["w2v"]
+    expected = [text[batch.labels], text[batch.negative.labels], text]
+    assert len(passes[False]) == 2
+    for found, words in zip(passes[True], expected, strict=True):
+        torch.testing.assert_close(found, first(words).detach())
+
+
+def test_the_agreement_is_weighted():
+    terms = [small(agreement=weight).eval().loss(some_batch()) for weight in (1.0, 0.25, 0.0)]
+    assert terms[1]["agreement"].item() == pytest.approx(0.25 * terms[0]["agreement"].item())
+    assert terms[2]["agreement"].item() == 0
+    assert all(torch.equal(part["triplet"], terms[0]["triplet"]) for part in terms)
 
 
 def test_what_the_gate_should_say():

@@ -12,6 +12,7 @@ from avshot.method import Inputs
 from avshot.methods.tcaf import Tcaf, from_official
 from avshot.registry import create_method, get_method
 from avshot.types import Batch, Classes, Features
+from passed import passing
 
 SMALL = {"dim": 12, "encoder_hidden": 9, "layers": 2, "heads": 2, "head_dim": 4, "feedforward": 6, "position_dim": 8}
 SIZES = {"audio": 5, "visual": 7, "text": 6, "hidden": 9, "dim": 12, "inner": 8, "ff": 6, "pos": 8, "out": 4, "dec": 10}
@@ -224,6 +225,50 @@ def test_index_time_is_the_authors_inference():
         expected = real.score(as_features(indexed, SIZES), classes)
         assert torch.equal(index.score(as_features(clips, SIZES), classes), expected)
         assert not torch.allclose(real.score(as_features(clips, SIZES), classes), expected, atol=1e-3)
+
+
+@torch.no_grad()
+def test_released_settings_are_the_authors_program_whatever_the_preset():
+    """The default preset with `released`: its scores are the naive model's, with step numbers for times."""
+    assert {"visual_scaling", "index_time_at_inference"} <= set(Tcaf.released)
+    state = official_state(SIZES, layers=2)
+    clips, classes = raw_clips(SIZES, [(3, 4), (2, 2)]), some_classes(3, SIZES["text"])
+    like = from_official(state, head_dim=4)
+    sizes = {
+        name: getattr(like.config, name)
+        for name in ("dim", "encoder_hidden", "layers", "heads", "head_dim", "feedforward", "dim_out")
+    }
+    sizes |= {"decoder_hidden": like.config.decoder_hidden, "position_dim": like.config.position_dim}
+    model = create_method("tcaf", like.inputs, **(sizes | dict(Tcaf.released))).eval()
+    model.load_state_dict(like.state_dict())
+    indexed = [(a, v, torch.arange(len(a)).float(), torch.arange(len(v)).float()) for a, v, _, _ in clips]
+    naive = Naive(state, heads=like.config.heads).distances(indexed, classes.text["w2v"])
+    scores = model.score(as_features(clips, SIZES), classes)
+    torch.testing.assert_close(-scores.double(), naive, atol=1e-4, rtol=0)
+
+
+def test_the_released_step_passes_each_batch_once_more_with_step_numbers_for_times():
+    rates = {f"dropout_{name}": 0.0 for name in ("encoder", "position", "transformer", "output", "text")}
+    batch, found = some_batch(), {}
+    for unread in (False, True):
+        model = small(unread_passes=unread, index_time_at_inference=True, **rates).train()
+        with passing(model.project_output.fc[1]) as clips, passing(model.project_text.fc[1]) as words:
+            model.loss(batch)
+        found[unread] = (clips, words)
+    assert [len(part) for part in found[False]] == [1, 2]
+    assert [len(part) for part in found[True]] == [2, 3]
+    features = batch.features
+    numbered = dataclasses.replace(
+        features,
+        audio_time=torch.arange(features.audio.shape[1]).float().expand_as(features.audio_time),
+        visual_time=torch.arange(features.visual.shape[1]).float().expand_as(features.visual_time),
+    )
+    with torch.no_grad():
+        own, again = (model.project_output.fc[0](model.fused(part)) for part in (features, numbered))
+    torch.testing.assert_close(found[True][0][0], own, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(found[True][0][1], again, atol=1e-5, rtol=1e-5)
+    assert not torch.allclose(own, again, atol=1e-3)
+    torch.testing.assert_close(found[True][1][2], found[True][1][1])  # the words of the clips
 
 
 @pytest.mark.parametrize(

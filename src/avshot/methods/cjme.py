@@ -10,11 +10,11 @@ code read: the version in AVCA-GZSL, 2711aeb, which the published numbers on UCF
 from.
 
 How ours differs: that code multiplies gates of shape (clip, 1) with losses of shape (clip,), so every gate meets every
-loss and only the mean gate of the batch counts; ours weighs each clip's losses with its own gate, and
-`weight_per_clip=False` restores theirs. There the calibration is the mean of three (sound alone, picture alone, gated);
-ours is chosen on the scores that are used. A pass of the negatives' words that no loss reads is left out; it only moved
-statistics of batch normalisation. As there, the words of all training classes make one more pass without gradient, from
-which the gate's target is computed.
+loss and only the mean gate of the batch counts; ours weighs each clip's losses with its own gate. There the calibration
+is the mean of three (sound alone, picture alone, gated); ours is chosen on the scores that are used. A pass of the
+negatives' words that no loss reads is left out; it moves statistics of batch normalisation. `released` restores all
+three (`weight_per_clip`, `Selection.mean_beta`, `unread_passes`). As there, the words of all training classes make one
+more pass without gradient, from which the gate's target is computed.
 
 Missing modality (ours): the other one decides. Such a clip leaves the gate, its target and the agreement term alone and
 takes part in the triplets of the modality it has. A clip with neither lies at the origin, so its scores say nothing.
@@ -29,7 +29,18 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from avshot.method import Inputs, Method, Needs, Preset, Recipe, Selection, method, replace_fields
+from avshot.method import (
+    AVCA_SELECTION,
+    VIEWS,
+    Inputs,
+    Method,
+    Needs,
+    Preset,
+    Recipe,
+    Selection,
+    method,
+    replace_fields,
+)
 from avshot.nn.batch_means import mean_over
 from avshot.nn.mlp import InputScaling
 from avshot.nn.released_weights import fill
@@ -47,6 +58,8 @@ class Config:
     dropout: float = 0.2  # in all three networks; run scripts: 0 on VGGSound
     margin: float = 1.0  # of the triplets; AVCA-GZSL code
     certainty: float = 0.1  # nats of entropy by which a modality must be surer to be the gate's target; AVCA-GZSL code
+    agreement: float = 1.0  # weight of the term that draws sound and picture of a clip together; AVCA-GZSL code
+    unread_passes: bool = False  # True: pass the negatives' words too, which only moves batch statistics (AVCA-GZSL)
     weight_per_clip: bool = True  # each clip's gate weighs its own losses; False: the mean gate does (AVCA-GZSL code)
     hard_gate: bool = True  # in testing the preferred modality alone decides (AVCA-GZSL); False: weighted distances
     scaling: str = "none"  # of the averaged inputs, a kind of `avshot.nn.mlp.InputScaling`; the authors scale nothing
@@ -80,13 +93,14 @@ class CJME(Method):
 
     needs = Needs(texts=1, temporal=False, negatives=True)
     Config = Config
-    released: ClassVar[Mapping[str, Any]] = {"weight_per_clip": False}
+    released: ClassVar[Mapping[str, Any]] = {"weight_per_clip": False, "unread_passes": True, "scaling": "none"}
+    released_selection: ClassVar[Mapping[str, Any]] = {**AVCA_SELECTION, "mean_beta": True}
     presets: ClassVar[Mapping[str, Preset]] = {
         "default": Preset(
             Config(scaling="standardise"),
             Recipe(epochs=12, passes_per_epoch=5, batch_size=64, lr=1e-3),
             "ours, for small own datasets: scaled inputs; not tuned",
-            Selection(beta_grid="exact"),
+            Selection(beta_grid="exact", views=VIEWS),
         ),
         "ucf-cls": _published(0.2),
         "activitynet-cls": _published(0.2),
@@ -129,7 +143,7 @@ class CJME(Method):
         return "" if self.config.weight_per_clip else "its triplets are weighted by the mean of the gate over the batch"
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
-        """Gated triplets; mean squared difference of the modalities; mean squared error of the gate; unweighted.
+        """Gated triplets; weighted mean squared difference of the modalities; mean squared error of the gate.
 
         Raises:
             ValueError: The batch has no negatives.
@@ -141,10 +155,13 @@ class CJME(Method):
         weight, both = self._weight(own), own.has_audio & own.has_visual
         word = self.text_net(word)
         with torch.no_grad():
+            if self.training and self.config.unread_passes:
+                (other_text,) = batch.negative.classes.text.values()
+                self.text_net(other_text[batch.negative.labels])
             target = dominant(own.audio, own.visual, self.text_net(text), self.config.certainty)
         return {
             "triplet": self._triplet(own, other, word, weight),
-            "agreement": mean_over((own.audio - own.visual).square().mean(dim=1), both),
+            "agreement": self.config.agreement * mean_over((own.audio - own.visual).square().mean(dim=1), both),
             "gate": mean_over((weight - target).square(), both),
         }
 
