@@ -162,6 +162,27 @@ def test_the_agreement_is_weighted():
     assert all(torch.equal(part["triplet"], terms[0]["triplet"]) for part in terms)
 
 
+@pytest.mark.parametrize("missing", [False, True])
+def test_triplets_anchored_at_the_clip_against_loops(missing):
+    model, batch = small(clip_triplet=0.5), some_batch(12, missing)
+    found, words = parts_of(model, batch)
+    assert "clip_triplet" not in small().loss(batch)
+    sides = {"a": [], "v": []}
+    for clip, other in zip(found, batch.negative.labels, strict=True):
+        for side, rows in sides.items():
+            rows += [] if clip[side] is None else [triplet(clip[side], clip["t"], words[other])]
+    expected = 0.5 * sum(sum(rows) / len(rows) for rows in sides.values())
+    assert model.loss(batch)["clip_triplet"].item() == pytest.approx(expected, rel=1e-4)
+
+
+@torch.no_grad()
+def test_both_modalities_may_count_alike():
+    model, classes, features = small(equal=True), some_classes(), clips(6, 4)
+    heard, seen = (model.score(features.only(side), classes) for side in ("audio", "visual"))
+    torch.testing.assert_close(model.score(features, classes), (heard + seen) / 2, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(heard, small().score(features.only("audio"), classes))
+
+
 def test_what_the_gate_should_say():
     words = 10 * torch.eye(3)
     sure, unsure, nearly = torch.tensor([[1.0, 0, 0]]), torch.zeros(1, 3), torch.tensor([[0.01, 0, 0]])
