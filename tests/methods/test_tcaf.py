@@ -228,6 +228,49 @@ def test_index_time_is_the_authors_inference():
 
 
 @torch.no_grad()
+def test_a_zero_under_the_softmax_masks_nothing():
+    """Thesis eq. 3.10 to 3.12 print 0 for pairs of one modality; the authors' code, and ours, leave them out."""
+    model = small(layers=1).eval()
+    fusion, attention = model.fusion, model.fusion.layers[0].attn
+    steps, _, kinds = fusion.tokens(as_features(raw_clips(SIZES, [(3, 4)]), SIZES))
+    tokens = fusion.layers[0].norm(torch.cat([fusion.class_token[0], steps[0]]))
+    kinds = [0, *kinds.tolist()]
+    read = torch.tensor([[0 in (i, j) or i != j for j in kinds] for i in kinds])
+    q, k, v = attention.to_q(tokens), attention.to_k(tokens), attention.to_v(tokens)
+    size = q.shape[1] // model.config.heads
+    made, hidden = {"printed": torch.zeros_like(q), "left out": torch.zeros_like(q)}, []
+    for h in range(model.config.heads):
+        part = slice(h * size, (h + 1) * size)
+        for i in range(len(tokens)):
+            logits = [
+                float(q[i, part] @ k[j, part]) / math.sqrt(size) if read[i, j] else 0.0 for j in range(len(tokens))
+            ]
+            powers = {"printed": [math.exp(x) for x in logits]}
+            powers["left out"] = [p * bool(read[i, j]) for j, p in enumerate(powers["printed"])]
+            for form, weights in powers.items():
+                made[form][i, part] = sum(w / sum(weights) * v[j, part] for j, w in enumerate(weights))
+            hidden += [sum(p for j, p in enumerate(powers["printed"]) if not read[i, j]) / sum(powers["printed"])] * (
+                i > 0
+            )
+    ours = attention(tokens[None], tokens[None], read[None])[0]
+    torch.testing.assert_close(ours, attention.to_out(made["left out"]), atol=1e-5, rtol=1e-4)
+    assert not torch.allclose(ours, attention.to_out(made["printed"]), atol=1e-2)
+    assert min(hidden) > 0.2  # of what is read, where the mask is a 0: 3 or 4 of 8 pairs
+
+
+@torch.no_grad()
+def test_in_a_layer_a_step_of_sound_reads_no_other_step_of_sound():
+    model = small(layers=1).eval()
+    features = as_features(raw_clips(SIZES, [(3, 4)]), SIZES)
+    other = dataclasses.replace(features, audio=features.audio.clone())
+    other.audio[0, 2] += 5.0
+    before, after = (model.fusion(part).tokens[0] for part in (features, other))
+    assert torch.equal(before[1:3], after[1:3])  # the first two steps of sound
+    assert not torch.allclose(before[4:], after[4:], atol=1e-4)  # every step of the picture does
+    assert not torch.allclose(before[0], after[0], atol=1e-4)  # and so does the class token
+
+
+@torch.no_grad()
 def test_released_settings_are_the_authors_program_whatever_the_preset():
     """The default preset with `released`: its scores are the naive model's, with step numbers for times."""
     assert {"visual_scaling", "index_time_at_inference"} <= set(Tcaf.released)

@@ -19,8 +19,10 @@ clips are scored; with a momentum of 0.99 those of the second norms come from th
 
 What the thesis takes away or measures otherwise is a field too: the attention (`cross_attention`), a branch with its
 losses (`branches`), each loss term (its weight), and whose distance decides (`evaluate`). Without attention the
-branches still share the projection and the decoder of the class embeddings, which the thesis leaves open; "min" takes
-the lesser distance class by class, of which its "modality with the smallest distance" is the case without calibration.
+branches still share the projection and the decoder of the class embeddings, which the thesis leaves open. Of both
+branches the thesis prints the sum of the distances and the CVPR paper half of it, beside the same numbers: on a grid of
+calibrations that ends at 3 these are two settings ("sum", "mean"). "min" takes the lesser distance class by class, of
+which its "modality with the smallest distance" is the case without calibration.
 
 Missing modality (ours, the authors have none): a clip without picture is scored by `theta_a` in place of `theta_v`; the
 absent modality is hidden from the attention and left out of batch statistics and of the means of the losses. A clip

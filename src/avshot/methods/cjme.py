@@ -64,9 +64,7 @@ class Config:
     agreement: float = 1.0  # weight of the term that draws sound and picture of a clip together; AVCA-GZSL code
     unread_passes: bool = False  # True: pass the negatives' words too, which only moves batch statistics (AVCA-GZSL)
     weight_per_clip: bool = True  # each clip's gate weighs its own losses; False: the mean gate does (AVCA-GZSL code)
-    clip_triplet: float = (
-        0.0  # weight of triplets anchored at the clip, its class against the other's; AVGZSLNet's, ours
-    )
+    clip_triplet: float = 0.0  # weight of triplets anchored at the clip, as AVGZSLNet has them; ours, to compare
     equal: bool = False  # in testing both modalities of a clip count alike, whatever the gate says; ours, to compare
     hard_gate: bool = True  # in testing the preferred modality alone decides (AVCA-GZSL); False: weighted distances
     scaling: str = "none"  # of the averaged inputs, a kind of `avshot.nn.mlp.InputScaling`; the authors scale nothing

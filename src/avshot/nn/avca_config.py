@@ -36,9 +36,7 @@ class AvcaConfig:
     )
     cross_attention: bool = True  # False: no attention block, a branch is its encoder and projection (thesis Table 2.4)
     branches: str = "both"  # "audio", "visual": only this branch is projected and trained (thesis Table 2.4)
-    evaluate: str = (
-        "visual"  # whose distance decides: "visual" (paper), "audio", "sum", "mean", "min"; thesis Table 2.5
-    )
+    evaluate: str = "visual"  # whose distance decides: "audio", "sum" (thesis Table 2.5), "mean" (paper Table 5), "min"
     triplet: float = 1.0  # weight of l_t; 0 removes it, as for the next four (thesis Table 2.6)
     reconstruction: float = 1.0  # weight of l_rec
     decoded_triplet: float = 1.0  # weight of l_ct
