@@ -22,7 +22,7 @@ def methods_table() -> str:
         cls = get_method(name)
         first = str(sys.modules[cls.__module__].__doc__).split("\n\n")[0].strip().replace("\n", " ")
         reads = ["steps" if cls.needs.temporal else "averages"] + (["negatives"] if cls.needs.negatives else [])
-        published = ", ".join(preset for preset in cls.presets if preset != "default") or "none"
+        published = ", ".join(key for key, preset in cls.presets.items() if preset.published) or "none"
         link = f"[`{name}`](../src/avshot/methods/{name}.py)"
         link += f", as {', '.join(f'`{alias}`' for alias in cls.aliases)}" if cls.aliases else ""
         rows.append([link, first.partition(": ")[2].rstrip("."), " + ".join(reads), published, _linked(cls.paper)])

@@ -237,6 +237,19 @@ def test_config_survives_json(name):
 
 
 @every_method
+def test_the_form_of_the_authors_program_learns_and_scores(name):
+    model = build(name, **get_method(name).released).train()
+    if learns(name):
+        loss = sum(model.loss(make_batch(name)).values())
+        loss.backward()
+        assert loss.isfinite()
+    model.eval()
+    model.adapt(support(name), task_of(name).classes)
+    with torch.no_grad():
+        assert model.score(make_batch(name).features, task_of(name).classes).isfinite().all()
+
+
+@every_method
 def test_every_preset_builds_and_names_its_source(name):
     cls, task = get_method(name), task_of(name)
     assert "default" in cls.presets

@@ -19,7 +19,12 @@ from avshot.types import Batch, Classes, Features
 
 FILES = sorted((Path(__file__).parent.parent / "experiments").glob("*.toml"))
 BENCHMARKS = {f"{name}-{split}" for name in ("ucf", "activitynet", "vggsound") for split in ("main", "cls")}
-OWN_DATA = {"all-methods", "ceo-points", "precision"}  # no table of a paper: they name neither source nor datasets
+OWN_DATA = {
+    "all-methods",
+    "ceo-points",
+    "precision",
+    "tune-all",
+}  # no table of a paper: they name neither source nor datasets
 every_file = pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 
 
@@ -61,6 +66,21 @@ def test_every_row_resolves(file):
     folders = [re.sub(r"[^\w.+=-]+", "-", row.label).casefold() for row in plan.rows]
     assert len(set(folders)) == len(folders)
     assert set(plan.metrics) <= {"S", "U", "HM", "ZSL", "AUSUC"}
+
+
+def test_every_method_that_learns_gets_the_same_budget():
+    """`tune-all`: six settings each, all different, for every method but the one that is tuned in a file of its own."""
+    rows: dict[str, list[str]] = {}
+    for row in plan_of(next(file for file in FILES if file.stem == "tune-all")).rows:
+        method, _, what = row.label.partition(": ")
+        parts = resolve(experiment_of(row, "any", seed=0))
+        assert (parts.method.name, bool(what)) == (method, True)
+        rows.setdefault(method, []).append(repr((parts.config, parts.recipe)))
+    inputs = Inputs(8, 8, {"a": 8})
+    built = [cls(cls.presets["default"].config, inputs) for cls in map(get_method, list_methods())]
+    learning = {model.name for model in built if model.phases()}
+    assert set(rows) == learning - {"ez_avgzl"}
+    assert all(len(set(settings)) == len(settings) == 6 for settings in rows.values())
 
 
 @every_file

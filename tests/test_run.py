@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ import yaml
 from safetensors.torch import load_file, save_file
 
 import avshot.protocol as protocol
+from avshot.registry import get_method, get_preset
 from avshot.run import find_runs, load_run
 from small_runs import experiment
 from synthetic import synthetic_dataset
@@ -42,6 +44,14 @@ def test_equal_trainings_have_equal_records(finished, tmp_path):
     again = protocol.run(experiment(), tmp_path, dataset=synthetic_dataset()).path
     one, two = (json.loads((path / "run.json").read_text()) | {"seconds": 0} for path in (finished, again))
     assert one == two
+
+
+def test_a_run_is_built_as_it_was_trained_whatever_its_preset_says_by_now(finished, monkeypatch):
+    before, preset = load_run(finished).method().config, get_preset("devise")
+    changed = replace(preset, config=replace(preset.config, distance="dot"))
+    monkeypatch.setitem(get_method("devise").presets, "default", changed)
+    assert get_preset("devise").config.distance == "dot"
+    assert load_run(finished).method().config == before != changed.config
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from pathlib import PurePath
 from typing import Any, Literal
 
@@ -48,8 +48,9 @@ class Experiment(BaseModel):
             spread (`kda`); False: one mean over prompts and descriptions (`avshot.classes.wording`).
         optimise_classes: Class-embedding optimisation on or off; None takes the preset's choice.
         optimise: Changes to `OptimiseConfig`.
-        legacy: Do as the authors' program does it where ours departs from it (`Method.released`). How class vectors
-            are joined is the dataset's business: `official:...&legacy=true`.
+        legacy: Do as the authors' program does it where ours departs from it (`Method.released`, `released_recipe`,
+            `released_selection`); what else is changed here still counts. How class vectors are joined is the
+            dataset's business: `official:...&legacy=true`.
         modality: What the method gets to see.
         audio_noise: Share of the audio steps of each test clip that are drowned in noise (`avshot.data.noise`).
         seed: Decides initial weights, draws and dropout.
@@ -245,8 +246,9 @@ def resolve(experiment: Experiment) -> Parts:
             there is.
     """
     method, preset = get_method(experiment.method), get_preset(experiment.method, experiment.preset)
-    released = method.released if experiment.legacy else {}
-    selection = replace_fields(preset.selection, experiment.selection)
+    names = ("released", "released_recipe", "released_selection")
+    released, as_trained, as_chosen = (getattr(method, name) if experiment.legacy else {} for name in names)
+    selection = replace_fields(preset.selection, {**as_chosen, **experiment.selection})
     if selection.beta_grid not in BETA_GRIDS:
         near = did_you_mean(selection.beta_grid, BETA_GRIDS)
         raise BadSetting(f"beta_grid {selection.beta_grid!r} does not exist; use one of {', '.join(BETA_GRIDS)}.{near}")
@@ -256,7 +258,7 @@ def resolve(experiment: Experiment) -> Parts:
         task=get_task(experiment.task),
         method=method,
         config=replace_fields(preset.config, {**released, **experiment.config}),
-        recipe=replace_fields(preset.recipe, experiment.recipe),
+        recipe=replace_fields(preset.recipe, {**as_trained, **experiment.recipe}),
         selection=selection,
         optimise=optimise if wanted else None,
         wording=_wording(experiment),
@@ -281,6 +283,21 @@ def _wording(experiment: Experiment) -> Wording:
         prompts = released_prompts(experiment.dataset) if located else "name"
     separate = experiment.separate_descriptions and described is not None
     return Wording(text, prompts_of(prompts, text), described, experiment.join_text, separate)
+
+
+def as_recorded(parts: Parts, record: Mapping[str, Any]) -> Parts:
+    """`parts` with the method's settings of a record (`Parts.to_dict`), whatever its preset says by now.
+
+    Fields that are younger than the record have their defaults, fields that are gone are passed over. An empty record
+    changes nothing.
+    """
+    then = record.get("config")
+    if then is None:
+        return parts
+    known = {field.name: field.default for field in fields(parts.config)}
+    young = {name: value for name, value in known.items() if name not in then and value is not MISSING}
+    old = {name: value for name, value in then.items() if name in known}
+    return replace(parts, config=replace_fields(parts.config, {**young, **old}))
 
 
 def files_of(experiment: Experiment) -> dict[str, str]:

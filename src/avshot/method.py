@@ -20,11 +20,13 @@ import torch
 from torch import Tensor, nn
 
 from avshot.errors import BadSetting
-from avshot.recipe import Phase, Preset, Recipe, Selection, Turn
+from avshot.recipe import AVCA_SELECTION, VIEWS, Phase, Preset, Recipe, Selection, Turn
 from avshot.settings import replace_fields
 from avshot.types import MODALITIES, Batch, Classes, Features
 
 __all__ = [
+    "AVCA_SELECTION",
+    "VIEWS",
     "Inputs",
     "Method",
     "Needs",
@@ -108,7 +110,9 @@ class Method(nn.Module, ABC):
         paper: Authors, title, venue, year, link.
         frozen: Prefixes of parameter names that no phase trains.
         released: Fields of `Config` that restore what the authors' program does where ours departs from it; applied
-            when an experiment asks for `legacy`.
+            when an experiment asks for `legacy`. Widths, rates and dropout are those of the preset.
+        released_recipe: Fields of `Recipe` for the same.
+        released_selection: Fields of `Selection` for the same.
         aliases: Other names of the method, each with fields of `Config` that it sets in every preset: variants that
             papers name, and names that the method had before.
     """
@@ -120,6 +124,8 @@ class Method(nn.Module, ABC):
     name: ClassVar[str]
     frozen: ClassVar[tuple[str, ...]] = ()
     released: ClassVar[Mapping[str, Any]] = {}
+    released_recipe: ClassVar[Mapping[str, Any]] = {}
+    released_selection: ClassVar[Mapping[str, Any]] = {}
     aliases: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
 
     config: Any

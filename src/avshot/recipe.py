@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,16 +79,29 @@ class Selection:
         optimise_classes: Run class-embedding optimisation on the candidate names before training.
         views: What the trained method may be shown when it scores: "both", "audio", "visual". With several, the
             validation clips choose one along with epoch and calibration, so that a weak modality which was learnt by
-            heart does no harm. Only for methods trained to do with either (modality dropout). Published: "both".
+            heart does no harm. All default presets let all be chosen, so that none has an advantage over another;
+            published ones have "both".
+        mean_beta: The calibration is the mean of those that sound alone, picture alone and both would choose, though
+            both decide (the programs of CJME and AVGZSLNet). False: that of the view that decides.
     """
 
     beta_grid: str = "avca"
     optimise_classes: bool = False
     views: tuple[str, ...] = ("both",)
+    mean_beta: bool = False
 
     def __post_init__(self) -> None:
         if not self.views or not set(self.views) <= set(VIEWS):
             raise BadSetting(f"views are {self.views}; expected some of {', '.join(VIEWS)}.")
+
+    @property
+    def scored(self) -> tuple[str, ...]:
+        """The views that are looked at: those that may be chosen, or all where they calibrate together."""
+        return VIEWS if self.mean_beta else self.views
+
+
+# How the programs of AVCA and its descendants choose: their grid, and nothing but both modalities together.
+AVCA_SELECTION: Mapping[str, Any] = {"beta_grid": "avca", "views": ("both",)}
 
 
 @dataclass(frozen=True)
@@ -125,9 +139,22 @@ class Phase:
 
 @dataclass(frozen=True)
 class Preset:
-    """A named setting of a method: its `Config`, its `Recipe`, where the numbers come from, what is chosen around."""
+    """A named setting of a method.
+
+    Attributes:
+        config: Its `Config`.
+        recipe: How it is trained.
+        source: Where the numbers come from: paper, section, program. One that is our own, or assumed because no paper
+            or program says it, begins with "ours".
+        selection: What is chosen around it.
+    """
 
     config: Any
     recipe: Recipe
     source: str
     selection: Selection = Selection()
+
+    @property
+    def published(self) -> bool:
+        """Whether a paper or a program states it."""
+        return not self.source.startswith("ours")

@@ -32,7 +32,7 @@ import yaml
 from torch import Tensor
 
 from avshot.errors import DamagedRun, MissingFile, WrongRun, told_as
-from avshot.experiment import Experiment, Parts, parse_experiment, resolve
+from avshot.experiment import Experiment, Parts, as_recorded, parse_experiment, resolve
 from avshot.files.atomic import file_digest, load_tensors
 from avshot.files.run_record import check_file, read_history, read_metrics, read_record
 from avshot.files.text import read_text
@@ -74,14 +74,17 @@ class Run:
 
     @cached_property
     def parts(self) -> Parts:
-        """What the names of its experiment stand for. Raises ValueError where a method's file is not what it was."""
+        """What the names of its experiment stand for, and the method's settings as they were when it was trained.
+
+        Raises ValueError where a method's file is not what it was.
+        """
         for what in ("method", "task"):
             _refuse_code(self.path / "experiment.yaml", self.experiment, what)
         asked = self.experiment
         if asked.descriptions == "released" and self.info["descriptions"] is not None:
             # It keeps what it read, so that it opens where the benchmark is not.
             asked = asked.model_copy(update={"descriptions": str(self.path / "run.json")})
-        return resolve(asked)
+        return as_recorded(resolve(asked), self.info["resolved"])
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -137,11 +137,14 @@ class Task(ABC):
         """Judge a method on the clips that select: the best view by `main`, with neutral settings otherwise.
 
         Args:
-            views: The scores of the clips by what the method was shown: "both", "audio", "visual"; at least one.
+            views: The scores of the clips by what the method was shown: "both", "audio", "visual"; at least one. With
+                `Selection.mean_beta` there are all, and only "both" may be chosen.
             selection: What the preset lets be chosen.
         """
         verdicts = []
         for view, scored in views.items():
+            if selection.mean_beta and view != "both":
+                continue
             settings = {**self.neutral, "view": view}
             verdicts.append(Verdict(float(self.measure(scored, settings)[self.main] or 0.0), settings))
         return max(verdicts, key=lambda verdict: verdict.score)

@@ -11,6 +11,7 @@ import avshot.methods.avca as avca
 from avshot.method import Inputs
 from avshot.registry import create_method, load_official
 from avshot.types import Batch, Classes, Features
+from passed import passing
 from shaken import shaken
 
 INPUTS = Inputs(audio=10, visual=12, text={"w2v": 8})
@@ -134,7 +135,102 @@ def test_published_presets_hold_the_published_values():
     assert rates["activitynet-cls"] == rates["activitynet-main"] == (0.2, 0.2, 0.1, 256, 0.99)
     assert rates["vggsound-main"] == (0, 0, 0.1, 64, 0.1)
     assert rates["vggsound-cls"] == (0, 0, 0, 256, 0.99)
-    assert all(p.recipe.weight_decay == 1e-5 for p in avca.AVCA.presets.values())
+    decays = {name: p.recipe.weight_decay for name, p in avca.AVCA.presets.items()}
+    assert all(decay == (0 if name.startswith("paper-") else 1e-5) for name, decay in decays.items())
+    assert rates["paper-ucf-main"] == (0.2, 0.3, 0.5, 256, 0.1)
+    assert rates["paper-activitynet-main"] == (0.2, 0.2, 0.1, 256, 0.1)
+    assert rates["paper-vggsound-main"] == (0, 0, 0.1, 64, 0.1)
+
+
+# --- the model as the paper describes it, and what the released training step does besides ----------------------------
+
+
+def dense(net, x, count):
+    """Linear, batch norm by running statistics, ReLU, one row: section 3.1 in eval mode."""
+    for i in range(count):
+        linear, norm = net.fc[4 * i], net.fc[4 * i + 1]
+        x = linear.weight @ x + linear.bias
+        x = (x - norm.running_mean) / (norm.running_var + norm.eps).sqrt() * norm.weight + norm.bias
+        x = x.clamp(min=0)
+    return x
+
+
+def layer_normed(norm, x):
+    centred = x - x.mean()
+    return centred / (centred.square().mean() + norm.eps).sqrt() * norm.weight + norm.bias
+
+
+def attended(attention, rows, heads):
+    """Multi-head self-attention over two tokens, number by number."""
+    query, key, value = ([net.weight @ row for row in rows] for net in (attention.to_q, attention.to_k, attention.to_v))
+    size, out = len(query[0]) // heads, []
+    for i in range(2):
+        parts = []
+        for h in range(heads):
+            at = slice(h * size, (h + 1) * size)
+            weights = [math.exp(float(query[i][at] @ key[j][at]) / math.sqrt(size)) for j in range(2)]
+            parts.append((weights[0] * value[0][at] + weights[1] * value[1][at]) / sum(weights))
+        linear = attention.to_out[0]
+        out.append(linear.weight @ torch.cat(parts) + linear.bias)
+    return out
+
+
+@torch.no_grad()
+def test_the_paper_preset_is_section_3_1_clip_by_clip():
+    torch.manual_seed(0)
+    model = shaken(create_method("avca", INPUTS, preset="paper-ucf-main", **SMALL)).eval()
+    net, batch = model.net, make_batch()
+    (block,) = net.blocks
+    assert len(block.feedforward) == 2
+    assert not [name for name in model.state_dict() if "position" in name]
+    scores = model.score(batch.features, batch.classes)
+    words = [dense(net.word_projection, w, 1) for w in batch.classes.text["w2v"]]
+    for i, (audio, visual) in enumerate(zip(*batch.features.pooled(), strict=True)):
+        phi = [dense(net.audio_encoder, audio, 2), dense(net.visual_encoder, visual, 2)]  # eq. 1
+        mixed = attended(block.attention, phi, heads=2)
+        rows = [layer_normed(block.attention_norm, phi[m] + mixed[m]) for m in (0, 1)]  # residual, then the norm
+        for m in (0, 1):
+            first, last = block.feedforward[m].net[0], block.feedforward[m].net[3]  # f_3 and f_4, one pair each
+            inner = first.weight @ rows[m] + first.bias
+            fed = last.weight @ (inner * 0.5 * (1 + torch.erf(inner / math.sqrt(2)))) + last.bias
+            rows[m] = layer_normed(block.feedforward_norm, rows[m] + fed)
+        theta_v = dense(net.visual_projection, rows[1] + phi[1], 2)  # eq. 2
+        expected = [-distance(theta_v, word) for word in words]  # eq. 3
+        assert scores[i].tolist() == pytest.approx(expected, abs=1e-4)
+
+
+def test_the_unread_passes_move_batch_statistics_as_the_released_step_does():
+    rates = {"dropout_encoder": 0.0, "dropout_projection": 0.0, "dropout_decoder": 0.0, "momentum": 0.99}
+    batch, terms, rows = make_batch(), {}, {}
+    for unread in (False, True):
+        model = small(unread_passes=unread, **rates).train()
+        norms = [model.net.visual_projection.fc[1], model.net.word_projection.fc[1], model.net.visual_encoder.fc[5]]
+        assert norms[2].momentum == 0.99
+        with passing(norms[0]) as projected, passing(norms[1]) as words, passing(norms[2]) as encoded:
+            terms[unread] = model.loss(batch)
+        rows[unread] = (projected, words, encoded)
+    assert all(torch.equal(terms[True][name], terms[False][name]) for name in TERMS)  # no loss reads them
+    assert [len(part) for part in rows[False]] == [2, 2, 2]
+    projected, words, encoded = rows[True]
+    assert [len(projected), len(words), len(encoded)] == [4, 3, 3]
+    for part in rows[True]:  # last, the clips once more
+        torch.testing.assert_close(part[-1], part[0])
+    torch.testing.assert_close(model.net.visual_encoder.fc[5].running_mean, encoded[0].mean(dim=0), atol=0.02, rtol=0)
+    with torch.no_grad():  # before that, what is reconstructed of the clips
+        phi_a, phi_v = (
+            net(value)
+            for net, value in zip(
+                (model.net.audio_encoder, model.net.visual_encoder), batch.features.pooled(), strict=True
+            )
+        )
+        tokens = torch.stack([phi_a, phi_v], dim=1) + model.net.position
+        mixed = phi_v + model.net.blocks[0](tokens, torch.ones(len(batch), 1, 2, dtype=torch.bool))[:, 1]
+        back = model.net.visual_reconstruction(model.net.visual_projection(mixed))
+        torch.testing.assert_close(projected[2], model.net.visual_projection.fc[0](back), atol=1e-4, rtol=1e-4)
+    with passing(model.eval().net.visual_projection.fc[1]) as kept:
+        model.loss(batch)
+        assert len(kept) == 2  # in training alone
+        kept.clear()
 
 
 # --- what the thesis takes away or measures otherwise -----------------------------------------------------------------

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from avshot.method import Inputs
-from avshot.registry import create_method, get_preset, load_official
+from avshot.registry import create_method, get_method, get_preset, load_official
 from avshot.types import Batch, Classes, Features
 from shaken import shaken
 
@@ -136,6 +136,20 @@ def test_scores_are_sums_of_distances_and_a_lone_modality_counts_twice():
             assert seen[i, j].item() == pytest.approx(-2 * v, rel=1e-4)
     nothing = dataclasses.replace(features.only("audio"), audio_mask=torch.zeros(6, 1, dtype=torch.bool))
     assert model.score(nothing, classes).abs().max() == 0
+
+
+@torch.no_grad()
+def test_released_the_distance_of_a_lone_modality_counts_once():
+    """Their calibrations of sound alone and of picture alone are in units of one distance."""
+    assert get_method("avgzslnet").released["double_single"] is False
+    model, classes, features = small(double_single=False), some_classes(), clips(6, 4)
+    words = model.text_net(classes.text["w2v"])
+    heard, seen = model.score(features.only("audio"), classes), model.score(features.only("visual"), classes)
+    for i, (audio, visual) in enumerate(zip(*features.pooled(), strict=True)):
+        for j, word in enumerate(words):
+            assert heard[i, j].item() == pytest.approx(-distance(model.audio_net(audio[None])[0], word), rel=1e-4)
+            assert seen[i, j].item() == pytest.approx(-distance(model.visual_net(visual[None])[0], word), rel=1e-4)
+    torch.testing.assert_close(model.score(features, classes), small().score(features, classes))
 
 
 @torch.no_grad()

@@ -10,6 +10,7 @@ from avshot.method import Inputs
 from avshot.methods.cjme import dominant
 from avshot.registry import create_method, get_method, load_official
 from avshot.types import Batch, Classes, Features
+from passed import passing
 from shaken import shaken
 
 INPUTS = Inputs(5, 7, {"w2v": 6})
@@ -116,7 +117,7 @@ def test_the_released_product_pairs_every_gate_with_every_loss():
         for gate in found
         for clip in found
     ]
-    released = small(**get_method("cjme").released).loss(batch)["triplet"].item()
+    released = small(**get_method("cjme").released).eval().loss(batch)["triplet"].item()
     assert released == pytest.approx(sum(pairs) / len(pairs), rel=1e-4)
     assert abs(released - small().loss(batch)["triplet"].item()) > 0.01 * released
 
@@ -138,6 +139,48 @@ def test_the_released_way_gives_the_gate_less_to_learn_from():
         model.loss(some_batch())["triplet"].backward()
         gradients[per_clip] = model.gate.fc[1].weight.grad
     assert not torch.allclose(gradients[True], gradients[False], rtol=0.05)
+
+
+def test_the_released_step_passes_the_words_of_the_negatives_too():
+    batch, passes = some_batch(), {}
+    for unread in (False, True):
+        model = small(unread_passes=unread, dropout=0.0).train()
+        with passing(model.text_net.fc[1]) as passes[unread]:
+            model.loss(batch)
+        first = model.text_net.fc[0]
+    text = batch.classes.text["w2v"]
+    expected = [text[batch.labels], text[batch.negative.labels], text]
+    assert len(passes[False]) == 2
+    for found, words in zip(passes[True], expected, strict=True):
+        torch.testing.assert_close(found, first(words).detach())
+
+
+def test_the_agreement_is_weighted():
+    terms = [small(agreement=weight).eval().loss(some_batch()) for weight in (1.0, 0.25, 0.0)]
+    assert terms[1]["agreement"].item() == pytest.approx(0.25 * terms[0]["agreement"].item())
+    assert terms[2]["agreement"].item() == 0
+    assert all(torch.equal(part["triplet"], terms[0]["triplet"]) for part in terms)
+
+
+@pytest.mark.parametrize("missing", [False, True])
+def test_triplets_anchored_at_the_clip_against_loops(missing):
+    model, batch = small(clip_triplet=0.5), some_batch(12, missing)
+    found, words = parts_of(model, batch)
+    assert "clip_triplet" not in small().loss(batch)
+    sides = {"a": [], "v": []}
+    for clip, other in zip(found, batch.negative.labels, strict=True):
+        for side, rows in sides.items():
+            rows += [] if clip[side] is None else [triplet(clip[side], clip["t"], words[other])]
+    expected = 0.5 * sum(sum(rows) / len(rows) for rows in sides.values())
+    assert model.loss(batch)["clip_triplet"].item() == pytest.approx(expected, rel=1e-4)
+
+
+@torch.no_grad()
+def test_both_modalities_may_count_alike():
+    model, classes, features = small(equal=True), some_classes(), clips(6, 4)
+    heard, seen = (model.score(features.only(side), classes) for side in ("audio", "visual"))
+    torch.testing.assert_close(model.score(features, classes), (heard + seen) / 2, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(heard, small().score(features.only("audio"), classes))
 
 
 def test_what_the_gate_should_say():

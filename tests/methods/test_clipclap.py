@@ -8,6 +8,7 @@ import torch
 from avshot.method import Inputs
 from avshot.registry import create_method, get_method, load_official
 from avshot.types import Batch, Classes, Features
+from passed import passing
 from shaken import shaken
 
 INPUTS = Inputs(audio=10, visual=6, text={"clip": 6, "clap": 10})
@@ -176,6 +177,20 @@ def test_a_missing_modality_enters_as_zeros_and_a_clip_with_nothing_not_at_all()
         rest = model.loss(Batch(batch.features[1:], batch.labels[1:], batch.classes))
         for name in ("cross_entropy", "regression"):
             assert gone[name].item() == pytest.approx(rest[name].item(), rel=1e-4)
+
+
+def test_the_released_step_passes_each_batch_once_more():
+    batch, found = make_batch(), {}
+    for unread in (False, True):
+        model = small(unread_passes=unread, dropout=0.0).train()
+        with passing(model.clip_projection.fc[1]) as clips, passing(model.text_encoder.fc[1]) as words:
+            model.loss(batch)
+        found[unread] = (clips, words)
+    assert [len(part) for part in found[False]] == [1, 2]
+    clips, words = found[True]
+    torch.testing.assert_close(clips[1], clips[0])
+    assert [len(part) for part in words] == [4, 7, 7]  # all classes, the words of the clips, and these once more
+    torch.testing.assert_close(words[2], words[1])
 
 
 def test_published_presets_hold_the_published_values():

@@ -6,9 +6,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from avshot.experiment import Experiment, resolve
 from avshot.method import Inputs, Recipe
 from avshot.nn.gaussian import draw
-from avshot.registry import create_method, get_preset
+from avshot.registry import create_method, get_method, get_preset
 from avshot.training.optimisers import Players
 from avshot.types import Batch, Classes, Features
 
@@ -159,6 +160,12 @@ def test_the_released_break_leaves_one_critic_and_one_generator_step_an_epoch():
     model = build("released")
     order = Players(model, model.phases()[0], preset.recipe).order
     assert order * (preset.recipe.batches(5000) // len(order)) == [0, 1]
+    for name in ("default", "ucf-main", "vggsound-main"):  # legacy does the same to every preset
+        parts = resolve(Experiment(dataset="any", method="f_vaegan_d2", preset=name, legacy=True))
+        model = build(name, **get_method("f_vaegan_d2").released)
+        order = Players(model, model.phases()[0], parts.recipe).order
+        assert order * (parts.recipe.batches(5000) // len(order)) == [0, 1]
+        assert (parts.selection.beta_grid, parts.selection.views) == ("none", ("both",))
     meant = get_preset("f_vaegan_d2", "ucf-main")
     order = Players(build("ucf-main"), build("ucf-main").phases()[0], meant.recipe).order
     in_all = [meant.recipe.epochs * meant.recipe.batches(5000) * order.count(i) // len(order) for i in (0, 1)]

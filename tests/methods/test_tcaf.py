@@ -12,6 +12,7 @@ from avshot.method import Inputs
 from avshot.methods.tcaf import Tcaf, from_official
 from avshot.registry import create_method, get_method
 from avshot.types import Batch, Classes, Features
+from passed import passing
 
 SMALL = {"dim": 12, "encoder_hidden": 9, "layers": 2, "heads": 2, "head_dim": 4, "feedforward": 6, "position_dim": 8}
 SIZES = {"audio": 5, "visual": 7, "text": 6, "hidden": 9, "dim": 12, "inner": 8, "ff": 6, "pos": 8, "out": 4, "dec": 10}
@@ -224,6 +225,93 @@ def test_index_time_is_the_authors_inference():
         expected = real.score(as_features(indexed, SIZES), classes)
         assert torch.equal(index.score(as_features(clips, SIZES), classes), expected)
         assert not torch.allclose(real.score(as_features(clips, SIZES), classes), expected, atol=1e-3)
+
+
+@torch.no_grad()
+def test_a_zero_under_the_softmax_masks_nothing():
+    """Thesis eq. 3.10 to 3.12 print 0 for pairs of one modality; the authors' code, and ours, leave them out."""
+    model = small(layers=1).eval()
+    fusion, attention = model.fusion, model.fusion.layers[0].attn
+    steps, _, kinds = fusion.tokens(as_features(raw_clips(SIZES, [(3, 4)]), SIZES))
+    tokens = fusion.layers[0].norm(torch.cat([fusion.class_token[0], steps[0]]))
+    kinds = [0, *kinds.tolist()]
+    read = torch.tensor([[0 in (i, j) or i != j for j in kinds] for i in kinds])
+    q, k, v = attention.to_q(tokens), attention.to_k(tokens), attention.to_v(tokens)
+    size = q.shape[1] // model.config.heads
+    made, hidden = {"printed": torch.zeros_like(q), "left out": torch.zeros_like(q)}, []
+    for h in range(model.config.heads):
+        part = slice(h * size, (h + 1) * size)
+        for i in range(len(tokens)):
+            logits = [
+                float(q[i, part] @ k[j, part]) / math.sqrt(size) if read[i, j] else 0.0 for j in range(len(tokens))
+            ]
+            powers = {"printed": [math.exp(x) for x in logits]}
+            powers["left out"] = [p * bool(read[i, j]) for j, p in enumerate(powers["printed"])]
+            for form, weights in powers.items():
+                made[form][i, part] = sum(w / sum(weights) * v[j, part] for j, w in enumerate(weights))
+            hidden += [sum(p for j, p in enumerate(powers["printed"]) if not read[i, j]) / sum(powers["printed"])] * (
+                i > 0
+            )
+    ours = attention(tokens[None], tokens[None], read[None])[0]
+    torch.testing.assert_close(ours, attention.to_out(made["left out"]), atol=1e-5, rtol=1e-4)
+    assert not torch.allclose(ours, attention.to_out(made["printed"]), atol=1e-2)
+    assert min(hidden) > 0.2  # of what is read, where the mask is a 0: 3 or 4 of 8 pairs
+
+
+@torch.no_grad()
+def test_in_a_layer_a_step_of_sound_reads_no_other_step_of_sound():
+    model = small(layers=1).eval()
+    features = as_features(raw_clips(SIZES, [(3, 4)]), SIZES)
+    other = dataclasses.replace(features, audio=features.audio.clone())
+    other.audio[0, 2] += 5.0
+    before, after = (model.fusion(part).tokens[0] for part in (features, other))
+    assert torch.equal(before[1:3], after[1:3])  # the first two steps of sound
+    assert not torch.allclose(before[4:], after[4:], atol=1e-4)  # every step of the picture does
+    assert not torch.allclose(before[0], after[0], atol=1e-4)  # and so does the class token
+
+
+@torch.no_grad()
+def test_released_settings_are_the_authors_program_whatever_the_preset():
+    """The default preset with `released`: its scores are the naive model's, with step numbers for times."""
+    assert {"visual_scaling", "index_time_at_inference"} <= set(Tcaf.released)
+    state = official_state(SIZES, layers=2)
+    clips, classes = raw_clips(SIZES, [(3, 4), (2, 2)]), some_classes(3, SIZES["text"])
+    like = from_official(state, head_dim=4)
+    sizes = {
+        name: getattr(like.config, name)
+        for name in ("dim", "encoder_hidden", "layers", "heads", "head_dim", "feedforward", "dim_out")
+    }
+    sizes |= {"decoder_hidden": like.config.decoder_hidden, "position_dim": like.config.position_dim}
+    model = create_method("tcaf", like.inputs, **(sizes | dict(Tcaf.released))).eval()
+    model.load_state_dict(like.state_dict())
+    indexed = [(a, v, torch.arange(len(a)).float(), torch.arange(len(v)).float()) for a, v, _, _ in clips]
+    naive = Naive(state, heads=like.config.heads).distances(indexed, classes.text["w2v"])
+    scores = model.score(as_features(clips, SIZES), classes)
+    torch.testing.assert_close(-scores.double(), naive, atol=1e-4, rtol=0)
+
+
+def test_the_released_step_passes_each_batch_once_more_with_step_numbers_for_times():
+    rates = {f"dropout_{name}": 0.0 for name in ("encoder", "position", "transformer", "output", "text")}
+    batch, found = some_batch(), {}
+    for unread in (False, True):
+        model = small(unread_passes=unread, index_time_at_inference=True, **rates).train()
+        with passing(model.project_output.fc[1]) as clips, passing(model.project_text.fc[1]) as words:
+            model.loss(batch)
+        found[unread] = (clips, words)
+    assert [len(part) for part in found[False]] == [1, 2]
+    assert [len(part) for part in found[True]] == [2, 3]
+    features = batch.features
+    numbered = dataclasses.replace(
+        features,
+        audio_time=torch.arange(features.audio.shape[1]).float().expand_as(features.audio_time),
+        visual_time=torch.arange(features.visual.shape[1]).float().expand_as(features.visual_time),
+    )
+    with torch.no_grad():
+        own, again = (model.project_output.fc[0](model.fused(part)) for part in (features, numbered))
+    torch.testing.assert_close(found[True][0][0], own, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(found[True][0][1], again, atol=1e-5, rtol=1e-5)
+    assert not torch.allclose(own, again, atol=1e-3)
+    torch.testing.assert_close(found[True][1][2], found[True][1][1])  # the words of the clips
 
 
 @pytest.mark.parametrize(

@@ -85,6 +85,34 @@ def test_a_single_modality_is_trusted_within_a_standard_error():
     assert chosen.settings["view"] == "both"
 
 
+def test_the_mean_of_three_betas_calibrates_what_both_decide():
+    """AVCA-GZSL's programs of CJME and AVGZSLNet: each view's best on the grid, in a loop, then their mean."""
+    views = {name: scored(seed) for seed, name in enumerate(("both", "audio", "visual"))}
+    views["audio"] = replace(views["audio"], scores=3 * views["audio"].scores)
+    best = {}
+    for name, part in views.items():
+        tried = {}
+        for step in range(16):
+            guess = (part.scores - 0.2 * step * part.seen).argmax(dim=1)
+            right = [float((guess == part.labels)[part.labels == c].double().mean()) for c in range(6)]
+            s, u = sum(right[:4]) / 4, sum(right[4:]) / 2
+            tried[0.2 * step] = 2 * s * u / (s + u) if s + u else 0.0
+        best[name] = max(tried, key=lambda beta: round(tried[beta], 12)), max(tried.values())
+    assert len({round(beta, 6) for beta, _ in best.values()}) > 1
+    verdict = TASK.select(views, Selection(beta_grid="avca", mean_beta=True))
+    assert verdict.settings["beta"] == pytest.approx(sum(beta for beta, _ in best.values()) / 3)
+    assert verdict.settings["view"] == "both"
+    assert verdict.score == pytest.approx(best["both"][1])  # the epoch goes by both, at its own best
+    alone = TASK.select({"both": views["both"]}, Selection(beta_grid="avca"))
+    assert alone.settings["beta"] == pytest.approx(best["both"][0])
+
+
+def test_no_calibration_is_a_grid_of_zero():
+    val = scored()
+    beta, score = choose_beta(val.scores, val.labels, val.seen, "none")
+    assert (beta, score) == (0.0, gzsl_metrics(val.scores, val.labels, val.seen, 0.0)["HM"])
+
+
 def test_guessers_are_what_guessing_gives():
     test = scored(clips=6000)
     chance, majority = TASK.guessers(test).values()

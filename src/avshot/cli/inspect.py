@@ -58,6 +58,10 @@ def _print_settings(name: str) -> None:
     settings = [[f"config.{field.name}", str(getattr(config, field.name))] for field in fields(config)]
     if settings:
         print_table(f"settings of {name}, preset {first}; change one by --set", ["setting", "value"], settings)
+    groups = {"config": cls.released, "recipe": cls.released_recipe, "selection": cls.released_selection}
+    restored = [[f"{group}.{key}", str(value)] for group, set_ in groups.items() for key, value in set_.items()]
+    if restored:
+        print_table(f"what legacy sets for {name}, as the authors' program has it", ["setting", "value"], restored)
 
 
 def _size(name: str) -> str:

@@ -33,7 +33,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from avshot.method import Inputs, Method, Needs, Phase, Preset, Recipe, Selection, Turn, method
+from avshot.method import VIEWS, Inputs, Method, Needs, Phase, Preset, Recipe, Selection, Turn, method
 from avshot.nn.batch_means import mean_over
 from avshot.nn.final_classifier import ClassifierConfig, FinalClassifier
 from avshot.nn.generator import Critic, Generator, gradient_penalty, plays
@@ -68,7 +68,7 @@ def _assumed() -> Preset:
     return Preset(
         Config(),
         Recipe(epochs=50, batches_per_epoch=500, batch_size=256, lr=1e-3, betas=(0.5, 0.999)),
-        "assumed, no settings of ACFS are public: networks of f_vaegan_d2, batches and epochs of AVCA",
+        "ours, assumed: no settings of ACFS are public: networks of f_vaegan_d2, batches and epochs of AVCA",
     )
 
 
@@ -95,7 +95,7 @@ class ACFS(Method):
             Recipe(epochs=12, passes_per_epoch=4, batch_size=64, lr=2e-3, betas=(0.5, 0.999)),
             "ours, for small own datasets: small networks, few generated features; the better of 2 settings on the "
             "test clips of one simulated dataset",
-            Selection(beta_grid="exact"),
+            Selection(beta_grid="exact", views=VIEWS),
         ),
         **{
             f"{dataset}-{kind}": _assumed()

@@ -21,13 +21,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from avshot.method import Inputs, Method, Needs, Preset, Recipe, Selection, method
+from avshot.method import AVCA_SELECTION, VIEWS, Inputs, Method, Needs, Preset, Recipe, Selection, method
 from avshot.nn.bilinear import BilinearMap, published, violations
 from avshot.types import Batch, Classes, Features
 
@@ -56,10 +56,11 @@ class ALE(Method):
             Config(),
             Recipe(epochs=12, passes_per_epoch=5, batch_size=64, lr=1e-3),
             "ours, for small own datasets: as devise; not tuned",
-            Selection(beta_grid="exact"),
+            Selection(beta_grid="exact", views=VIEWS),
         ),
         **published(Config(), "ALE", vggsound={"dropout": 0.0}),
     }
+    released_selection: ClassVar[Mapping[str, Any]] = AVCA_SELECTION
     paper = "Akata et al., Label-Embedding for Image Classification, TPAMI 2016, https://arxiv.org/abs/1503.08677"
 
     def __init__(self, config: _Config, inputs: Inputs) -> None:

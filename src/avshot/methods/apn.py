@@ -25,7 +25,7 @@ from typing import Any, ClassVar
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from avshot.method import Inputs, Method, Needs, Preset, Recipe, Selection, method
+from avshot.method import AVCA_SELECTION, VIEWS, Inputs, Method, Needs, Preset, Recipe, Selection, method
 from avshot.nn.bilinear import BilinearMap, published
 from avshot.types import Batch, Classes, Features
 
@@ -56,7 +56,7 @@ class APN(Method):
             Config(prototypes=False),
             Recipe(epochs=12, passes_per_epoch=5, batch_size=64, lr=1e-3),
             "ours, for small own datasets: without the prototypes, which change no score; not tuned",
-            Selection(beta_grid="exact"),
+            Selection(beta_grid="exact", views=VIEWS),
         ),
         **published(Config(), "APN"),
     }
@@ -64,6 +64,7 @@ class APN(Method):
         "Xu et al., Attribute Prototype Network for Zero-Shot Learning, NeurIPS 2020, https://arxiv.org/abs/2008.08290"
     )
     released: ClassVar[Mapping[str, Any]] = {"double_softmax": True, "prototypes": True}
+    released_selection: ClassVar[Mapping[str, Any]] = AVCA_SELECTION
 
     def __init__(self, config: _Config, inputs: Inputs) -> None:
         super().__init__(config, inputs)

@@ -13,7 +13,8 @@ How ours differs: in nothing from either model; they differ from one another, an
 preset "original" is the authors' own, trained by Adam: the trainer has neither their stochastic gradient descent (rate
 0.3, momentum 0.9, a tenth of it from epochs 75, 125 and 175) nor their fixed list of class pairs. They drop out before
 the ReLU, which is the same as after it. In AVCA-GZSL the calibration is the mean of three (sound alone, picture
-alone, sum), though the sum has another scale; ours is chosen on the sum.
+alone, sum), though the sum has another scale; ours is chosen on the sum. `released` restores that of AVCA-GZSL
+(`Selection.mean_beta`, `double_single`).
 
 Missing modality: the distance of the other one counts twice, so that scores keep their scale; the loss terms of the
 absent modality and its batch statistics leave the clip out. A clip with neither gets equal scores for all classes.
@@ -29,7 +30,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from avshot.method import Inputs, Method, Needs, Preset, Recipe, Selection, method, replace_fields
+from avshot.method import (
+    AVCA_SELECTION,
+    VIEWS,
+    Inputs,
+    Method,
+    Needs,
+    Preset,
+    Recipe,
+    Selection,
+    method,
+    replace_fields,
+)
 from avshot.nn.batch_means import mean_over
 from avshot.nn.mlp import InputScaling
 from avshot.nn.released_weights import fill
@@ -55,6 +67,7 @@ class Config:
     negative_anchors: bool = False  # triplets anchored at the other class and its clip too; AVCA-GZSL no, authors yes
     reconstruction: str = "distance"  # mean L2 "distance" (AVCA-GZSL) or mean of "squares" over elements (authors)
     normalise_decoded: bool = True  # decoder output to unit length; AVCA-GZSL run scripts, authors do not
+    double_single: bool = True  # the only distance of a clip with one modality counts twice (ours); False: AVCA-GZSL
     scaling: str = "none"  # of the averaged inputs, a kind of `avshot.nn.mlp.InputScaling`; neither code scales
     text_layer: int = 0  # width of a learnt layer on the class embedding, W_enc of thesis eq. 5.9 (300); 0: none
 
@@ -87,7 +100,7 @@ class AVGZSLNet(Method):
             Config(dropout=0.2, dropout_decoder=0.1, scaling="standardise"),
             Recipe(epochs=12, passes_per_epoch=5, batch_size=64, lr=1e-3),
             "ours, for small own datasets: less dropout, scaled inputs; not tuned",
-            Selection(beta_grid="exact"),
+            Selection(beta_grid="exact", views=VIEWS),
         ),
         "ucf-cls": _PUBLISHED,
         "activitynet-cls": _PUBLISHED,
@@ -112,6 +125,8 @@ class AVGZSLNet(Method):
             Selection(beta_grid="exact"),
         ),
     }
+    released: ClassVar[Mapping[str, Any]] = {"scaling": "none", "double_single": False}
+    released_selection: ClassVar[Mapping[str, Any]] = {**AVCA_SELECTION, "mean_beta": True}
     paper = (
         "Mazumder et al., AVGZSLNet: Audio-Visual Generalized Zero-Shot Learning by Reconstructing Label Features from "
         "Multi-Modal Embeddings, WACV 2021, https://arxiv.org/abs/2005.13402"
@@ -199,7 +214,8 @@ class AVGZSLNet(Method):
         exact = "donot_use_mm_for_euclid_dist"
         to_audio = torch.cdist(audio, words, compute_mode=exact)
         to_visual = torch.cdist(visual, words, compute_mode=exact)
-        return -(has_a * to_audio + has_v * to_visual) * 2 / (has_a + has_v).clamp(min=1)
+        scale = 2 / (has_a + has_v).clamp(min=1) if self.config.double_single else 1.0
+        return -(has_a * to_audio + has_v * to_visual) * scale
 
     def embeddings(self, features: Features, classes: Classes) -> tuple[Tensor, Tensor]:
         """Clips as the mean of the modalities that they have, and classes."""

@@ -17,11 +17,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor
 
-from avshot.method import Inputs, Method, Needs, Preset, Recipe, Selection, method
+from avshot.method import AVCA_SELECTION, VIEWS, Inputs, Method, Needs, Preset, Recipe, Selection, method
 from avshot.nn.bilinear import BilinearMap, published, violations
 from avshot.types import Batch, Classes, Features
 
@@ -50,10 +50,11 @@ class Devise(Method):
             Config(),
             Recipe(epochs=12, passes_per_epoch=5, batch_size=64, lr=1e-3),
             "ours, for small own datasets; not tuned",
-            Selection(beta_grid="exact"),
+            Selection(beta_grid="exact", views=VIEWS),
         ),
         **published(Config(), "DeViSE", vggsound={"dropout": 0.0}),
     }
+    released_selection: ClassVar[Mapping[str, Any]] = AVCA_SELECTION
     paper = "Frome et al., DeViSE: A Deep Visual-Semantic Embedding Model, NeurIPS 2013"
 
     def __init__(self, config: _Config, inputs: Inputs) -> None:

@@ -29,7 +29,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from avshot.method import Inputs, Method, Needs, Phase, Preset, Recipe, Selection, method
+from avshot.method import VIEWS, Inputs, Method, Needs, Phase, Preset, Recipe, Selection, method
 from avshot.types import Batch, Classes, Features
 
 CHUNK = 2048  # clips that are multiplied at once: adding to a Gram matrix of 4,224 dims moves 143 MB each time
@@ -88,7 +88,7 @@ class ESZSL(Method):
             Config(),
             Recipe(epochs=1, batches_per_epoch=1),
             "ours: the grid of the authors' code, penalties by cross-validation over training classes",
-            Selection(beta_grid="exact"),
+            Selection(beta_grid="exact", views=VIEWS),
         ),
     }
     paper = (

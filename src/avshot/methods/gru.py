@@ -26,7 +26,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from avshot.method import Inputs, Method, Needs, Preset, Recipe, Selection, method
+from avshot.method import VIEWS, Inputs, Method, Needs, Preset, Recipe, Selection, method
 from avshot.nn.augment import drop_modality
 from avshot.nn.autocast import exact, widened
 from avshot.nn.mlp import InputScaling
@@ -163,7 +163,7 @@ class GRU(Method):
                 clip_norm=1.0,
             ),
             "ours, for small own datasets; chosen on validation folds of spoken commands, sound alone",
-            Selection(beta_grid="exact", views=("both", "audio", "visual")),
+            Selection(beta_grid="exact", views=VIEWS),
         ),
     }
     paper = "none: a reference model of this project, see the file's first lines"

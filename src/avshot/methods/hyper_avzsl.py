@@ -15,8 +15,8 @@ cosines whatever the curvature is, the alignments that are averaged are all the 
 curvatures gets no gradient but rounding errors and weight decay. `compare="cosine"` restores that. Run scripts exist
 for Hyper-alignment alone; all presets take their settings, with 0.01 as the curvature or the upper bound of learnt
 ones, and the numbers of curvatures from that README. The README also lists a curvature for each dataset; chosen under a
-loss that does not depend on them, they say nothing about the geodesic form. The rest, batch statistics included, is as
-in `avca`.
+loss that does not depend on them, they say nothing about the geodesic form. The rest is as in `avca`, also what
+`released` restores of it.
 
 Missing modality: as in `avca`. Clips that lack one are left out of the alignment.
 """
@@ -31,8 +31,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from avshot.method import Inputs, Method, Needs, Preset, Recipe, Selection, method, replace_fields
-from avshot.nn.avca import PUBLISHED, Avca, AvcaConfig, Branch
+from avshot.method import (
+    AVCA_SELECTION,
+    VIEWS,
+    Inputs,
+    Method,
+    Needs,
+    Preset,
+    Recipe,
+    Selection,
+    method,
+    replace_fields,
+)
+from avshot.nn.avca import Avca, Branch
+from avshot.nn.avca_config import PUBLISHED, RELEASED, AvcaConfig
 from avshot.nn.hyperbolic import logmap0, project, tangent_distances
 from avshot.types import Batch, Classes, Features
 
@@ -84,13 +96,14 @@ class HyperAvzsl(Method):
         "hyper_single": {"variant": "single"},
         "hyper_multiple": {"variant": "multiple"},
     }
-    released: ClassVar[Mapping[str, Any]] = {"compare": "cosine"}
+    released: ClassVar[Mapping[str, Any]] = {**RELEASED, "compare": "cosine"}
+    released_selection: ClassVar[Mapping[str, Any]] = AVCA_SELECTION
     presets: ClassVar[Mapping[str, Preset]] = {
         "default": Preset(
             Config(dropout_projection=0.2, dropout_decoder=0.1, scaling="standardise"),
             Recipe(epochs=12, passes_per_epoch=5, batch_size=64, lr=1e-3, weight_decay=1e-5),
             "ours, for small own datasets: that of avca, with the alignment",
-            Selection(beta_grid="exact"),
+            Selection(beta_grid="exact", views=VIEWS),
         ),
         **{name: _published(name) for name in PUBLISHED},
     }

@@ -45,7 +45,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from avshot.method import Inputs, Method, Needs, Preset, Recipe, Selection, method
+from avshot.method import AVCA_SELECTION, VIEWS, Inputs, Method, Needs, Preset, Recipe, Selection, method
 from avshot.nn.attention import TransformerLayer
 from avshot.nn.batch_means import mean_over
 from avshot.nn.mlp import EmbNet2, InputScaling
@@ -131,7 +131,7 @@ class KDA(Method):
             ),
             Recipe(epochs=12, passes_per_epoch=5, batch_size=64, lr=1e-3, weight_decay=1e-5),
             "ours, for small own datasets: narrower, scaled inputs, losses as in the paper, less alignment",
-            Selection(beta_grid="exact"),
+            Selection(beta_grid="exact", views=VIEWS),
         ),
         "ucf-main": _paper(False, 0.2, 0.3, 10.0),
         "ucf-cls": _paper(True, 0.2, 0.3, 10.0),
@@ -146,7 +146,8 @@ class KDA(Method):
         "Chen et al., Boosting Audio-visual Zero-shot Learning with Large Language Models, 2023, "
         "https://arxiv.org/abs/2311.12268"
     )
-    released: ClassVar[Mapping[str, Any]] = _RELEASED
+    released: ClassVar[Mapping[str, Any]] = {**_RELEASED, "scaling": "none"}
+    released_selection: ClassVar[Mapping[str, Any]] = AVCA_SELECTION
 
     def __init__(self, config: _Config, inputs: Inputs) -> None:
         super().__init__(config, inputs)

@@ -25,7 +25,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from avshot.method import Inputs, Method, Needs, Phase, Preset, Recipe, Selection, method
+from avshot.method import VIEWS, Inputs, Method, Needs, Phase, Preset, Recipe, Selection, method
 from avshot.nn.text import text_entries
 from avshot.types import Classes, Features
 
@@ -55,7 +55,7 @@ class NearestText(Method):
             Config(),
             Recipe(epochs=1, batches_per_epoch=1),
             "ours: sound and picture count alike",
-            Selection(beta_grid="exact"),
+            Selection(beta_grid="exact", views=VIEWS),
         ),
     }
     paper = (

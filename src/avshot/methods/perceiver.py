@@ -34,7 +34,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from avshot.method import Inputs, Method, Needs, Preset, Recipe, Selection, method, replace_fields
+from avshot.method import VIEWS, Inputs, Method, Needs, Preset, Recipe, Selection, method, replace_fields
 from avshot.nn.attention import Attention, FeedForward, TransformerLayer
 from avshot.nn.dropout import use_dropout
 from avshot.nn.encoders import TokenConfig, TokenEncoders
@@ -145,7 +145,7 @@ class Perceiver(TcafHeads, Method):
                 clip_norm=1.0,
             ),
             "ours, for small own datasets: smaller and regularised, as the default of tcaf; not tuned",
-            Selection(beta_grid="exact", views=("both", "audio", "visual")),
+            Selection(beta_grid="exact", views=VIEWS),
         ),
         "ucf-cls": _published(7e-5, "plateau"),
         "activitynet-cls": _published(

@@ -19,11 +19,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor
 
-from avshot.method import Inputs, Method, Needs, Preset, Recipe, Selection, method
+from avshot.method import AVCA_SELECTION, VIEWS, Inputs, Method, Needs, Preset, Recipe, Selection, method
 from avshot.nn.bilinear import BilinearMap, published, violations
 from avshot.types import Batch, Classes, Features
 
@@ -52,10 +52,11 @@ class SJE(Method):
             Config(),
             Recipe(epochs=12, passes_per_epoch=5, batch_size=64, lr=1e-3),
             "ours, for small own datasets: as devise; not tuned",
-            Selection(beta_grid="exact"),
+            Selection(beta_grid="exact", views=VIEWS),
         ),
         **published(Config(), "SJE", vggsound={"dropout": 0.0}),
     }
+    released_selection: ClassVar[Mapping[str, Any]] = AVCA_SELECTION
     paper = (
         "Akata et al., Evaluation of Output Embeddings for Fine-Grained Image Classification, CVPR 2015, "
         "https://arxiv.org/abs/1409.8403"

@@ -10,7 +10,7 @@ Paper: Mercea, Hummel, Koepke, Akata, "Temporal and cross-modal attention for au
 How ours differs from the authors' code, and why:
 
 - Time stamps are real in testing too. Theirs are real in training, but the function used for validation and test passes
-  none, so both modalities get 0, 1, 2, ...; `index_time_at_inference=True` restores that.
+  none, so both modalities get 0, 1, 2, ...; `index_time_at_inference=True` (`released`) restores that.
 - Padded steps enter neither batch statistics nor outputs (`norm_over_padding=True` restores the former), so a clip's
   score does not depend on what it is batched with. Their embedding of padding is left out: nothing reads it.
 - Their visual features are normalised over *time* (a default argument); kept in the published presets
@@ -18,7 +18,11 @@ How ours differs from the authors' code, and why:
 - One LayerNorm serves both parts of a layer: kept (`shared_norm`).
 - Cropping of long clips (ActivityNet) goes by time stamps (see `avshot.nn.augment.crop_window`). Other clips are padded
   to the longest of the batch, without any limit.
-- Theirs runs an extra inference pass in train mode each step, which also moves batch-norm statistics; ours does not.
+- Theirs runs that function in train mode after each step too, for a log, which moves the running statistics of batch
+  normalisation; `unread_passes=True` (`released`) restores that, with the weights before the step.
+- Thesis eq. 3.10 to 3.12 print 0 where a pair of one modality stands in the matrix under the softmax. A 0 there masks
+  nothing: it weighs exp(0) = 1. The code fills in the least number there is, and so a weight of 0, as ours does by
+  computing only what may be read (`docs/findings.md`).
 
 `W_proj` runs twice per step, as theirs does: over the words of the batch's clips (regression, reconstruction) and over
 the list of classes (cross-entropy); the two passes have different batch statistics. `project_per_clip=False` runs it
@@ -37,19 +41,34 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor
 
-from avshot.method import Inputs, Method, Needs, Preset, Recipe, Selection, method, replace_fields
+from avshot.method import (
+    AVCA_SELECTION,
+    VIEWS,
+    Inputs,
+    Method,
+    Needs,
+    Preset,
+    Recipe,
+    Selection,
+    method,
+    replace_fields,
+)
+from avshot.nn.autocast import exact, widened
 from avshot.nn.fusion import FusionConfig, TemporalFusion
 from avshot.nn.fusion_weights import FUSION_NAMES, fusion_sizes, shape_of, without_copies
 from avshot.nn.released_weights import fill
 from avshot.nn.tcaf_heads import HeadsConfig, TcafHeads
-from avshot.types import Features
+from avshot.types import Batch, Features
 
 
 @dataclass(frozen=True)
 class Config(HeadsConfig, FusionConfig):
     """Settings of `tcaf`: those of the fusion, and of the matching to class embeddings."""
+
+    unread_passes: bool = False  # True: pass each batch once more, which only moves batch statistics (code)
 
 
 _Config = Config  # for annotations inside the class, whose attribute `Config` hides the name
@@ -71,6 +90,7 @@ class Tcaf(TcafHeads, Method):
 
     needs = Needs(texts=1, temporal=True)
     Config = Config
+    config: _Config
     presets: ClassVar[Mapping[str, Preset]] = {
         "default": Preset(
             Config(
@@ -98,7 +118,7 @@ class Tcaf(TcafHeads, Method):
                 clip_norm=1.0,
             ),
             "ours, for small own datasets: smaller and regularised; token, attention and losses as published",
-            Selection(beta_grid="exact", views=("both", "audio", "visual")),
+            Selection(beta_grid="exact", views=VIEWS),
         ),
         "ucf-cls": _published(_CLS, 7e-5, "plateau"),
         "activitynet-cls": _published(
@@ -138,12 +158,39 @@ class Tcaf(TcafHeads, Method):
             dropout_text=0.2,
         ),
     }
+    released: ClassVar[Mapping[str, Any]] = {
+        "audio_scaling": "over255",
+        "visual_scaling": "time",
+        "norm_over_padding": True,
+        "shared_norm": True,
+        "project_per_clip": True,
+        "index_time_at_inference": True,
+        "unread_passes": True,
+    }
+    released_selection: ClassVar[Mapping[str, Any]] = AVCA_SELECTION
     paper = "Mercea et al., Temporal and cross-modal attention for audio-visual zero-shot learning, ECCV 2022"
 
     def __init__(self, config: _Config, inputs: Inputs) -> None:
         super().__init__(config, inputs)
         self.fusion = TemporalFusion(config, inputs.audio, inputs.visual)
         self.add_heads(config, config.dim, inputs.text_dim)
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        """See `TcafHeads.loss`."""
+        terms = super().loss(batch)
+        if self.training and self.config.unread_passes:
+            self._pass_unread(batch)
+        return terms
+
+    @torch.no_grad()
+    def _pass_unread(self, batch: Batch) -> None:
+        """The batch once more, as it is scored: times as in testing, words of its clips. A crop is drawn anew."""
+        indexed = self.config.index_time_at_inference
+        fused = widened(self.fusion(batch.features, tokens=False, indexed=indexed).clip)
+        (text,) = batch.classes.text.values()
+        with exact(fused):
+            self.project_output(fused)
+            self.project_text(text[batch.labels])
 
     def fused(self, features: Features) -> Tensor:
         """The output class token, or the pooled tokens without one: `[clip, dim]`."""

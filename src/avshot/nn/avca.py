@@ -6,8 +6,6 @@ from, where paper and code disagree, and what happens to a clip that lacks a mod
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -15,63 +13,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from avshot.nn.avca_block import AvcaBlock
+from avshot.nn.avca_config import BRANCHES, AvcaConfig, check
 from avshot.nn.batch_means import mean_over, squared_error
 from avshot.nn.mlp import EmbNet1, EmbNet2, InputScaling
 from avshot.nn.text import TextLayer
 from avshot.types import Batch, Classes, Features
-
-BRANCHES = ("audio", "visual")
-EVALUATIONS = (*BRANCHES, "sum", "mean", "min")
-
-
-@dataclass(frozen=True)
-class AvcaConfig:
-    """Settings of the AVCA model."""
-
-    hidden: int = 512  # hidden width of encoders and projections; paper section 4.2, k_f_hidd
-    width: int = 300  # width of a token in the attention block; paper k_f
-    embedding: int = 64  # width of the common space; paper k_proj
-    depth: int = 1  # attention blocks; the code's default, the paper has one
-    heads: int = 3  # paper section 4.2
-    head_dim: int = 100  # code: 3 heads of 100
-    feedforward: int = 64  # hidden width of the feed-forward; paper k_attn_hidd
-    dropout_encoder: float = 0.2  # encoders and attention block; paper r_enc
-    dropout_projection: float = 0.3  # paper r_proj
-    dropout_decoder: float = 0.5  # word projection, decoder, reconstructions; paper r_dec
-    margin: float = 1.0  # triplet margin; paper mu
-    scaling: str = "none"  # of the averaged inputs, a kind of `avshot.nn.mlp.InputScaling`; the authors scale nothing
-    momentum: float = 0.1  # of the second batch normalisation in encoders and projections; code, 0.99 in most runs
-    norm_first: bool = True  # LayerNorm before a sub-layer (code); False: after its residual sum (paper)
-    share_feedforward: bool = True  # one feed-forward for both tokens (code); False: one per modality (paper f3, f4)
-    train_positions: bool = False  # position vectors: drawn once and kept (code, by oversight); True: trained
-    cross_attention: bool = True  # False: no attention block, a branch is its encoder and projection (thesis Table 2.4)
-    branches: str = "both"  # "audio", "visual": only this branch is projected and trained (thesis Table 2.4)
-    evaluate: str = (
-        "visual"  # whose distance decides: "visual" (paper), "audio", "sum", "mean", "min"; thesis Table 2.5
-    )
-    triplet: float = 1.0  # weight of l_t; 0 removes it, as for the next four (thesis Table 2.6)
-    reconstruction: float = 1.0  # weight of l_rec
-    decoded_triplet: float = 1.0  # weight of l_ct
-    word_triplet: float = 1.0  # weight of l_w
-    regularisation: float = 1.0  # weight of l_r
-    text_layer: int = 0  # width of a learnt layer on the class embedding, W_enc of thesis eq. 5.9 (300); 0: none
-
-
-def _rates(*rates: float, momentum: float) -> dict[str, float]:
-    names = ("dropout_encoder", "dropout_projection", "dropout_decoder")
-    return dict(zip(names, rates, strict=True)) | {"momentum": momentum}
-
-
-# Fields of the published settings by dataset and features: AVCA-GZSL 2711aeb, run scripts of AVCA; the -main rates also
-# in the paper, section 4.2.
-PUBLISHED: Mapping[str, Mapping[str, float]] = {
-    "ucf-main": _rates(0.2, 0.3, 0.5, momentum=0.1),
-    "ucf-cls": _rates(0.2, 0.3, 0.5, momentum=0.99),
-    "activitynet-main": _rates(0.2, 0.2, 0.1, momentum=0.99),
-    "activitynet-cls": _rates(0.2, 0.2, 0.1, momentum=0.99),
-    "vggsound-main": _rates(0.0, 0.0, 0.1, momentum=0.1),
-    "vggsound-cls": _rates(0.0, 0.0, 0.0, momentum=0.99),
-}
 
 
 class Word(NamedTuple):
@@ -115,7 +61,7 @@ class Avca(nn.Module):
 
     def __init__(self, config: AvcaConfig, audio: int, visual: int, text: int) -> None:
         super().__init__()
-        _check(config)
+        check(config)
         self.config = config
         self.branches = BRANCHES if config.branches == "both" else (config.branches,)
         hidden, width, out, momentum = config.hidden, config.width, config.embedding, config.momentum
@@ -124,11 +70,12 @@ class Avca(nn.Module):
         self.audio_encoder = EmbNet2(audio, hidden, width, dropout=encoder, momentum=momentum)
         self.visual_encoder = EmbNet2(visual, hidden, width, dropout=encoder, momentum=momentum)
         if config.cross_attention:
-            position = torch.randn(2, width)
-            if config.train_positions:
-                self.position = nn.Parameter(position)
-            else:
-                self.register_buffer("position", position)
+            if config.positions:
+                position = torch.randn(2, width)
+                if config.train_positions:
+                    self.position = nn.Parameter(position)
+                else:
+                    self.register_buffer("position", position)
             self.blocks = nn.ModuleList(_block(config) for _ in range(config.depth))
         for name in self.branches:
             projected = EmbNet2(width, hidden, out, dropout=projection, momentum=momentum)
@@ -156,7 +103,9 @@ class Avca(nn.Module):
         """What the projections get: phi, and on top of it what the attention makes of both."""
         if not self.config.cross_attention:
             return phi_a, phi_v
-        tokens = torch.stack([phi_a, phi_v], dim=1) + self.position
+        tokens = torch.stack([phi_a, phi_v], dim=1)
+        if self.config.positions:
+            tokens = tokens + self.position
         mask = torch.stack([has_a, has_v], dim=1)[:, None]
         for block in self.blocks:
             tokens = block(tokens, mask)
@@ -172,7 +121,22 @@ class Avca(nn.Module):
         """The clips of `batch` and, row by row, its negatives. Raises ValueError when it has no negatives."""
         if batch.negative is None:
             raise ValueError("Got a batch without negatives; pass Batch(..., negative=clips of other classes).")
-        return self._pass(batch), self._pass(batch.negative)
+        own, other = self._pass(batch), self._pass(batch.negative)
+        if self.training and self.config.unread_passes:
+            self._pass_unread(own, batch)
+        return own, other
+
+    @torch.no_grad()
+    def _pass_unread(self, own: Passed, batch: Batch) -> None:
+        """What the code computes beside its losses: projections of reconstructions, then the clips once more.
+
+        It passes the clips after the optimiser's step; here it is just before it.
+        """
+        for name in self.branches:
+            branch = getattr(own, name)
+            self._project(name, branch.back, branch.real)
+        self.embed(batch.features)
+        self.word_projection(own.word.w)
 
     def _pass(self, batch: Batch) -> Passed:
         w = self.text_layer(batch.classes)[batch.labels]
@@ -269,18 +233,6 @@ def _block(config: AvcaConfig) -> AvcaBlock:
         norm_first=config.norm_first,
         share_feedforward=config.share_feedforward,
     )
-
-
-def _check(config: AvcaConfig) -> None:
-    if config.branches not in ("both", *BRANCHES):
-        raise ValueError(f"branches is {config.branches!r}; expected both, audio or visual.")
-    if config.evaluate not in EVALUATIONS:
-        raise ValueError(f"evaluate is {config.evaluate!r}; expected one of {', '.join(EVALUATIONS)}.")
-    if config.branches not in ("both", config.evaluate):
-        raise ValueError(
-            f"The model has only the branch {config.branches!r}, but evaluate is {config.evaluate!r}; "
-            f"pass evaluate={config.branches!r}."
-        )
 
 
 def _distances(clips: Tensor, words: Tensor) -> Tensor:

@@ -129,15 +129,19 @@ class TokenEncoders(Encoders):
             use_time=config.use_time,
         )
 
-    def steps(self, features: Features) -> tuple[Tensor, Tensor, Features]:
+    def steps(self, features: Features, *, indexed: bool = False) -> tuple[Tensor, Tensor, Features]:
         """Prepare, encode and place a batch.
+
+        Args:
+            features: The batch.
+            indexed: Take 0, 1, 2, ... for the times of both modalities, as `index_time_at_inference` does in testing.
 
         Returns:
             Tokens of the real audio steps and of the real visual steps, `[step, dim]` each, in the order of the masks;
             the prepared features, whose masks say which steps are real.
         """
         features = self.prepare(features)
-        if self.config.index_time_at_inference and not self.training:
+        if indexed or (self.config.index_time_at_inference and not self.training):
             features = _indexed(features)
         times = features.audio_time[features.audio_mask], features.visual_time[features.visual_mask]
         audio, visual = self.position(*self.encode(features), *times)

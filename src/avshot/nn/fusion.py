@@ -120,9 +120,12 @@ class TemporalFusion(TokenEncoders):
         )
         use_dropout(self)
 
-    def forward(self, features: Features, *, tokens: bool = True) -> Fused:
-        """Fuse a batch; with `tokens=False` leave out what only the output tokens need, not `Fused.clip`."""
-        audio, visual, features = self.steps(features)
+    def forward(self, features: Features, *, tokens: bool = True, indexed: bool = False) -> Fused:
+        """Fuse a batch; with `tokens=False` leave out what only the output tokens need, not `Fused.clip`.
+
+        `indexed`: see `TokenEncoders.steps`.
+        """
+        audio, visual, features = self.steps(features, indexed=indexed)
         with_class = self.class_token is not None
         layout = lay_out(features.audio_mask, features.visual_mask, class_token=with_class)
         rows = audio.new_zeros(layout.rows, audio.shape[1], dtype=self.position.fourier.dtype)

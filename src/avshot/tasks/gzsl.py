@@ -69,8 +69,12 @@ class GZSL(Task):
         """The harmonic mean at its best calibration, or plain accuracy where seen or unseen clips are absent.
 
         Of several views the best, or the best single modality if that is within a standard error: less can mislead.
+        With `Selection.mean_beta` both decide, calibrated by the mean of what each view would choose.
         """
         verdicts = {view: self._judged(scored, view, selection.beta_grid) for view, scored in views.items()}
+        if selection.mean_beta:
+            beta = sum(verdict.settings["beta"] for verdict in verdicts.values()) / len(verdicts)
+            return Verdict(verdicts["both"].score, {"beta": beta, "view": "both"})
         best = max(verdicts.values(), key=lambda verdict: verdict.score)
         if best.settings["view"] != "both" or len(views) == 1 or not _both(views["both"]):
             return best

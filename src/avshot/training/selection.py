@@ -21,12 +21,16 @@ class Judge:
 
     def __init__(self, judged: Judged, task: Task, selection: Selection, file: Path) -> None:
         self.judged, self.task, self.selection, self.file = judged, task, selection, file
-        self.views = selection.views if judged.source.modality == "both" else ("both",)
+        self.views = selection.scored if judged.source.modality == "both" else ("both",)
         self.best = float(load_tensors(file)[0]["best"]) if file.exists() else -1.0
 
     def __call__(self, model: Method) -> Verdict:
-        """Score the judged clips in every view; keep scores and weights when this epoch is the best so far."""
-        views = {view: self.judged.scored(score_clips(model, self.judged, view)) for view in self.views}
+        """Score the judged clips in every view; keep scores and weights when this epoch is the best so far.
+
+        A modality that cannot decide for itself with the method's settings is no view.
+        """
+        able = [view for view in self.views if view == "both" or view in model.decided_by] or ["both"]
+        views = {view: self.judged.scored(score_clips(model, self.judged, view)) for view in able}
         verdict = self.task.select(views, self.selection)
         if verdict.score > self.best:
             self.best = verdict.score
