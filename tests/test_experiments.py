@@ -68,7 +68,7 @@ def test_every_row_resolves(file):
 
 
 def test_every_method_that_learns_gets_the_same_budget():
-    """`tuning/all.toml`: six settings each, all different, for every method but the one that is tuned in a file of its own."""
+    """`tuning/all.toml`: six settings each, all different, for every method but that with a file of its own."""
     rows: dict[str, list[str]] = {}
     for row in plan_of(TUNING / "all.toml").rows:
         method, _, what = row.label.partition(": ")

@@ -17,7 +17,6 @@ from avshot.report import clip_maps, look
 from avshot.report.bars import per_class
 from avshot.report.confusion import confused, confusion
 from avshot.report.lines import learning, mean_curve, seen_unseen
-from avshot.report.name_groups import name_groups
 from avshot.report.page import write_page
 from avshot.report.pictures import inside_page, pictures, tells
 from avshot.report.rows import summarise
@@ -143,15 +142,6 @@ def test_the_learning_curve_is_the_mean_over_seeds_with_its_band(several):
     assert "each seed chose" in texts(figure)
 
 
-def test_lines_are_told_apart_by_dashes_markers_and_colours_from_the_first_on():
-    looks = [look.line(i, "") for i in range(look.MOST_LINES)]
-    for part in ("color", "linestyle", "marker"):
-        assert len({str(one[part]) for one in looks}) == look.MOST_LINES
-    assert [look.dot(i)["marker"] for i in range(look.MOST_LINES)] == [one["marker"] for one in looks]
-    assert look.line(look.MOST_LINES, "x")["label"] == "further rows, see the table"
-    assert look.line(look.MOST_LINES + 1, "x")["label"] == "_nolegend_"
-
-
 def test_bars_are_means_with_deviations_and_say_how_many_clips(several):
     (axis,) = (figure := per_class(several)).axes
     test = several.runs[0].scored("test")
@@ -200,23 +190,6 @@ def test_the_confusion_matrix_has_a_row_for_each_class_with_clips_and_no_other(s
 def test_the_confusion_figure_names_its_seeds(several, rows):
     assert "seeds 0, 1, 2" in texts(confusion(several))
     assert "seed 0" in texts(confusion(next(row for row in rows if len(row.runs) == 1)))
-
-
-def test_groups_are_shared_words():
-    found = name_groups(["a drum", "b drum", "a bell", "b bell"])  # the last word where both do
-    assert found == {"a drum": "drum", "b drum": "drum", "a bell": "bell", "b bell": "bell"}
-    found = name_groups(["play cello", "play drums", "Ride horse", "ride bike", "swim"])
-    assert list(found.values()) == ["play", "play", "ride", "ride", "other"]
-    for names in (["one", "two", "three"], ["dog", "big dog", "dog barking"], ["", "!"], []):
-        assert name_groups(names) is None
-
-
-@given(st.lists(st.text(), unique=True))
-def test_groups_of_any_names_are_few_and_cover_all(names):
-    found = name_groups(names)
-    if found is not None:
-        assert set(found) == set(names)
-        assert 2 <= len(set(found.values())) <= len(look.PALETTE)
 
 
 def many(count, per_class=3):
