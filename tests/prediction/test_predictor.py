@@ -22,7 +22,6 @@ from small_videos import FPS, RATE, SECONDS, heard_videos, picture, seen_videos,
 from synthetic import synthetic_dataset
 
 RECIPE = {"epochs": 2, "batches_per_epoch": 40, "batch_size": 18, "lr": 3e-3}
-BOTH = {"views": ("both",)}  # shares of both modalities are looked at here, whatever three validation clips would say
 EVENT = 0.8  # second at which the telling sound starts; the last third of a clip
 
 
@@ -35,16 +34,14 @@ def folder(tmp_path_factory):
 def heard(folder):
     """A Run on videos whose class is in the sound alone, and there in the last third alone."""
     videos, labels = heard_videos(folder / "heard", start=EVENT)
-    fitted = Recognizer("devise", folder=folder, recipe=RECIPE, selection=BOTH).fit(
-        videos, labels, classes=["dog barking"]
-    )
+    fitted = Recognizer("devise", folder=folder, recipe=RECIPE).fit(videos, labels, classes=["dog barking"])
     return Predictor(fitted.run)
 
 
 @pytest.fixture(scope="module")
 def seen(folder):
     """A Run on videos whose class is in the picture alone."""
-    fitted = Recognizer("devise", folder=folder, recipe=RECIPE, selection=BOTH).fit(*seen_videos(folder / "seen"))
+    fitted = Recognizer("devise", folder=folder, recipe=RECIPE).fit(*seen_videos(folder / "seen"))
     return Predictor(fitted.run)
 
 
@@ -53,7 +50,7 @@ def optimised(folder):
     """As `heard`, with class-embedding optimisation; only whole features differ from file to file, so they are kept."""
     videos = sorted((folder / "heard").glob("*.mp4"))
     labels = [video.stem.rsplit("-", 1)[0].replace("-", " ") for video in videos]
-    changed = Recognizer("devise", folder=folder, recipe=RECIPE | {"epochs": 1}, selection=BOTH, optimise_classes=True)
+    changed = Recognizer("devise", folder=folder, recipe=RECIPE | {"epochs": 1}, optimise_classes=True)
     return Predictor(changed.fit(videos, labels, classes=["dog barking"]).run)
 
 

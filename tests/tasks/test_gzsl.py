@@ -11,6 +11,7 @@ from avshot.metrics.generalised import choose_beta, gzsl_metrics
 from avshot.metrics.stacking import predict_calibrated
 from avshot.recipe import Selection
 from avshot.task import Scored, get_task, list_tasks
+from avshot.tasks.gzsl import FEW
 from avshot.types import Clip
 
 TASK = get_task("gzsl")
@@ -83,6 +84,18 @@ def test_a_single_modality_is_trusted_within_a_standard_error():
     assert chosen.settings["view"] == "audio"
     chosen = TASK.select({"both": good, "audio": worse, "visual": worse}, Selection(beta_grid="exact"))
     assert chosen.settings["view"] == "both"
+
+
+@pytest.mark.parametrize("kind", ["seen", "unseen"])
+def test_a_few_clips_choose_no_modality(kind):
+    good = scored()
+    ours = good.seen[good.labels] if kind == "seen" else ~good.seen[good.labels]
+    for left in (FEW - 1, FEW):
+        rows = torch.cat([ours.nonzero().flatten()[:left], (~ours).nonzero().flatten()])
+        part = replace(good, scores=good.scores[rows], labels=good.labels[rows])
+        chosen = TASK.select({"both": part, "audio": part, "visual": part}, Selection(beta_grid="exact"))
+        assert chosen.settings["view"] == ("both" if left < FEW else "audio")
+    assert TASK.select({"audio": part}, Selection()).settings["view"] == "audio"
 
 
 def test_the_mean_of_three_betas_calibrates_what_both_decide():

@@ -28,6 +28,9 @@ _DISJOINT = (
 )
 
 
+FEW = 20  # clips of seen, or of unseen classes, below which they do not choose a modality
+
+
 class GZSL(Task):
     """Seen and unseen classes are candidates together; the harmonic mean of their accuracies counts."""
 
@@ -69,8 +72,11 @@ class GZSL(Task):
         """The harmonic mean at its best calibration, or plain accuracy where seen or unseen clips are absent.
 
         Of several views the best, or the best single modality if that is within a standard error: less can mislead.
-        With `Selection.mean_beta` both decide, calibrated by the mean of what each view would choose.
+        With `Selection.mean_beta` both decide, calibrated by the mean of what each view would choose. Both decide as
+        well where fewer than `FEW` seen or unseen clips judge: with so few any view looks as good as the others.
         """
+        if "both" in views and _few(views["both"]) and not selection.mean_beta:
+            views = {"both": views["both"]}
         verdicts = {view: self._judged(scored, view, selection.beta_grid) for view, scored in views.items()}
         if selection.mean_beta:
             beta = sum(verdict.settings["beta"] for verdict in verdicts.values()) / len(verdicts)
@@ -121,6 +127,12 @@ class GZSL(Task):
     def absent(self, metrics: Metrics) -> list[str]:
         """Which kind of test clips is missing, and for what."""
         return why_absent(metrics)
+
+
+def _few(scored: Scored) -> bool:
+    """There are too few clips of seen or of unseen classes to choose a modality by, where there are any of the kind."""
+    seen = int(scored.seen[scored.labels].sum())
+    return 0 < seen < FEW or 0 < len(scored.labels) - seen < FEW
 
 
 def _both(scored: Scored) -> bool:
