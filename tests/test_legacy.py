@@ -16,7 +16,7 @@ METHODS = list_methods()
 INVENTED = {
     "acfs": {f"{name}-{split}" for name in ("ucf", "activitynet", "vggsound") for split in ("main", "cls")},
     "vib_gzsl": {f"{name}-main" for name in ("ucf", "activitynet", "vggsound")},
-    "ez_avgzl": {f"{name}-main" for name in ("ucf", "activitynet", "vggsound")},
+    "ez_avgzl": {"paper"} | {f"{name}-main" for name in ("ucf", "activitynet", "vggsound")},
 }
 
 

@@ -227,9 +227,15 @@ class Parts:
     device: str
     source: str
 
+    @property
+    def class_transductive(self) -> bool:
+        """Names of classes to be tested act on what is trained: by class-embedding optimisation, or by the method."""
+        return self.method.class_transductive or (self.optimise is not None and self.optimise.scope == "all")
+
     def to_dict(self) -> dict[str, Any]:
         """The settings, for the record."""
         return {
+            "class_transductive": self.class_transductive,
             "config": asdict(self.config),
             "recipe": asdict(self.recipe),
             "selection": asdict(self.selection),

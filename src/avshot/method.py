@@ -113,6 +113,8 @@ class Method(nn.Module, ABC):
             when an experiment asks for `legacy`. Widths, rates and dropout are those of the preset.
         released_recipe: Fields of `Recipe` for the same.
         released_selection: Fields of `Selection` for the same.
+        class_transductive: Its training hears the names of the classes to be tested, for example to make features of
+            them; `adapt` alone, after training on the seen ones, does not count unless a classifier is trained there.
         aliases: Other names of the method, each with fields of `Config` that it sets in every preset: variants that
             papers name, and names that the method had before.
     """
@@ -126,6 +128,7 @@ class Method(nn.Module, ABC):
     released: ClassVar[Mapping[str, Any]] = {}
     released_recipe: ClassVar[Mapping[str, Any]] = {}
     released_selection: ClassVar[Mapping[str, Any]] = {}
+    class_transductive: ClassVar[bool] = False
     aliases: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
 
     config: Any

@@ -39,6 +39,7 @@ from avshot.files.text import read_text
 from avshot.machine.draws import sole_draws
 from avshot.machine.python_file import is_python_file, was_named
 from avshot.method import Inputs, Method, build_method
+from avshot.registry import METHODS
 from avshot.task import Scored, Task, get_task
 from avshot.types import Classes
 
@@ -85,6 +86,14 @@ class Run:
             # It keeps what it read, so that it opens where the benchmark is not.
             asked = asked.model_copy(update={"descriptions": str(self.path / "run.json")})
         return as_recorded(resolve(asked), self.info["resolved"])
+
+    @property
+    def class_transductive(self) -> bool:
+        """Names of classes to be tested acted on what was trained (`Parts.class_transductive`)."""
+        resolved, name = self.info["resolved"], self.experiment.method
+        optimise = resolved.get("optimise") or {"scope": "seen"}
+        own = METHODS.get_class(name, Method).class_transductive if name in METHODS.names() else False
+        return bool(resolved.get("class_transductive", own or optimise.get("scope", "all") == "all"))
 
     @property
     def settings(self) -> dict[str, Any]:

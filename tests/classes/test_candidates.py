@@ -24,9 +24,9 @@ def given(seed=0):
 def test_trainings_that_differ_in_method_and_seed_optimise_once(monkeypatch):
     calls = []
 
-    def counted(vectors, settings, *, names):
+    def counted(vectors, settings, *, names, seen):
         calls.append(settings)
-        return optimise(vectors, settings, names=names)
+        return optimise(vectors, settings, names=names, seen=seen)
 
     candidates._optimised.cache_clear()
     monkeypatch.setattr(candidates, "optimise", counted)

@@ -27,7 +27,8 @@ SMALL = {
     "pooling": "mean",
     "feature_noise": 0.0,
     "drop_modality": 0.0,
-    "similarity": "cross_attention",
+    "readout": "linear",
+    "similarity_dropout": 0.1,
     "centre_text": False,
     "smoothing": 0.0,
 }
@@ -294,10 +295,22 @@ def test_wrong_settings_are_named(fields, words):
         small(**fields)
 
 
+def test_the_preset_paper_has_the_form_of_the_paper():
+    config = get_method("ez_avgzl").presets["paper"].config
+    printed = get_method("ez_avgzl").presets["ucf-cls"].config
+    sizes = {"dim", "encoder_hidden", "layers", "heads", "head_dim", "fourier_scale", "audio_scaling", "visual_scaling"}
+    differ = {f.name for f in dataclasses.fields(config) if getattr(config, f.name) != getattr(printed, f.name)}
+    assert differ <= sizes
+    assert config.layers > 0
+    assert (config.similarity, config.readout, config.class_token) == ("cross_attention", "linear", True)
+    assert (config.centre_text, config.smoothing, config.negatives) == (False, 0.0, "batch")
+
+
 def test_published_presets():
     for name, preset in get_method("ez_avgzl").presets.items():
         assert preset.selection.optimise_classes
-        if name == "default":
+        assert preset.selection.beta_grid == "exact"
+        if name in ("default", "paper"):
             continue
         recipe, config = preset.recipe, preset.config
         assert (recipe.epochs, recipe.batch_size, recipe.lr, recipe.weight_decay) == (50, 64, 1e-4, 1e-5)

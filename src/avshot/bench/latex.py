@@ -11,6 +11,7 @@ from avshot.bench.plan import Plan
 from avshot.bench.significance import DRAWS
 from avshot.bench.table import Result, absences, numbered, sources, table
 from avshot.bench.trainings import Block
+from avshot.report.rows import explained
 
 _LEFT_OUT = ("seconds", "parameters", "selected on", "seeds")  # columns; the caption and the notes say the last two
 # One pass, so that no sign that an escape brings in is escaped again.
@@ -20,7 +21,7 @@ _SIGNS = {
     "|": r"\textbar{}", '"': r"\symbol{34}", "`": r"\textasciigrave{}",
     "[": "{[}", "]": "{]}", "*": "{*}",  # behind a line's end they would be its options
     "±": r"$\pm$", "\N{MULTIPLICATION SIGN}": r"$\times$", "\N{MINUS SIGN}": "$-$",
-    "≤": r"$\leq$", "≥": r"$\geq$", "→": r"$\to$", "…": r"\ldots{}",
+    "≤": r"$\leq$", "≥": r"$\geq$", "→": r"$\to$", "…": r"\ldots{}", "†": r"$\dagger$",
 }  # fmt: skip
 _PLAIN_LATEX = 0x24F  # the last letter that LaTeX sets without further packages
 _HEADER = "% Needs \\usepackage{booktabs} in the preamble."
@@ -76,7 +77,7 @@ def _body(plan: Plan, lines: Sequence[Result], cells: Sequence[Sequence[str]], k
         if n and line.reference and not lines[n - 1].reference:
             yield r"\midrule"
         mark = rf"\textsuperscript{{{marks[line.label][0]}}}" if line.label in marks else ""
-        shown = [escaped(line.label) + mark, *(escaped(row[i]) for i in keep[1:])]
+        shown = [escaped(line.title) + mark, *(escaped(row[i]) for i in keep[1:])]
         yield _row([rf"\textbf{{{text}}}" if (n, i) in bold else text for text, i in zip(shown, keep, strict=True)])
 
 
@@ -122,6 +123,7 @@ def _chosen(lines: Sequence[Result]) -> list[str]:
 def _notes(block: Block, lines: Sequence[Result]) -> list[str]:
     """What is said below the table; nothing where there is nothing to say."""
     told = [rf"\textsuperscript{{{number}}} {escaped(text)}" for number, text in numbered(lines).values()]
+    told += [escaped(text) for text in explained(line.row for line in lines if line.row is not None)]
     most = max((len(line.runs) for line in lines), default=0)
     for line in lines:
         if line.runs and len(line.runs) < most:

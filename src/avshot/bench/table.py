@@ -16,7 +16,7 @@ from avshot.bench.plan import Plan
 from avshot.bench.significance import holm, paired_p_value
 from avshot.bench.trainings import Block, Line
 from avshot.report.published import published
-from avshot.report.rows import Row, guessers, percent, row_of
+from avshot.report.rows import Row, explained, guessers, percent, row_of
 from avshot.run import Run
 from avshot.task import Scored
 from avshot.terminal.tables import markdown
@@ -47,6 +47,11 @@ class Result:
     p: float | None = None
     reason: str = ""
     reference: bool = False
+
+    @property
+    def title(self) -> str:
+        """The label, with the dagger of `report.rows.Row.title`."""
+        return self.label if self.row is None else self.row.title
 
     @property
     def runs(self) -> tuple[Run, ...]:
@@ -184,7 +189,7 @@ def table(plan: Plan, lines: Sequence[Result]) -> tuple[list[str], list[list[str
     cells = []
     for line in lines:
         mark = f" [{marks[line.label][0]}]" if line.label in marks else ""
-        row = [line.label + mark, *(line.cell(m) for m in plan.metrics)]
+        row = [line.title + mark, *(line.cell(m) for m in plan.metrics)]
         row += [f"{line.printed[m]:.2f}" if m in line.printed else "-" for m in printed]
         row += [_p_text(line.p)] if plan.against else []
         row += [
@@ -218,7 +223,8 @@ def numbered(lines: Sequence[Result]) -> dict[str, tuple[int, str]]:
 
 def remarks(lines: Sequence[Result]) -> list[str]:
     """What is said below the table, in the order of the marks."""
-    return [f"[{number}] {text}" for number, text in numbered(lines).values()]
+    told = explained(line.row for line in lines if line.row is not None)
+    return [*told, *(f"[{number}] {text}" for number, text in numbered(lines).values())]
 
 
 def sources(block: Block, lines: Sequence[Result]) -> list[str]:

@@ -78,6 +78,7 @@ class ACFS(Method):
 
     needs = Needs(texts=1, temporal=False, open_vocabulary=False)
     Config = Config
+    class_transductive = True  # features of unseen classes are made and learnt from
     presets: ClassVar[Mapping[str, Preset]] = {
         "default": Preset(
             Config(

@@ -81,6 +81,7 @@ class FVAEGAND2(Method):
 
     needs = Needs(texts=1, temporal=False, open_vocabulary=False)
     Config = Config
+    class_transductive = True  # features of unseen classes are made and learnt from
     presets: ClassVar[Mapping[str, Preset]] = {
         "default": Preset(
             Config(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,6 +15,12 @@ from avshot.runs.key import class_changes, settings_of
 from avshot.runs.knowledge import doubts
 from avshot.runs.naming import Named, read_name
 from avshot.task import Task
+
+DAGGER = "†"
+TRANSDUCTIVE = (
+    f"{DAGGER} class-transductive: the names of the classes to be tested took part in training, by class-embedding "
+    "optimisation of all candidates or because the method makes features of them. The other rows are inductive."
+)
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,16 @@ class Row:
     def table(self) -> tuple[str, str]:
         """Which table it belongs to: dataset and task."""
         return self.dataset, self.task.name
+
+    @property
+    def title(self) -> str:
+        """The label, with a dagger where names of classes to be tested took part in training."""
+        return f"{self.label} {DAGGER}" if self.class_transductive else self.label
+
+    @property
+    def class_transductive(self) -> bool:
+        """See `Run.class_transductive`."""
+        return any(run.class_transductive for run in self.runs)
 
     @property
     def selected_on(self) -> str:
@@ -148,7 +164,9 @@ def _labels(groups: Sequence[Sequence[Run]], short: Sequence[str]) -> list[str]:
 def _in_full(run: Run) -> tuple[str, ...]:
     experiment = run.experiment
     files = [f"{kind}={getattr(experiment, kind)} of {digest[:8]}" for kind, digest in run.info["sources"].items()]
-    about = [*experiment.in_full(), *files, f"text={'+'.join(experiment.text)}", f"prompts={experiment.prompts}"]
+    said = {experiment.method if kind == "method" else f"{kind}={experiment.task}" for kind in run.info["sources"]}
+    asked = [part for part in experiment.in_full() if part not in said]  # files are told by their content
+    about = [*asked, *files, f"text={'+'.join(experiment.text)}", f"prompts={experiment.prompts}"]
     if experiment.descriptions is not None:
         about.append(f"descriptions={experiment.descriptions}")
     return tuple(dict.fromkeys(about))
@@ -189,7 +207,7 @@ def table(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
 
     cells = [
         [
-            row.label,
+            row.title,
             *(row.cell(m) for m in task.metrics),
             str(len(row.runs)) if row.runs else "-",
             *(spread(row.chosen(name)) for name in settings),
@@ -218,7 +236,12 @@ def remarks(rows: Sequence[Row]) -> list[str]:
     first = next((row.runs[0] for row in rows if row.runs), None)
     absent = [] if first is None else [f"Where there is a -, {reason}." for reason in first.task.absent(first.metrics)]
     notes = [f"{row.label}: {row.note}" for row in rows if row.note]
-    return absent + notes + _doubted(rows)
+    return absent + notes + explained(rows) + _doubted(rows)
+
+
+def explained(rows: Iterable[Row]) -> list[str]:
+    """What the dagger means, where a row has one."""
+    return [TRANSDUCTIVE] if any(row.class_transductive for row in rows) else []
 
 
 def _doubted(rows: Sequence[Row]) -> list[str]:
