@@ -18,8 +18,8 @@ from avshot.task import Task
 
 DAGGER = "†"
 TRANSDUCTIVE = (
-    f"{DAGGER} class-transductive: the names of the classes to be tested took part in training, by class-embedding "
-    "optimisation of all candidates or because the method makes features of them. The other rows are inductive."
+    f"{DAGGER} class-transductive: names of classes to be tested took part in training (class-embedding optimisation of "
+    "all candidates, or made-up features of theirs); the other rows are inductive."
 )
 
 
