@@ -8,6 +8,7 @@ import torch
 
 import avshot.protocol as protocol
 from avshot.classes.embed import create_text_encoder
+from avshot.classes.optimise.optimise import optimise
 from avshot.classes.phrase import join_key
 from avshot.prediction.names import check_space
 from avshot.prediction.predictor import Predictor
@@ -104,3 +105,18 @@ def test_a_run_on_released_descriptions_opens_where_the_benchmark_is_not(tmp_pat
     moved = asked.model_copy(update={"descriptions": "released", "dataset": "official:/nowhere?name=UCF"})
     found = Predictor(replace(run, experiment=moved)).classes([WORDS[0], NEW])
     assert torch.equal(found.text["wordllama"], Predictor(run).classes([WORDS[0], NEW]).text["wordllama"])
+
+
+@pytest.mark.parametrize("scope", ["seen", "all"])
+def test_where_a_new_name_goes_depends_on_other_new_names_only_where_all_move_together(tmp_path, scope):
+    dataset = replace(synthetic_dataset(), text={})
+    asked = experiment(optimise_classes=True, optimise={"scope": scope})
+    run = protocol.run(asked, tmp_path / "run", dataset=dataset)
+    (encoder,) = run.classes().text
+    alone, among = (Predictor(run).classes(names) for names in ([NEW], [NEW, "loud horns", "soft rain"]))
+    assert torch.equal(alone.text[encoder][0], among.text[encoder][0]) == (scope == "seen")
+    raw, moved, seen = run.classes(raw=True).text[encoder], run.classes().text[encoder], run.classes().seen
+    assert not torch.allclose(raw[seen], moved[seen], atol=1e-3)
+    # The trained classes do not know of those that are tested: without these they lie where they lie with them.
+    expected = optimise(raw[seen])[0] if scope == "seen" else optimise(raw)[0][seen]
+    assert torch.allclose(moved[seen], expected, atol=1e-6)

@@ -18,8 +18,8 @@ from avshot.task import Task
 
 DAGGER = "†"
 TRANSDUCTIVE = (
-    f"{DAGGER} class-transductive: names of classes to be tested took part in training (class-embedding optimisation of "
-    "all candidates, or made-up features of theirs); the other rows are inductive."
+    f"{DAGGER} class-transductive: names of classes to be tested took part in training (class-embedding optimisation "
+    "of all candidates, or made-up features of theirs); the other rows are inductive."
 )
 
 
