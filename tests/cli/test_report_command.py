@@ -46,7 +46,7 @@ def test_several_folders_are_one_report(root, avshot):
     code, out, err = avshot("report", root / "on", root / "off", root / "off")
     assert code == 0, err
     rows = [line.split("  ")[0].strip() for line in out.splitlines()]
-    assert rows.count("with optimisation") == 1
+    assert rows.count("with optimisation †") == 1
     assert rows.count("eszsl-no-ceo") == 1
     assert (root / "report.html").exists()
     code, _, err = avshot("report", root / "on", "/proc")
