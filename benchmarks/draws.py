@@ -13,12 +13,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from points import split_anew
+from points import split_anew, spread
 from scipy.stats import ttest_1samp
 
 from avshot.bench.plan import Plan, load_plan
@@ -27,12 +27,6 @@ from avshot.run import Run
 from avshot.terminal.tables import markdown
 
 Values = Mapping[str, list[list[Run]]]  # of each row: the Runs of each draw, by seed
-
-
-def spread(values: Sequence[float]) -> str:
-    """Mean ± sample deviation, per cent."""
-    found = 100 * np.array(values)
-    return f"{found.mean():.1f}" + (f" ± {found.std(ddof=1):.1f}" if len(found) > 1 else "")
 
 
 def of_draws(draws: list[list[Run]], metric: str) -> list[float]:

@@ -22,13 +22,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from avshot.classes.dictionary import read_class_vectors
 from avshot.classes.optimise.config import OptimiseConfig
 from avshot.classes.optimise.optimise import optimise
+from avshot.classes.optimise.outcome import nearest
 from avshot.data.official.class_vectors import find_class_vectors, join_by_name, join_by_position
 from avshot.data.official.tables import Tables, read_tables
 from avshot.data.simulated.simulate import simulate
@@ -88,12 +88,6 @@ def released(folder: Path) -> tuple[Tables, Mapping[str, np.ndarray]]:
     return read_tables(folder / "splits", "VGGSound"), read_class_vectors(file)
 
 
-def nearest(vectors: Tensor) -> tuple[Tensor, Tensor]:
-    """Cosine distance of each class to the nearest other one, and which that is: both `[class]`."""
-    apart = (1 - vectors @ vectors.T).fill_diagonal_(torch.inf)
-    return apart.min(dim=1)
-
-
 def matches(row: Printed, names: tuple[str, ...], vectors: Tensor) -> bool:
     """Whether the row's neighbour before optimisation, and its distance to three digits, are those of these vectors."""
     distance, index = nearest(vectors)
@@ -137,8 +131,7 @@ def after_table(folder: Path, semantic: str, growth: float) -> str:
 
 def recognition(folder: Path, methods: list[str], draws: int, scale: float, noise: float) -> str:
     """HM and ZSL on simulated VGGSound: a row for each method, join and optimisation; mean ± deviation over draws."""
-    tables, vectors = released(folder)
-    del tables
+    _, vectors = released(folder)
     found: dict[tuple[str, str, str], list[dict[str, float]]] = {}
     for seed in range(draws):
         for join in JOINS:

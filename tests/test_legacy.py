@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from avshot.experiment import Experiment, as_recorded, resolve
+from avshot.experiment import Experiment, resolve
 from avshot.recipe import VIEWS, Recipe, Selection
 from avshot.registry import get_method, get_preset, list_aliases, list_methods
+from avshot.settings import as_recorded
 
 PAGE = Path(__file__).parent.parent / "docs" / "reproduce.md"
 METHODS = list_methods()
@@ -114,8 +115,7 @@ def test_a_run_keeps_the_settings_of_its_day():
     record = now.to_dict()
     record["config"] = {**record["config"], "visual_scaling": "standardise", "gone_since": 3}
     del record["config"]["unread_passes"]  # younger than the Run
-    then = as_recorded(now, record)
-    assert (then.config.visual_scaling, then.config.unread_passes) == ("standardise", False)
-    assert replace(then, config=now.config) == now
-    assert as_recorded(now, {"source": "-"}) is now
+    then = as_recorded(now.config, record["config"])
+    assert (then.visual_scaling, then.unread_passes) == ("standardise", False)
+    assert replace(then, visual_scaling=now.config.visual_scaling, unread_passes=now.config.unread_passes) == now.config
     assert get_preset("tcaf").config.visual_scaling == "standardise"

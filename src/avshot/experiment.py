@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, asdict, dataclass, fields, replace
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields
 from pathlib import PurePath
 from typing import Any, Literal
 
@@ -18,7 +18,7 @@ from avshot.machine.python_file import full_path, is_python_file
 from avshot.method import Method, Recipe, Selection
 from avshot.metrics.generalised import BETA_GRIDS
 from avshot.registry import METHODS, TASKS, digest_of, get_method, get_preset
-from avshot.settings import did_you_mean, replace_fields
+from avshot.settings import did_you_mean, numbers_in, replace_fields
 from avshot.task import Task, get_task
 
 _SELECTION = frozenset(field.name for field in fields(Selection))
@@ -109,7 +109,7 @@ class Experiment(BaseModel):
     @classmethod
     def _finite(cls, changes: dict[str, Any]) -> dict[str, Any]:
         for name, value in changes.items():
-            if any(isinstance(number, float) and not math.isfinite(number) for number in _numbers(value)):
+            if any(isinstance(number, float) and not math.isfinite(number) for number in numbers_in(value)):
                 raise BadSetting(f"{name} is {value}, which is not a finite number")
         return changes
 
@@ -164,16 +164,6 @@ class Experiment(BaseModel):
         yield from self.selection.items()
         for name, value in self.optimise.items():
             yield f"optimise.{name}" if name in AMBIGUOUS else name, value
-
-
-def _numbers(value: Any) -> Iterator[Any]:
-    if isinstance(value, dict):
-        value = list(value.values())
-    if isinstance(value, list | tuple):
-        for part in value:
-            yield from _numbers(part)
-    else:
-        yield value
 
 
 def parse_experiment(values: Any) -> Experiment:
@@ -289,21 +279,6 @@ def _wording(experiment: Experiment) -> Wording:
         prompts = released_prompts(experiment.dataset) if located else "name"
     separate = experiment.separate_descriptions and described is not None
     return Wording(text, prompts_of(prompts, text), described, experiment.join_text, separate)
-
-
-def as_recorded(parts: Parts, record: Mapping[str, Any]) -> Parts:
-    """`parts` with the method's settings of a record (`Parts.to_dict`), whatever its preset says by now.
-
-    Fields that are younger than the record have their defaults, fields that are gone are passed over. An empty record
-    changes nothing.
-    """
-    then = record.get("config")
-    if then is None:
-        return parts
-    known = {field.name: field.default for field in fields(parts.config)}
-    young = {name: value for name, value in known.items() if name not in then and value is not MISSING}
-    old = {name: value for name, value in then.items() if name in known}
-    return replace(parts, config=replace_fields(parts.config, {**young, **old}))
 
 
 def files_of(experiment: Experiment) -> dict[str, str]:

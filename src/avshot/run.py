@@ -22,7 +22,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -32,14 +32,14 @@ import yaml
 from torch import Tensor
 
 from avshot.errors import DamagedRun, MissingFile, WrongRun, told_as
-from avshot.experiment import Experiment, Parts, as_recorded, parse_experiment, resolve
+from avshot.experiment import Experiment, Parts, parse_experiment, resolve
 from avshot.files.atomic import file_digest, load_tensors
 from avshot.files.run_record import check_file, read_history, read_metrics, read_record
 from avshot.files.text import read_text
 from avshot.machine.draws import sole_draws
 from avshot.machine.python_file import is_python_file, was_named
 from avshot.method import Inputs, Method, build_method
-from avshot.registry import METHODS
+from avshot.settings import as_recorded
 from avshot.task import Scored, Task, get_task
 from avshot.types import Classes
 
@@ -85,15 +85,8 @@ class Run:
         if asked.descriptions == "released" and self.info["descriptions"] is not None:
             # It keeps what it read, so that it opens where the benchmark is not.
             asked = asked.model_copy(update={"descriptions": str(self.path / "run.json")})
-        return as_recorded(resolve(asked), self.info["resolved"])
-
-    @property
-    def class_transductive(self) -> bool:
-        """Names of classes to be tested acted on what was trained (`Parts.class_transductive`)."""
-        resolved, name = self.info["resolved"], self.experiment.method
-        optimise = resolved.get("optimise") or {"scope": "seen"}
-        own = METHODS.get_class(name, Method).class_transductive if name in METHODS.names() else False
-        return bool(resolved.get("class_transductive", own or optimise.get("scope", "all") == "all"))
+        parts, then = resolve(asked), self.info["resolved"].get("config")
+        return parts if then is None else replace(parts, config=as_recorded(parts.config, then))
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -6,7 +6,7 @@ Extractors, text encoders, datasets and `--set` are read by the functions below,
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any, TypeVar, get_type_hints
 from urllib.parse import parse_qsl
@@ -34,6 +34,27 @@ def replace_fields(settings: T, changes: Mapping[str, Any]) -> T:
         now = getattr(settings, key)
         fixed[key] = value if type(value) is type(now) else _converted(value, hints[key], f"{kind}.{key}", now)
     return dataclasses.replace(settings, **fixed)  # type: ignore[type-var]
+
+
+def as_recorded(settings: T, record: Mapping[str, Any]) -> T:
+    """`settings` with the values of a record (`dataclasses.asdict`) that an older avshot may have written.
+
+    Fields that are younger than the record have their defaults; fields that are gone are passed over.
+    """
+    known = {f.name: f.default for f in dataclasses.fields(settings)}  # type: ignore[arg-type]
+    young = {k: value for k, value in known.items() if k not in record and value is not dataclasses.MISSING}
+    return replace_fields(settings, {**young, **{k: value for k, value in record.items() if k in known}})
+
+
+def numbers_in(value: Any) -> Iterator[Any]:
+    """A value, or all that the lists and mappings in it hold."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        for part in value:
+            yield from numbers_in(part)
+    else:
+        yield value
 
 
 def _converted(value: Any, hint: Any, field: str, now: Any) -> Any:

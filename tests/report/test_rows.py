@@ -2,7 +2,7 @@
 
 import avshot.protocol as protocol
 from avshot.experiment import Experiment
-from avshot.report.rows import TRANSDUCTIVE, remarks, summarise
+from avshot.report.rows import TRANSDUCTIVE, class_transductive, remarks, summarise
 from synthetic import synthetic_dataset
 
 
@@ -20,7 +20,7 @@ def test_rows_that_hear_the_names_of_test_classes_are_marked(tmp_path):
         name: protocol.run(Experiment(dataset="x", recipe=recipe, **settings), tmp_path / name, dataset=data)
         for name, settings in asked.items()
     }
-    assert {name: run.class_transductive for name, run in runs.items()} == {
+    assert {name: class_transductive(run) for name, run in runs.items()} == {
         "devise": False,
         "all": True,
         "seen": False,
@@ -36,4 +36,4 @@ def test_rows_that_hear_the_names_of_test_classes_are_marked(tmp_path):
         resolved.pop("class_transductive")
         if run.path.name == "all":
             resolved["optimise"].pop("scope")
-    assert [run.class_transductive for run in runs.values()] == [False, True, False, True]
+    assert [class_transductive(run) for run in runs.values()] == [False, True, False, True]

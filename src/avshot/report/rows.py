@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 
 from avshot.data.sources import first_few
+from avshot.method import Method
+from avshot.registry import METHODS
 from avshot.run import Run
 from avshot.runs.key import class_changes, settings_of
 from avshot.runs.knowledge import doubts
@@ -55,8 +57,8 @@ class Row:
 
     @property
     def class_transductive(self) -> bool:
-        """See `Run.class_transductive`."""
-        return any(run.class_transductive for run in self.runs)
+        """See `class_transductive`."""
+        return any(map(class_transductive, self.runs))
 
     @property
     def selected_on(self) -> str:
@@ -74,6 +76,17 @@ class Row:
     def cell(self, metric: str) -> str:
         """Mean and sample standard deviation over seeds in percent, for example `81.2 ± 0.9`."""
         return percent(self.values.get(metric, []))
+
+
+def class_transductive(run: Run) -> bool:
+    """Names of classes to be tested acted on what was trained (`Parts.class_transductive`).
+
+    A Run of avshot 0.1 does not say so; there optimisation moved all candidates together.
+    """
+    resolved, name = run.info["resolved"], run.experiment.method
+    optimise = resolved.get("optimise") or {"scope": "seen"}
+    own = METHODS.get_class(name, Method).class_transductive if name in METHODS.names() else False
+    return bool(resolved.get("class_transductive", own or optimise.get("scope", "all") == "all"))
 
 
 def percent(values: Sequence[float]) -> str:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from avshot.classes.candidates import candidates_of_stage
 from avshot.classes.optimise.config import OptimiseConfig
-from avshot.classes.optimise.newcomers import _gradient, _ordering, place
+from avshot.classes.optimise.newcomers import _gradient, place
 from avshot.classes.optimise.optimise import optimise, optimise_classes
 from avshot.types import Classes
 
@@ -64,7 +64,7 @@ def test_gradient_is_that_of_the_formula(distance, changes):
     now = F.normalize(new + 0.1 * related(3, seed=3), dim=1)
     from avshot.classes.optimise.losses import pairwise_distance
 
-    order = pairwise_distance(new, before, _ordering(config))
+    order = pairwise_distance(new, before, config.ordering)
     got = _gradient(now, new, after, order, config)
     for row, (w, start) in enumerate(zip(now, new, strict=True)):
         w = w.clone().requires_grad_()

@@ -65,5 +65,10 @@ class OptimiseConfig:
         if not self.turn > 0 or self.max_steps < 0:
             raise BadSetting(f"turn is {self.turn} and max_steps {self.max_steps}; expected > 0 and >= 0.")
 
+    @property
+    def ordering(self) -> str:
+        """The distance of the semantic loss."""
+        return self.distance if self.semantic_distance is None else self.semantic_distance
+
 
 DEFAULTS = OptimiseConfig()

@@ -17,7 +17,7 @@ from avshot.classes.optimise.outcome import SAME, nearest, rank_correlation
 if TYPE_CHECKING:
     from avshot.classes.optimise.config import OptimiseConfig
 
-_UNRELATED = 1.0  # cosine distance of vectors at right angles
+UNRELATED = 1.0  # cosine distance of vectors at right angles
 _HALVINGS = 20  # of the last step
 _PATIENCE = 100  # steps in which the separation grows by less than 0.01 % before the descent counts as converged
 
@@ -61,7 +61,7 @@ class Loss:
 
     def __init__(self, start: Tensor, config: OptimiseConfig, order: Order) -> None:
         self.start, self.config = start, config
-        self.distance = config.distance if config.semantic_distance is None else config.semantic_distance
+        self.distance = config.ordering
         other = config.semantic == "ranking" and self.distance != "cosine"
         self.order = Order.of(start, self.distance) if other else order
         self.generator = torch.Generator(start.device).manual_seed(0)
@@ -129,7 +129,7 @@ def mean_nearest(vectors: Tensor) -> float:
 
 def _goal(origin: float, config: OptimiseConfig) -> float:
     """Mean nearest-neighbour distance to stop at; infinite without `growth`."""
-    return float("inf") if config.growth is None else min(config.growth * origin, _UNRELATED)
+    return float("inf") if config.growth is None else min(config.growth * origin, UNRELATED)
 
 
 def _one_exchange(count: int) -> float:

@@ -20,13 +20,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from avshot.classes.optimise.descent import UNRELATED, mean_nearest
 from avshot.classes.optimise.losses import pairwise_distance, row_chunks, rowwise_distance
 from avshot.classes.optimise.outcome import SAME
 
 if TYPE_CHECKING:
     from avshot.classes.optimise.config import OptimiseConfig
-
-_UNRELATED = 1.0  # cosine distance of vectors at right angles
 
 
 def place(new: Tensor, before: Tensor, after: Tensor, config: OptimiseConfig, steps: int) -> Tensor:
@@ -48,10 +47,10 @@ def place(new: Tensor, before: Tensor, after: Tensor, config: OptimiseConfig, st
     """
     apart = pairwise_distance(new, before)
     distance, nearest = apart.min(dim=1)
-    goal = (distance * _growth(before, after)).clamp(max=_UNRELATED)
+    goal = (distance * _growth(before, after)).clamp(max=UNRELATED)
     w = new.clone()
     adam = torch.optim.Adam([w], lr=math.radians(config.turn) / math.sqrt(new.shape[1]))
-    order = pairwise_distance(new, before, _ordering(config))
+    order = pairwise_distance(new, before, config.ordering)
     for _ in range(steps):
         moving = pairwise_distance(w, after).amin(dim=1) < goal
         if not bool(moving.any()):
@@ -63,17 +62,9 @@ def place(new: Tensor, before: Tensor, after: Tensor, config: OptimiseConfig, st
     return torch.where((distance < SAME)[:, None], after[nearest], w)
 
 
-def _ordering(config: OptimiseConfig) -> str:
-    return config.distance if config.semantic_distance is None else config.semantic_distance
-
-
 def _growth(before: Tensor, after: Tensor) -> float:
     """Of the mean nearest-neighbour distance of the settled classes; 1 for a single one."""
-    means = []
-    for vectors in (before, after):
-        apart = pairwise_distance(vectors, vectors).fill_diagonal_(math.inf)
-        means.append(float(apart.amin(dim=1).mean()) if len(vectors) > 1 else 1.0)
-    return means[1] / max(means[0], SAME)
+    return mean_nearest(after) / max(mean_nearest(before), SAME) if len(before) > 1 else 1.0
 
 
 def _gradient(w: Tensor, start: Tensor, after: Tensor, order: Tensor, config: OptimiseConfig) -> Tensor:
@@ -85,14 +76,14 @@ def _gradient(w: Tensor, start: Tensor, after: Tensor, order: Tensor, config: Op
         if config.semantic == "ranking":
             loss = loss + (1 - config.alpha) * weight * _ranking(w, after, order, config)
         elif config.semantic == "proximity":
-            loss = loss + (1 - config.alpha) * weight * rowwise_distance(w, start, _ordering(config)).sum()
+            loss = loss + (1 - config.alpha) * weight * rowwise_distance(w, start, config.ordering).sum()
         return torch.autograd.grad(loss, w)[0]
 
 
 def _ranking(w: Tensor, after: Tensor, order: Tensor, config: OptimiseConfig) -> Tensor:
     """Eq. 3 with newcomers as anchors: each a mean over pairs of settled classes, added up; 0 for a single class."""
     count, total = len(after), w.sum() * 0
-    between = pairwise_distance(w, after, _ordering(config))
+    between = pairwise_distance(w, after, config.ordering)
     tie = 8 * torch.finfo(order.dtype).eps * order.amax(dim=1).clamp(min=1)
     for rows in row_chunks(len(w), count * count) if count > 1 else ():
         old, now = order[rows], between[rows]
