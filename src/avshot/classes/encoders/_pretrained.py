@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
@@ -18,7 +19,22 @@ _WITHOUT_POSITIONS = 512  # tokens for models with relative positions (T5), whic
 _NO_LIMIT = 100_000  # tokenizers without a length of their own name a huge number
 
 
-class TextTower(TextEncoder):
+class BatchedEncoder(TextEncoder):
+    """A text encoder whose model takes some texts at a time."""
+
+    def encode(self, texts: Sequence[str]) -> Tensor:
+        """Embed texts; see `TextEncoder.encode`."""
+        if not all(text.strip() for text in texts):
+            raise BadClassName("Got an empty text; describe every class in words.")
+        parts = [self._forward(list(texts[start : start + _BATCH])) for start in range(0, len(texts), _BATCH)]
+        return unit_rows(torch.cat(parts), texts, self.spec) if parts else torch.zeros(0, self.dim)
+
+    @abstractmethod
+    def _forward(self, texts: list[str]) -> Tensor:
+        """Some texts, none empty, as `[text, dim]` of any length."""
+
+
+class TextTower(BatchedEncoder):
     """A transformer's text embedding. Texts beyond the model's length (CLIP: 77 tokens) are cut there.
 
     Args:
@@ -37,13 +53,6 @@ class TextTower(TextEncoder):
     def dim(self) -> int:  # type: ignore[override]
         """Width of a vector; reads the model's configuration."""
         return int(self._config.projection_dim)
-
-    def encode(self, texts: Sequence[str]) -> Tensor:
-        """Embed texts; see `TextEncoder.encode`."""
-        if not all(text.strip() for text in texts):
-            raise BadClassName("Got an empty text; describe every class in words.")
-        parts = [self._forward(list(texts[start : start + _BATCH])) for start in range(0, len(texts), _BATCH)]
-        return unit_rows(torch.cat(parts), texts, self.spec) if parts else torch.zeros(0, self.dim)
 
     def _forward(self, texts: list[str]) -> Tensor:
         tokenizer, model, length = self._tokenizer, self._model, self._length

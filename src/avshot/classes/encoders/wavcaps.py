@@ -7,25 +7,23 @@ layers, at unit length (retrieval/models of XinhaoMei/WavCaps).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from avshot.classes.encoder import TextEncoder, unit_rows
-from avshot.errors import BadClassName, BadSetting, MissingFile
+from avshot.classes.encoders._pretrained import BatchedEncoder
+from avshot.errors import BadSetting, MissingFile
 from avshot.files.hub import load_pretrained
 from avshot.files.wavcaps import WavCaps, filled, projection, read_wavcaps
 
 _OPTION, _TOKENIZER = "?tokenizer=", "google-bert/bert-base-uncased"
 _LONGEST = 30  # tokens
 _HEAD = 64  # width of an attention head in every BERT
-_BATCH = 64  # texts through the model at once
 
 
-class WavCapsText(TextEncoder):
+class WavCapsText(BatchedEncoder):
     """`wavcaps:<file>`, and `?tokenizer=<folder or id>` behind it where the hub is not to be asked."""
 
     place = "checkpoint file"
@@ -39,13 +37,6 @@ class WavCapsText(TextEncoder):
     def dim(self) -> int:  # type: ignore[override]
         """Width of a vector; reads the file."""
         return self._weights.dim
-
-    def encode(self, texts: Sequence[str]) -> Tensor:
-        """Embed texts; see `TextEncoder.encode`."""
-        if not all(text.strip() for text in texts):
-            raise BadClassName("Got an empty text; describe every class in words.")
-        parts = [self._forward(list(texts[start : start + _BATCH])) for start in range(0, len(texts), _BATCH)]
-        return unit_rows(torch.cat(parts), texts, self.spec) if parts else torch.zeros(0, self.dim)
 
     def _forward(self, texts: list[str]) -> Tensor:
         bert, project = self._model
