@@ -7,7 +7,7 @@ import sys
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from avshot.files.atomic import (
@@ -69,6 +69,7 @@ json_values = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.text(max_size=5).filter(lambda key: key != "sha256"), json_values, max_size=4))
 def test_sealed_records_come_back(tmp_path_factory, content):
     path = tmp_path_factory.mktemp("r") / "run.json"
