@@ -136,7 +136,7 @@ def test_one_modality_alone_is_what_the_method_sees(dataset, tmp_path):
 
 def test_validation_chooses_the_modality_to_trust(tmp_path, monkeypatch):
     """The picture is noise of great strength, so a linear map learns it by heart; validation goes by the sound."""
-    monkeypatch.setattr("avshot.tasks.gzsl.FEW", 12)  # as many clips of seen classes as there are to judge by
+    monkeypatch.setattr("avshot.tasks._generalised.FEW", 12)  # as many clips of seen classes as there are to judge by
     dataset = synthetic_dataset(per_class=20)
     features = dataset.features.features
     noise = torch.randn(features.visual.shape, generator=torch.Generator().manual_seed(0))

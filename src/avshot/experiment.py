@@ -19,7 +19,7 @@ from avshot.method import Method, Recipe, Selection
 from avshot.metrics.generalised import BETA_GRIDS
 from avshot.registry import METHODS, TASKS, digest_of, get_method, get_preset
 from avshot.settings import did_you_mean, numbers_in, replace_fields
-from avshot.task import Task, get_task
+from avshot.task import Task, get_task, split_task
 
 _SELECTION = frozenset(field.name for field in fields(Selection))
 AMBIGUOUS = ("margin", "distance")  # fields of `OptimiseConfig` that the `Config` of some method has, too
@@ -54,7 +54,8 @@ class Experiment(BaseModel):
         modality: What the method gets to see.
         audio_noise: Share of the audio steps of each test clip that are drowned in noise (`avshot.data.noise`).
         seed: Decides initial weights, draws and dropout.
-        task: Task name, or the path of a `.py` file with one.
+        task: Task name, or the path of a `.py` file with one; `gfsl?shots=5` also sets `task_config`.
+        task_config: Changes to the task's settings.
         select: Which clips choose epoch and calibration: "val", or "oracle" for the test clips themselves.
         device: torch device.
     """
@@ -79,6 +80,7 @@ class Experiment(BaseModel):
     audio_noise: float = Field(default=0.0, ge=0.0, le=1.0)
     seed: int = Field(default=0, ge=0, lt=1 << 63)
     task: str = "gzsl"
+    task_config: dict[str, Any] = Field(default_factory=dict)
     select: Literal["val", "oracle"] = "val"
     device: str = "cpu"
 
@@ -94,6 +96,15 @@ class Experiment(BaseModel):
         recipe = {key: value for key, value in values["recipe"].items() if key not in old}
         return {**values, "recipe": recipe, "selection": {**old, **(values.get("selection") or {})}}
 
+    @model_validator(mode="before")
+    @classmethod
+    def _spelt_out(cls, values: Any) -> Any:
+        """`gfsl?shots=5` is the task gfsl with settings."""
+        if not isinstance(values, dict) or "?" not in str(values.get("task", "")):
+            return values
+        task, settings = split_task(str(values["task"]))
+        return {**values, "task": task, "task_config": {**settings, **(values.get("task_config") or {})}}
+
     @field_validator("prompts")
     @classmethod
     def _per_encoder(cls, prompts: str | dict[str, str]) -> str | dict[str, str]:
@@ -105,7 +116,7 @@ class Experiment(BaseModel):
         """A Run is opened from anywhere."""
         return str(full_path(name)) if is_python_file(name) else name
 
-    @field_validator("config", "recipe", "selection", "optimise")
+    @field_validator("config", "recipe", "selection", "optimise", "task_config")
     @classmethod
     def _finite(cls, changes: dict[str, Any]) -> dict[str, Any]:
         for name, value in changes.items():
@@ -132,6 +143,7 @@ class Experiment(BaseModel):
         yield _last(self.method) if short else self.method
         if self.task != "gzsl":
             yield f"task={_last(self.task) if short else self.task}"
+        yield from (f"{name}={value}" for name, value in self.task_config.items())
         if self.preset != "default":
             yield self.preset
         if self.optimise_classes is not None:
@@ -251,7 +263,7 @@ def resolve(experiment: Experiment) -> Parts:
     wanted = selection.optimise_classes if experiment.optimise_classes is None else experiment.optimise_classes
     optimise = replace_fields(OptimiseConfig(), experiment.optimise)
     return Parts(
-        task=get_task(experiment.task),
+        task=get_task(experiment.task, experiment.task_config),
         method=method,
         config=replace_fields(preset.config, {**released, **experiment.config}),
         recipe=replace_fields(preset.recipe, {**as_trained, **experiment.recipe}),

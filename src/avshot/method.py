@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, ClassVar, TypeVar
@@ -20,12 +20,13 @@ import torch
 from torch import Tensor, nn
 
 from avshot.errors import BadSetting
-from avshot.recipe import AVCA_SELECTION, VIEWS, Phase, Preset, Recipe, Selection, Turn
+from avshot.recipe import AVCA_SELECTION, TUNED, VIEWS, Phase, Preset, Recipe, Selection, Turn
 from avshot.settings import replace_fields
 from avshot.types import MODALITIES, Batch, Classes, Features
 
 __all__ = [
     "AVCA_SELECTION",
+    "TUNED",
     "VIEWS",
     "Inputs",
     "Method",
@@ -74,16 +75,19 @@ class Inputs:
     """The sizes a method is built for: widths of the audio and visual features and of each class embedding.
 
     A width of 0 says that the modality does not exist: features were made of the other one alone, every mask is False.
+    `classes` are the names of the classes that are trained, in the order of `Batch.classes`, for methods that have a
+    weight for each; empty where nobody said.
     """
 
     audio: int
     visual: int
     text: Mapping[str, int]
+    classes: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, features: Features, classes: Classes) -> Inputs:
+    def of(cls, features: Features, classes: Classes, trained: Sequence[str] = ()) -> Inputs:
         """Read the sizes from data."""
-        return cls(*features.dims, dict(classes.dims))
+        return cls(*features.dims, dict(classes.dims), tuple(trained))
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -187,6 +191,11 @@ class Method(nn.Module, ABC):
         Both, unless a setting takes a branch away.
         """
         return MODALITIES
+
+    @property
+    def closed(self) -> bool:
+        """It scores no classes but those that it was trained on, because each has weights of its own."""
+        return not self.needs.open_vocabulary and not self.adapts()
 
     @property
     def couples(self) -> str:

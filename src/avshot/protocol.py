@@ -35,7 +35,7 @@ from avshot.training.clips import ClipSource
 from avshot.training.distributed import current
 from avshot.training.fitting import as_read, embedded, fit, shown
 from avshot.training.scoring import Judged, score_clips
-from avshot.training.selection import Judge
+from avshot.training.selection import Judge, last_file, weights_in
 from avshot.types import Classes
 
 
@@ -127,7 +127,7 @@ class _Training:
         results = {name: part for name, (_, _, part) in zip(names, tested, strict=True)}
         usual = usual_of(self.dataset, others[0].train, results["test"].judged.source.modality)
         knows = self._knows(model, chosen, [(first, val), (others[0], results["test"])])
-        return Trained(model, plain, usual, chosen, knows, {"val": val} | results)
+        return Trained(model, plain, usual, chosen, knows, {"val": val} | results, others[0].few)
 
     def _knows(self, model: Method, chosen: dict[str, Any], stages: list[tuple[Stage, Part]]) -> dict[str, Any]:
         """What the Run knows about itself: judged on the first of the stages with clips, trained on the last."""
@@ -149,7 +149,9 @@ class _Training:
             _, history = self._fit(stage, judged.classes, judge=self._judge(judged, best))
             record = {"chosen": self._choice(history, stage, judged, best), "history": asdict(history)}
             keep_choice(self.folder, record["chosen"], record["history"], best)
-        scores = load_tensors(best)[0]["scores"] if len(judged) else None
+        scores = (
+            load_tensors(last_file(best, record["history"].get("starts", ())))[0]["scores"] if len(judged) else None
+        )
         return record["chosen"], Part(stage.name, judged, scores, record["history"], outcomes)
 
     def _retrain(self, stage: Stage, chosen: dict[str, Any]) -> tuple[Method, Classes, Part]:
@@ -160,12 +162,11 @@ class _Training:
         check_stage(self.folder / f"{stage.name}.checkpoint", best if by_test else None, self.say)
         if by_test:
             model, history = self._fit(stage, judged.classes, judge=self._judge(judged, best))
-            kept = load_tensors(best)[0]
-            weights = {k.removeprefix("weights/"): v for k, v in kept.items() if k.startswith("weights/")}
-            model.load_state_dict(weights)
+            model.load_state_dict(weights_in(last_file(best, history.starts)))
             chosen.update(self._choice(history, stage, judged, best))
         else:
-            model, history = self._fit(stage, judged.classes, epochs=chosen["epochs"], drops=chosen["drops"])
+            epochs = chosen.get("parts") or chosen["epochs"]
+            model, history = self._fit(stage, judged.classes, epochs=epochs, drops=chosen["drops"])
         scores = score_clips(model, judged, chosen["settings"]["view"]) if len(judged) else None
         return model, plain, Part(stage.name, judged, scores, asdict(history), outcomes)
 
@@ -191,14 +192,15 @@ class _Training:
 
     def _choice(self, history: History, stage: Stage, judged: Judged, best: Path) -> dict[str, Any]:
         """What the judged clips chose; without any the recipe's epochs, neutral settings and temperature 1."""
-        task = self.parts.task
+        task, parts = self.parts.task, history.parts if history.starts else []
         if not history.scores:
             untested: dict[str, Any] = {"settings": dict(task.neutral), "temperature": 1.0, "by": [], "score": None}
-            return {"epochs": len(history.losses), "drops": []} | untested
-        settings, scores = history.settings[history.best], load_tensors(best)[0]["scores"]
+            return {"epochs": len(history.losses), "parts": parts, "drops": []} | untested
+        settings, scores = history.settings[history.best], load_tensors(last_file(best, history.starts))[0]["scores"]
         ranked = task.apply(scores.double(), judged.classes.seen, settings)
         return {
-            "epochs": history.best + 1,
+            "epochs": sum(history.parts),
+            "parts": parts,
             "drops": history.drops,
             "settings": settings,
             "temperature": fit_temperature(ranked, judged.source.labels),

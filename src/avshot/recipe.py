@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -100,6 +100,8 @@ class Selection:
         return VIEWS if self.mean_beta else self.views
 
 
+# How the defaults were chosen but that of ez_avgzl: the part of `Preset.source` that says so.
+TUNED = "the best of six settings on two hold-outs of classes of the rendered world (benchmarks/tuning/all.toml)"
 # How the programs of AVCA and its descendants choose: their grid, and nothing but both modalities together.
 AVCA_SELECTION: Mapping[str, Any] = {"beta_grid": "avca", "views": ("both",)}
 
@@ -113,12 +115,15 @@ class Turn:
         terms: Names of the terms of `Method.loss` that it minimises; empty = all.
         steps: Batches in a row before the next player's turn.
         pool: The named set of training clips (`avshot.task.Stage.pools`) that its batches are drawn from; empty = all.
+        optimiser: Turns of a phase with one name here share one optimiser, of the parameters of all of them; empty: it
+            has one of its own.
     """
 
     parameters: tuple[str, ...] = ()
     terms: tuple[str, ...] = ()
     steps: int = 1
     pool: str = ""
+    optimiser: str = ""
 
 
 @dataclass(frozen=True)
@@ -130,11 +135,54 @@ class Phase:
         turns: Who trains. Several players alternate, batch by batch (a critic and a generator), each with its own
             optimiser of the recipe's settings.
         share: Fraction of the recipe's epochs.
+        best: Name of a metric of the task. Validation then chooses the best epoch of this phase by that metric, without
+            calibration; the next phase goes on from its weights, and the phases after it are chosen among themselves.
+            Empty: the next phase goes on from the last epoch, and both are one stretch to choose from.
     """
 
     name: str = "all"
     turns: tuple[Turn, ...] = (Turn(),)
     share: float = 1.0
+    best: str = ""
+
+
+def base_then_novel(heads: tuple[str, ...] = (), *, base: float = 0.6) -> tuple[Phase, ...]:
+    """The curriculum of few-shot learning: the base classes first, then base and novel ones, batch by batch.
+
+    Validation chooses the end of the first part by the accuracy on base classes (B), that of the second by the task's
+    own rule. Source: Mercea, "Multimodal Data Efficient Learning", thesis, Tübingen 2024, section 4.3 (AV-Diff), and
+    AVDIFF-GFSL: 30 and 20 epochs, one optimiser for both kinds of batches, a new one for the second part.
+
+    Args:
+        heads: Prefixes of the names of the parameters that the second part trains; empty = all.
+        base: Share of the epochs that the first part has.
+    """
+    alternating = tuple(Turn(heads, pool=pool, optimiser="both") for pool in ("base", "novel"))
+    return Phase("base", (Turn(pool="base"),), base, best="B"), Phase("novel", alternating, 1 - base)
+
+
+def spans(phases: Sequence[Phase], epochs: int) -> list[tuple[Phase, range]]:
+    """Which of the recipe's `epochs` belong to each phase; the last phase has what rounding leaves."""
+    found, passed, start = [], 0.0, 0
+    for i, phase in enumerate(phases):
+        passed += phase.share
+        end = epochs if i + 1 == len(phases) else min(epochs, max(start, round(passed * epochs)))
+        found.append((phase, range(start, end)))
+        start = end
+    return found
+
+
+def stretches(phases: Sequence[Phase], epochs: int) -> list[tuple[range, str]]:
+    """The recipe's epochs in stretches of which validation chooses one epoch each, and the metric that it goes by.
+
+    One stretch and the task's own rule (""), unless a phase names its metric (`Phase.best`).
+    """
+    found, start = [], 0
+    for phase, own in spans(phases, epochs)[:-1]:
+        if phase.best and own.stop > start:
+            found.append((range(start, own.stop), phase.best))
+            start = own.stop
+    return [*found, (range(start, epochs), "")]
 
 
 @dataclass(frozen=True)

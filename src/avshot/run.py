@@ -71,7 +71,7 @@ class Run:
     def task(self) -> Task:
         """What it was trained and tested for. Raises ValueError where its file is not what it was."""
         self._check_source("task")
-        return get_task(self.experiment.task)
+        return get_task(self.experiment.task, self.experiment.task_config)
 
     @cached_property
     def parts(self) -> Parts:
@@ -116,7 +116,7 @@ class Run:
     @property
     def inputs(self) -> Inputs:
         """Sizes the method was built for."""
-        return Inputs(**self.info["inputs"])
+        return Inputs(**{**self.info["inputs"], "classes": tuple(self.info["inputs"]["classes"])})
 
     def method(self, device: str = "cpu") -> Method:
         """The trained method in eval mode."""
@@ -244,7 +244,7 @@ def load_run(path: str | Path) -> Run:
         None,
         file_digest(experiment.task),
     )
-    names = () if changed else get_task(experiment.task).metrics
+    names = () if changed else get_task(experiment.task, experiment.task_config).metrics
     found = Run(path, experiment, info, read_metrics(path / "metrics.json", names))
     _log.info("Run %s loaded: %s, %d classes", path, experiment.method, len(info["classes"]))
     return found

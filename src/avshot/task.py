@@ -9,15 +9,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 import numpy as np
 from torch import Tensor
 
 from avshot.data.dataset import Dataset
+from avshot.errors import BadSetting
 from avshot.recipe import Selection
 from avshot.registry import TASKS
+from avshot.settings import read_value, replace_fields
 
 Metrics = Mapping[str, Any]  # metric names of the task -> fraction or None; further entries are details
 
@@ -45,8 +47,9 @@ class Stage:
             name one pool; all together are what others draw from.
         judge: `[clip]` indices of the clips that are scored.
         judged_on: Names of the folds in `judge` that have clips.
-        seen: Classes that are trained.
+        seen: Classes that are trained on a full set of clips.
         candidates: Classes to choose from when judging.
+        few: Further classes that are trained, on a few clips each (novel ones of few-shot learning).
         trials: Where not every clip is scored among all candidates: which are, among which. A clip in none of them is
             an error; empty = one trial of everything.
     """
@@ -57,7 +60,13 @@ class Stage:
     judged_on: tuple[str, ...]
     seen: tuple[str, ...]
     candidates: tuple[str, ...]
+    few: tuple[str, ...] = ()
     trials: tuple[Trial, ...] = ()
+
+    @property
+    def trained(self) -> tuple[str, ...]:
+        """All classes with training clips: the seen ones, then those with few."""
+        return self.seen + self.few
 
     @property
     def train(self) -> np.ndarray:
@@ -97,24 +106,46 @@ class Verdict:
     settings: Mapping[str, Any]
 
 
+@dataclass(frozen=True)
+class NoSettings:
+    """The settings of a task that has none."""
+
+
 class Task(ABC):
-    """Base class of all tasks. Subclasses are final, hold no state and take no arguments.
+    """Base class of all tasks. Subclasses are final and hold nothing but their settings.
 
     Attributes:
+        Config: Frozen dataclass of its settings, each with a default: `gfsl?shots=5` sets the field `shots`.
+        config: The settings.
         metrics: Names of the columns of its tables, in order; fractions, higher is better.
         main: The metric that rows are sorted by.
         explain: The paragraph above its tables: what each metric is, what was chosen on what.
         neutral: The settings where no clips select.
         harmonic: `main` is the harmonic mean of the class accuracies of seen and unseen clips, which a bench can test
             for significance.
+        kinds: What classes with a full set of training clips are called, and what the others.
     """
 
+    Config: ClassVar[type] = NoSettings
+    config: Any
     name: ClassVar[str]
     metrics: ClassVar[tuple[str, ...]]
     main: ClassVar[str]
     explain: ClassVar[str]
     neutral: ClassVar[Mapping[str, Any]] = {"view": "both"}
     harmonic: ClassVar[bool] = False
+    kinds: ClassVar[tuple[str, str]] = ("seen", "unseen")
+
+    def __init__(self, config: Any = None) -> None:
+        self.config = self.Config() if config is None else config
+
+    @property
+    def title(self) -> str:
+        """Its name, and the settings that are not the default ones: `gfsl?shots=1`."""
+        usual = self.Config()
+        changed = [(f.name, getattr(self.config, f.name)) for f in fields(self.Config)]
+        query = "&".join(f"{name}={value}" for name, value in changed if value != getattr(usual, name))
+        return f"{self.name}?{query}" if query else self.name
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -174,15 +205,39 @@ class Task(ABC):
             return ["there are no test clips"]
         return [f"the test clips do not allow for {', '.join(lacking)}"] if lacking else []
 
+    def record(self, dataset: Dataset) -> dict[str, Any]:
+        """What a Run notes of how the dataset was cut, beyond its folds: plain values, empty for nothing.
+
+        `notes` is a list of sentences that a reader of the results should know.
+        """
+        return {}
+
     def candidates(self, dataset: Dataset) -> tuple[str, ...]:
         """The classes that any stage may choose from."""
         return tuple(dict.fromkeys(name for stage in self.stages(dataset) for name in stage.candidates))
 
 
-def get_task(name: str) -> Task:
-    """The task called `name`, or in the file of that path. Raises ValueError naming what there is."""
-    task: Task = TASKS.get_class(name, Task)()
-    return task
+def split_task(spec: str) -> tuple[str, dict[str, Any]]:
+    """`gfsl?shots=5` as its name, or path, and its settings. Raises ValueError for an incomplete or repeated one."""
+    name, _, query = spec.partition("?")
+    found: dict[str, Any] = {}
+    for part in filter(None, query.split("&")):
+        key, equals, value = part.partition("=")
+        if not equals or not key or key in found:
+            raise BadSetting(f"Task {spec!r}: setting {part!r} is incomplete or repeated; write {name}?NAME=VALUE.")
+        found[key] = read_value(value)
+    return name, found
+
+
+def get_task(spec: str, settings: Mapping[str, Any] | None = None) -> Task:
+    """The task of that name, or in the file of that path, with the settings behind a question mark and `settings`.
+
+    Raises:
+        ValueError: There is none of that name, or a setting that it does not have or that does not suit it.
+    """
+    name, typed = split_task(spec)
+    found: type[Task] = TASKS.get_class(name, Task)
+    return found(replace_fields(found.Config(), {**typed, **(settings or {})}))
 
 
 def list_tasks() -> list[str]:

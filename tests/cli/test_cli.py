@@ -11,11 +11,12 @@ import pytest
 
 import avshot.bench.sweep as grid
 from avshot.cli.app import main
-from avshot.cli.parsing import parse_changes, parse_value
+from avshot.cli.parsing import parse_changes
 from avshot.experiment import Experiment
 from avshot.media import write
 from avshot.run import find_runs, load_run
 from avshot.runs.placing import run_folder
+from avshot.settings import read_value
 from small_videos import FPS, RATE, heard_videos, picture, seen_videos
 
 TINY = ["--set", "recipe.epochs=2", "--set", "recipe.batches_per_epoch=4", "--set", "recipe.batch_size=12"]
@@ -528,13 +529,13 @@ def test_values_are_read_as_typed():
         "selection": {},
         "optimise": {"a": "b=c"},
     }
-    assert [parse_value(t) for t in ("true", "cosine", " 2 ", "-1E+3", "null", "e", "1e")] == [
+    assert [read_value(t) for t in ("true", "cosine", " 2 ", "-1E+3", "null", "e", "1e")] == [
         True, "cosine", 2, -1000.0, None, "e", "1e",
     ]  # fmt: skip
-    assert [parse_value(t) for t in ("010", "1:30", "-5")] == [10, "1:30", -5]
+    assert [read_value(t) for t in ("010", "1:30", "-5")] == [10, "1:30", -5]
     for text in (".nan", ".inf", "1e999", "[" * 5000, "{"):
         with pytest.raises(ValueError, match="Got the value"):
-            parse_value(text)
+            read_value(text)
 
 
 def test_a_run_folder_fits_every_file_system(tmp_path):

@@ -141,8 +141,8 @@ class Draws(Task):
 
 @pytest.fixture
 def draws(monkeypatch):
-    monkeypatch.setattr("avshot.experiment.get_task", lambda name: Draws())
-    monkeypatch.setattr("avshot.run.get_task", lambda name: Draws())
+    monkeypatch.setattr("avshot.experiment.get_task", lambda *_: Draws())
+    monkeypatch.setattr("avshot.run.get_task", lambda *_: Draws())
 
 
 def test_draws_trials_and_pools(draws, tmp_path, monkeypatch):

@@ -135,14 +135,18 @@ def load_plan(file: str | Path) -> Plan:
     rows += [Entry(name, shared | {"method": name}, reference=True) for name in references if name not in used]
     rest: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in content.items()}
     plan = Plan(rows=tuple(rows), **rest)
-    tasks = {row.settings.get("task", "gzsl") for row in rows}
+    tasks = {_task_of(row).title for row in rows}
     if len(tasks) > 1:
         raise BadSetting(
             f"{file} has rows of the tasks {', '.join(sorted(tasks))}; a table is of one: name it in [common]."
         )
-    task = get_task(tasks.pop())
+    task = _task_of(rows[0])
     _check(file, plan, task)
     return replace(plan, metrics=plan.metrics or task.metrics)
+
+
+def _task_of(row: Entry) -> Task:
+    return get_task(row.settings.get("task", "gzsl"), row.settings.get("task_config"))
 
 
 class _Row(BaseModel):
@@ -161,6 +165,7 @@ class _Common(BaseModel):
     recipe: dict[str, Any] = {}
     selection: dict[str, Any] = {}
     optimise: dict[str, Any] = {}
+    task_config: dict[str, Any] = {}
 
 
 class _File(BaseModel):
@@ -202,10 +207,10 @@ def _entry(file: Path, common: Mapping[str, Any], row: dict[str, Any]) -> Entry:
 
 def _beside(file: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Settings in which paths of methods and tasks are whole: a bench file and what it names travel together."""
-    named = {kind: settings[kind] for kind in ("method", "task") if isinstance(settings.get(kind), str)}
+    named = {k: settings[k].partition("?") for k in ("method", "task") if isinstance(settings.get(k), str)}
     whole = {
-        kind: str(full_path(os.path.join(file.resolve().parent, os.path.expanduser(name))))
-        for kind, name in named.items()
+        kind: str(full_path(os.path.join(file.resolve().parent, os.path.expanduser(name)))) + mark + query
+        for kind, (name, mark, query) in named.items()
         if is_python_file(name)
     }
     return {**settings, **whole}

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from avshot.classes.name_list import read_name_list
-from avshot.cli.parsing import parse_value
 from avshot.files.output import output_file
+from avshot.settings import read_value
 from avshot.terminal.progress import note
 from avshot.terminal.tables import print_table
 
@@ -102,7 +102,7 @@ def print_optimisation(names: Path, text: str, plot: Path | None, changes: Seque
         key, equals, value = change.partition("=")
         if not equals:
             raise ValueError(f"Got --set {change!r}; expected NAME=VALUE, for example alpha=0.3.")
-        wanted[key.strip()] = parse_value(value)
+        wanted[key.strip()] = read_value(value)
     settings = replace_fields(OptimiseConfig(), wanted)
     _, outcomes = optimise_classes(embed_classes(lines, (text,)), settings)
     for outcome in outcomes.values():  # one text encoder, one outcome

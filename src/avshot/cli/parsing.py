@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import math
 import pkgutil
-import re
 from collections.abc import Sequence
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -14,7 +13,7 @@ from typing import Any
 from typer.core import TyperCommand
 
 from avshot.errors import BadSetting
-from avshot.settings import did_you_mean
+from avshot.settings import did_you_mean, read_value
 
 _OTHER_SEPARATORS = ";|\uff0c\u3001\uff1b\u060c"  # semicolon, bar, and the commas of other scripts
 _LARGEST_SEED = 2**32  # what every generator of random numbers takes
@@ -119,32 +118,5 @@ def parse_changes(changes: Sequence[str]) -> dict[str, dict[str, Any]]:
             raise BadSetting(
                 f"Got --set {change!r}; expected GROUP.NAME=VALUE, with the group {', '.join(groups)}.{near}"
             )
-        groups[group][name] = parse_value(value)
+        groups[group][name] = read_value(value)
     return groups
-
-
-def parse_value(text: str) -> Any:
-    """A value as YAML reads it, except that 1e-4 is a number and None is nothing."""
-    import yaml
-
-    text = text.strip()
-    try:
-        value = float(text) if re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+", text) else _plain_value(text)
-        if isinstance(value, float) and not math.isfinite(value):
-            raise BadSetting(text)
-        return value
-    except (yaml.YAMLError, RecursionError, ValueError):
-        raise BadSetting(
-            f"Got the value {text!r}; expected a number, a word, true, false, null or [a, list]."
-        ) from None
-
-
-def _plain_value(text: str) -> Any:
-    """YAML's reading, but for 010, which it takes for 8, and 1:30, which it takes for 90."""
-    import yaml
-
-    if re.fullmatch(r"[-+]?\d{1,18}", text, flags=re.ASCII):
-        return int(text)
-    if text == "None":
-        return None
-    return text if re.fullmatch(r"[-+]?[\d_]+(:[\d_.]+)+", text) else yaml.safe_load(text)

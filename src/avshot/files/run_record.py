@@ -33,6 +33,7 @@ class _Part(BaseModel):
 
 class _Chosen(_Part):
     epochs: int = Field(ge=1)
+    parts: list[int] = []
     drops: list[int] = []
     settings: dict[str, Any]
     temperature: float = Field(gt=0, allow_inf_nan=False)
@@ -59,6 +60,7 @@ class _Inputs(_Part):
     audio: _Width
     visual: _Width
     text: dict[str, _Width] = Field(min_length=1)
+    classes: list[str] = []
 
 
 class _Data(_Part):
@@ -125,6 +127,8 @@ class _Record(_Part):
     sources: dict[str, str] = {}
     key: _Key | None = None
     knows: _Knows | None = None
+    few: list[str] = []
+    task: dict[str, Any] = {}
 
     @model_validator(mode="after")
     def _check(self) -> _Record:
@@ -154,6 +158,7 @@ class _Stage(_Part):
     scores: list[_Finite] = []
     settings: list[dict[str, Any]] = []
     drops: list[int] = []
+    starts: list[int] = []
 
 
 @told_as(DamagedRun)

@@ -33,7 +33,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from avshot.method import VIEWS, Inputs, Method, Needs, Phase, Preset, Recipe, Selection, Turn, method
+from avshot.method import TUNED, VIEWS, Inputs, Method, Needs, Phase, Preset, Recipe, Selection, Turn, method
 from avshot.nn.batch_means import mean_over
 from avshot.nn.final_classifier import ClassifierConfig, FinalClassifier
 from avshot.nn.generator import Critic, Generator, gradient_penalty, plays
@@ -91,11 +91,11 @@ class ACFS(Method):
                 generator_hidden=256,
                 critic_hidden=256,
                 embedding=256,
+                scaling="unit",
                 critic_steps=1,
             ),
             Recipe(epochs=12, passes_per_epoch=4, batch_size=64, lr=2e-3, betas=(0.5, 0.999)),
-            "ours, for small own datasets: small networks, few generated features; the better of 2 settings on the "
-            "test clips of one simulated dataset",
+            f"ours, for small own datasets: small networks, few generated features; {TUNED}",
             Selection(beta_grid="exact", views=VIEWS),
         ),
         **{

@@ -27,7 +27,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from avshot.method import AVCA_SELECTION, VIEWS, Inputs, Method, Needs, Preset, Recipe, Selection, method
+from avshot.method import AVCA_SELECTION, TUNED, VIEWS, Inputs, Method, Needs, Preset, Recipe, Selection, method
 from avshot.nn.bilinear import BilinearMap, published, violations
 from avshot.types import Batch, Classes, Features
 
@@ -54,8 +54,8 @@ class ALE(Method):
     presets: ClassVar[Mapping[str, Preset]] = {
         "default": Preset(
             Config(),
-            Recipe(epochs=12, passes_per_epoch=5, batch_size=64, lr=1e-3),
-            "ours, for small own datasets: as devise; not tuned",
+            Recipe(epochs=24, passes_per_epoch=5, batch_size=64, lr=1e-3),
+            f"ours, for small own datasets: as devise; {TUNED}",
             Selection(beta_grid="exact", views=VIEWS),
         ),
         **published(Config(), "ALE", vggsound={"dropout": 0.0}),

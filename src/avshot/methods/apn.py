@@ -25,7 +25,7 @@ from typing import Any, ClassVar
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from avshot.method import AVCA_SELECTION, VIEWS, Inputs, Method, Needs, Preset, Recipe, Selection, method
+from avshot.method import AVCA_SELECTION, TUNED, VIEWS, Inputs, Method, Needs, Preset, Recipe, Selection, method
 from avshot.nn.bilinear import BilinearMap, published
 from avshot.types import Batch, Classes, Features
 
@@ -53,9 +53,9 @@ class APN(Method):
     Config = Config
     presets: ClassVar[Mapping[str, Preset]] = {
         "default": Preset(
-            Config(prototypes=False),
+            Config(prototypes=False, normalise_inputs=False),
             Recipe(epochs=12, passes_per_epoch=5, batch_size=64, lr=1e-3),
-            "ours, for small own datasets: without the prototypes, which change no score; not tuned",
+            f"ours, for small own datasets: without the prototypes, which change no score; {TUNED}",
             Selection(beta_grid="exact", views=VIEWS),
         ),
         **published(Config(), "APN"),

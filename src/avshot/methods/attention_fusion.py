@@ -26,7 +26,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from avshot.method import VIEWS, Inputs, Method, Needs, Preset, Recipe, Selection, method, replace_fields
+from avshot.method import TUNED, VIEWS, Inputs, Method, Needs, Preset, Recipe, Selection, method, replace_fields
 from avshot.nn.autocast import exact, widened
 from avshot.nn.dropout import use_dropout
 from avshot.nn.encoders import EncoderConfig, Encoders, padded
@@ -92,12 +92,12 @@ class AttentionFusion(TcafHeads, Method):
                 epochs=9,
                 passes_per_epoch=3,
                 batch_size=32,
-                lr=1e-3,
+                lr=3e-3,
                 weight_decay=1e-4,
                 schedule="cosine",
                 clip_norm=1.0,
             ),
-            "ours, for small own datasets: smaller and regularised, as the default of tcaf; not tuned",
+            f"ours, for small own datasets: smaller and regularised, as the default of tcaf; {TUNED}",
             Selection(beta_grid="exact", views=VIEWS),
         ),
         "ucf-cls": _published(7e-5, "plateau"),

@@ -39,6 +39,7 @@ from torch import Tensor
 
 from avshot.method import (
     AVCA_SELECTION,
+    TUNED,
     VIEWS,
     Inputs,
     Method,
@@ -91,8 +92,9 @@ class AVCA(Method):
     presets: ClassVar[Mapping[str, Preset]] = {
         "default": Preset(
             Config(dropout_projection=0.2, dropout_decoder=0.1, scaling="standardise"),
-            Recipe(epochs=12, passes_per_epoch=5, batch_size=64, lr=1e-3, weight_decay=1e-5),
-            "ours, for small own datasets: dropout as on ActivityNet, plain batch normalisation, scaled inputs",
+            Recipe(epochs=24, passes_per_epoch=5, batch_size=64, lr=1e-3, weight_decay=1e-5),
+            "ours, for small own datasets: dropout as on ActivityNet, plain batch normalisation, scaled inputs; "
+            + TUNED,
             Selection(beta_grid="exact", views=VIEWS),
         ),
         **{name: _published(name) for name in PUBLISHED},

@@ -32,6 +32,7 @@ from torch import Tensor
 
 from avshot.method import (
     AVCA_SELECTION,
+    TUNED,
     VIEWS,
     Inputs,
     Method,
@@ -99,7 +100,7 @@ class AVGZSLNet(Method):
         "default": Preset(
             Config(dropout=0.2, dropout_decoder=0.1, scaling="standardise"),
             Recipe(epochs=12, passes_per_epoch=5, batch_size=64, lr=1e-3),
-            "ours, for small own datasets: less dropout, scaled inputs; not tuned",
+            f"ours, for small own datasets: less dropout, scaled inputs; {TUNED}",
             Selection(beta_grid="exact", views=VIEWS),
         ),
         "ucf-cls": _PUBLISHED,

@@ -34,6 +34,7 @@ from torch import Tensor
 
 from avshot.method import (
     AVCA_SELECTION,
+    TUNED,
     VIEWS,
     Inputs,
     Method,
@@ -106,7 +107,7 @@ class CJME(Method):
         "default": Preset(
             Config(scaling="standardise"),
             Recipe(epochs=12, passes_per_epoch=5, batch_size=64, lr=1e-3),
-            "ours, for small own datasets: scaled inputs; not tuned",
+            f"ours, for small own datasets: scaled inputs; {TUNED}",
             Selection(beta_grid="exact", views=VIEWS),
         ),
         "ucf-cls": _published(0.2),

@@ -21,7 +21,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from avshot.method import AVCA_SELECTION, VIEWS, Inputs, Method, Needs, Preset, Recipe, Selection, method
+from avshot.method import AVCA_SELECTION, TUNED, VIEWS, Inputs, Method, Needs, Preset, Recipe, Selection, method
 from avshot.nn.bilinear import BilinearMap, published, violations
 from avshot.types import Batch, Classes, Features
 
@@ -47,9 +47,9 @@ class Devise(Method):
     Config = Config
     presets: ClassVar[Mapping[str, Preset]] = {
         "default": Preset(
-            Config(),
+            Config(dropout=0.4),
             Recipe(epochs=12, passes_per_epoch=5, batch_size=64, lr=1e-3),
-            "ours, for small own datasets; not tuned",
+            f"ours, for small own datasets; {TUNED}",
             Selection(beta_grid="exact", views=VIEWS),
         ),
         **published(Config(), "DeViSE", vggsound={"dropout": 0.0}),

@@ -33,6 +33,7 @@ from torch import Tensor, nn
 
 from avshot.method import (
     AVCA_SELECTION,
+    TUNED,
     VIEWS,
     Inputs,
     Method,
@@ -101,8 +102,8 @@ class HyperAvzsl(Method):
     presets: ClassVar[Mapping[str, Preset]] = {
         "default": Preset(
             Config(dropout_projection=0.2, dropout_decoder=0.1, scaling="standardise"),
-            Recipe(epochs=12, passes_per_epoch=5, batch_size=64, lr=1e-3, weight_decay=1e-5),
-            "ours, for small own datasets: that of avca, with the alignment",
+            Recipe(epochs=12, passes_per_epoch=5, batch_size=64, lr=3e-3, weight_decay=1e-5),
+            f"ours, for small own datasets: that of avca, with the alignment; {TUNED}",
             Selection(beta_grid="exact", views=VIEWS),
         ),
         **{name: _published(name) for name in PUBLISHED},

@@ -46,6 +46,7 @@ from torch import Tensor
 
 from avshot.method import (
     AVCA_SELECTION,
+    TUNED,
     VIEWS,
     Inputs,
     Method,
@@ -109,7 +110,7 @@ class Tcaf(TcafHeads, Method):
                 drop_modality=0.4,
             ),
             Recipe(
-                epochs=9,
+                epochs=18,
                 passes_per_epoch=3,
                 batch_size=32,
                 lr=1e-3,
@@ -117,7 +118,7 @@ class Tcaf(TcafHeads, Method):
                 schedule="cosine",
                 clip_norm=1.0,
             ),
-            "ours, for small own datasets: smaller and regularised; token, attention and losses as published",
+            f"ours, for small own datasets: smaller and regularised; token, attention and losses as published; {TUNED}",
             Selection(beta_grid="exact", views=VIEWS),
         ),
         "ucf-cls": _published(_CLS, 7e-5, "plateau"),

@@ -46,7 +46,7 @@ class ClassLists:
 
     def __init__(self, run: Run, model: Method, device: str) -> None:
         closed = ""
-        if not model.needs.open_vocabulary and not model.adapts():
+        if model.closed:
             closed = f"Method {run.experiment.method!r} knows only its own {len(run.classes())} classes"
         self._run, self._model, self._device = run, model, device
         self._names = Names(run, closed)

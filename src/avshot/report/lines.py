@@ -124,7 +124,9 @@ def learning(rows: Sequence[Row]) -> Figure | None:
         for run, own in zip(row.runs, found, strict=True):
             chosen = run.info["chosen"]
             if chosen["select"] == "val":  # an oracle chose in stage 2
-                axis.plot(chosen["epochs"], 100 * own[chosen["epochs"] - 1], **look.dot(drawn))
+                parts, starts = chosen["parts"], run.history()["stage1"]["starts"]
+                at = starts[-1] + parts[-1] if parts else chosen["epochs"]
+                axis.plot(at, 100 * own[at - 1], **look.dot(drawn))
         drawn += 1
     if drawn == 0:
         return None

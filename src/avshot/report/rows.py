@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -48,7 +49,7 @@ class Row:
     @property
     def table(self) -> tuple[str, str]:
         """Which table it belongs to: dataset and task."""
-        return self.dataset, self.task.name
+        return self.dataset, self.task.title
 
     @property
     def title(self) -> str:
@@ -106,7 +107,7 @@ def summarise(runs: Sequence[Run]) -> list[Row]:
     groups: dict[tuple[str, str, str], list[list[Run]]] = {}
     for run in runs:
         data = run.info["data"]
-        of_data = groups.setdefault((data["name"], data["fingerprint"], run.experiment.task), [])
+        of_data = groups.setdefault((data["name"], data["fingerprint"], _asked_task(run)), [])
         of_row = next((found for found in of_data if _alike(found[0], run)), None)
         if of_row is None:
             of_data.append([run])
@@ -125,6 +126,10 @@ def summarise(runs: Sequence[Run]) -> list[Row]:
         rows += sorted(found_rows, key=_merit)
         rows += guessers(title, found_rows[0].runs[0])
     return rows
+
+
+def _asked_task(run: Run) -> str:
+    return json.dumps([run.experiment.task, run.experiment.task_config], sort_keys=True)
 
 
 def _merit(row: Row) -> float:

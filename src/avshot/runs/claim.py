@@ -21,7 +21,7 @@ from avshot.types import Classes
 KEY = "key.json"
 _VECTORS = "key.safetensors"  # the class embeddings, while the Run is unfinished
 CLAIM = (KEY, _VECTORS, "experiment.yaml")
-_BEGUN = ("stage*.checkpoint", "stage1.json", "stage1.safetensors", "*oracle.safetensors")
+_BEGUN = ("stage*.checkpoint", "stage1.json", "stage1*.safetensors", "*oracle*.safetensors")
 _CURE = "choose another --out, or remove that folder to train it again"
 
 

@@ -104,7 +104,7 @@ class Keys:
     def classes(self, experiment: Experiment) -> Classes:
         """All candidate classes as the experiment's text encoders embed them."""
         parts = resolve(experiment)
-        asked = (parts.wording, experiment.dataset, experiment.task)
+        asked = (parts.wording, experiment.dataset, parts.task.title)
         if asked not in self._made:
             self._made[asked] = embedded(parts, self.dataset)
         return self._made[asked]

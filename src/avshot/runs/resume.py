@@ -9,10 +9,12 @@ from typing import Any
 from avshot.files.atomic import file_digest, load_sealed, load_tensors, save_sealed
 from avshot.terminal.callbacks import Say
 from avshot.training.checkpoint import load_history
+from avshot.training.selection import last_file
 
 
 def keep_choice(folder: Path, chosen: dict[str, Any], history: dict[str, Any], best: Path) -> None:
     """Write `stage1.json`: what stage 1 chose, its history, and the digest of the scores it was chosen by."""
+    best = last_file(best, history.get("starts", ()))
     scores = file_digest(best) if best.exists() else None
     save_sealed(folder / "stage1.json", {"chosen": chosen, "history": history, "scores": scores})
 
@@ -32,12 +34,14 @@ def kept_choice(folder: Path, best: Path, say: Say) -> dict[str, Any] | None:
         say(f"{error} It is chosen again.")
         done.unlink()
         return None
+    best = last_file(best, record["history"].get("starts", ()))
     if "settings" in record["chosen"] and record["scores"] == _digest(best):
         return record
     why = "is missing or damaged" if "settings" in record["chosen"] else "is of avshot 0.1"
     say(f"{best} {why}; stage 1 is trained again.")
-    for name in ("stage1.json", "stage1.checkpoint", "stage1.safetensors", "stage2.checkpoint"):
-        (folder / name).unlink(missing_ok=True)
+    for name in ("stage1.json", "stage*.checkpoint", "stage1*.safetensors"):
+        for file in folder.glob(name):
+            file.unlink(missing_ok=True)
     return None
 
 
@@ -64,7 +68,9 @@ def check_stage(checkpoint: Path, best: Path | None, say: Say) -> None:
             best.unlink(missing_ok=True)  # killed in the first epoch, between the two files
         return
     try:
-        scores = load_history(checkpoint).scores
+        history = load_history(checkpoint)
+        scores = history.scores[history.starts[-1] if history.starts else 0 :]
+        best = None if best is None else last_file(best, history.starts)
         kept = None if best is None else float(load_tensors(best)[0]["best"])
         if kept is not None and kept < max(scores, default=kept):
             raise ValueError(f"{best} is older than {checkpoint}.")

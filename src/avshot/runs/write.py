@@ -55,6 +55,7 @@ class Trained:
         chosen: What validation chose.
         knows: What it knows about itself (`avshot.runs.knowledge`).
         parts: The stages: "val", "test", and "test2" and on for further draws.
+        few: The classes of the first tested stage that were trained on a few clips.
     """
 
     model: Method
@@ -63,6 +64,7 @@ class Trained:
     chosen: dict[str, Any]
     knows: dict[str, Any]
     parts: Mapping[str, Part]
+    few: tuple[str, ...] = ()
 
 
 def write_run(
@@ -97,6 +99,8 @@ def _info(experiment: Experiment, parts: Parts, dataset: Dataset, trained: Train
         "inputs": asdict(trained.model.inputs),
         "shown": test.source.modality,
         "classes": list(test.classes.names),
+        "few": list(trained.few),
+        "task": parts.task.record(dataset),
         "encoders": list(test.classes.text),
         "resolved": parts.to_dict(),
         "features": {} if dataset.features is None else dict(dataset.features.spec),

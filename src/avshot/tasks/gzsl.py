@@ -9,26 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-import numpy as np
 from torch import Tensor
 
 from avshot.data.dataset import Dataset
-from avshot.data.sources import first_few
-from avshot.errors import BadDataset
-from avshot.metrics.generalised import choose_beta, gzsl_metrics, standard_error, why_absent
-from avshot.metrics.stacking import exact_curve
+from avshot.metrics.generalised import choose_beta, gzsl_metrics, why_absent
 from avshot.recipe import Selection
 from avshot.task import Metrics, Scored, Stage, Task, Verdict
-
-# Folds whose classes must not meet: a class of the right-hand folds counts as unseen when those on the left were
-# trained on. `test_seen` may hold classes of `val_unseen`: stage 2 trains on both.
-_DISJOINT = (
-    ("val_unseen", ("train", "val_seen")),
-    ("test_unseen", ("train", "val_seen", "val_unseen", "test_seen")),
-)
-
-
-FEW = 20  # clips of seen, or of unseen classes, below which they do not choose a modality
+from avshot.tasks._generalised import best_view, both_kinds, check_folds, classes_of, clips_of, guessers, with_clips
 
 
 class GZSL(Task):
@@ -55,10 +42,7 @@ class GZSL(Task):
         Raises:
             ValueError: There are no training clips, a clip is in two folds, or an unseen class in a training fold.
         """
-        if len(dataset.folds.get("train", ())) == 0:
-            raise BadDataset(f"Dataset {dataset.name!r} has no clips in its fold 'train'; declare it with some.")
-        _check_clips(dataset)
-        _check_classes(dataset)
+        check_folds(dataset, dataset.folds)
         return (
             _stage(dataset, "stage1", ("train",), ("val_seen", "val_unseen")),
             _stage(dataset, "stage2", ("train", "val_seen", "val_unseen"), ("test_seen", "test_unseen")),
@@ -75,22 +59,10 @@ class GZSL(Task):
         With `Selection.mean_beta` both decide, calibrated by the mean of what each view would choose. Both decide as
         well where fewer than `FEW` seen or unseen clips judge: with so few any view looks as good as the others.
         """
-        if "both" in views and _few(views["both"]) and not selection.mean_beta:
-            views = {"both": views["both"]}
-        verdicts = {view: self._judged(scored, view, selection.beta_grid) for view, scored in views.items()}
-        if selection.mean_beta:
-            beta = sum(verdict.settings["beta"] for verdict in verdicts.values()) / len(verdicts)
-            return Verdict(verdicts["both"].score, {"beta": beta, "view": "both"})
-        best = max(verdicts.values(), key=lambda verdict: verdict.score)
-        if best.settings["view"] != "both" or len(views) == 1 or not _both(views["both"]):
-            return best
-        both = views["both"]
-        error = standard_error(exact_curve(both.scores, both.labels, both.seen), both.labels, both.seen)
-        single = max((v for view, v in verdicts.items() if view != "both"), key=lambda verdict: verdict.score)
-        return single if single.score >= best.score - error else best
+        return best_view(views, selection, lambda scored, view: self._judged(scored, view, selection.beta_grid))
 
     def _judged(self, scored: Scored, view: str, grid: str) -> Verdict:
-        if _both(scored):
+        if both_kinds(scored):
             beta, hm = choose_beta(scored.scores, scored.labels, scored.seen, grid)
             return Verdict(hm, {"beta": beta, "view": view})
         found = self.measure(scored, self.neutral)
@@ -105,71 +77,18 @@ class GZSL(Task):
         return f"seen classes lowered by beta = {settings['beta']:.4g}"
 
     def guessers(self, scored: Scored) -> dict[str, dict[str, float]]:
-        """Two that look at nothing: uniform guessing, and always the same class.
-
-        Chance has 1/C for S and U, 1/(unseen) for ZSL; a guesser that says "seen" with probability p has S = p / seen,
-        U = (1 - p) / unseen: a straight line, under which lies 1 / (2 * seen * unseen). The other says the commonest
-        training class, or where only unseen ones are candidates, always the same of them: S is 1/seen, U and HM are 0,
-        ZSL is 1/unseen, however uneven the classes are.
-        """
-        n, seen = len(scored.seen), int(scored.seen.sum())
-        unseen = n - seen
-        chance = {
-            "S": 1 / n,
-            "U": 1 / n,
-            "HM": 1 / n,
-            "ZSL": 1 / max(unseen, 1),
-            "AUSUC": 1 / max(2 * seen * unseen, 1),
-        }
-        majority = {"S": 1 / max(seen, 1), "U": 0.0, "HM": 0.0, "ZSL": 1 / max(unseen, 1)}
-        return {"chance": chance, "majority": majority}
+        """Chance, and always the same class (`avshot.tasks._generalised.guessers`)."""
+        seen = int(scored.seen.sum())
+        return guessers(seen, len(scored.seen) - seen)
 
     def absent(self, metrics: Metrics) -> list[str]:
         """Which kind of test clips is missing, and for what."""
         return why_absent(metrics)
 
 
-def _few(scored: Scored) -> bool:
-    """There are too few clips of seen or of unseen classes to choose a modality by, where there are any of the kind."""
-    seen = int(scored.seen[scored.labels].sum())
-    return 0 < seen < FEW or 0 < len(scored.labels) - seen < FEW
-
-
-def _both(scored: Scored) -> bool:
-    """Clips of seen and of unseen classes are there."""
-    seen = scored.seen[scored.labels]
-    return bool(seen.any()) and not bool(seen.all())
-
-
 def _stage(dataset: Dataset, name: str, train: tuple[str, ...], judge: tuple[str, ...]) -> Stage:
-    def clips(folds: tuple[str, ...]) -> np.ndarray:
-        parts = [np.asarray(dataset.folds.get(fold, ()), dtype=np.int64) for fold in folds]
-        return np.concatenate(parts)
-
-    def names(folds: tuple[str, ...]) -> list[str]:
-        return list(dict.fromkeys(c for fold in folds if fold in dataset.folds for c in dataset.classes_of(fold)))
-
-    seen = names(train)
-    others = [c for c in names(judge) if c not in set(seen)]
-    judged_on = tuple(fold for fold in judge if len(dataset.folds.get(fold, ())))
-    return Stage(name, {"all": clips(train)}, clips(judge), judged_on, tuple(seen), tuple(seen + others))
-
-
-def _check_clips(dataset: Dataset) -> None:
-    taken: dict[int, str] = {}
-    for fold, rows in dataset.folds.items():
-        for i in rows.tolist():
-            if i in taken:
-                clip = dataset.clips[i].id
-                raise BadDataset(f"Clip {clip!r} is in fold {taken[i]!r} and in {fold!r}; expected one fold.")
-            taken[i] = fold
-
-
-def _check_classes(dataset: Dataset) -> None:
-    for unseen, others in _DISJOINT:
-        for seen in others:
-            if unseen in dataset.folds and seen in dataset.folds:
-                both = set(dataset.classes_of(unseen)) & set(dataset.classes_of(seen))
-                if both:
-                    shared = first_few(sorted(both))
-                    raise BadDataset(f"Classes in fold {unseen!r} and in {seen!r}, which must not share any: {shared}.")
+    seen = classes_of(dataset, train)
+    others = [c for c in classes_of(dataset, judge) if c not in set(seen)]
+    pools = {"all": clips_of(dataset, train)}
+    judged_on = with_clips(dataset, judge)
+    return Stage(name, pools, clips_of(dataset, judge), judged_on, tuple(seen), tuple(seen + others))

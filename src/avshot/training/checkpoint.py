@@ -24,18 +24,35 @@ class History:
         scores: Per epoch, the judge's score (empty without a judge).
         settings: Per epoch, what the task chose along with that score (`avshot.task.Verdict`).
         drops: Epochs after which the learning rate was cut.
-        best: Epoch with the best score (the first on ties), 0-based; the last epoch without a judge.
+        starts: Epochs with which the stretches of the training began that each have an epoch of their own chosen
+            (`avshot.recipe.stretches`); empty where it is one stretch.
+        best: Epoch with the best score of the last stretch (the first on ties), 0-based; the last epoch without a
+            judge.
+        parts: Epochs up to and with the best one of each stretch.
     """
 
     losses: list[dict[str, float]] = field(default_factory=list)
     scores: list[float] = field(default_factory=list)
     settings: list[dict[str, Any]] = field(default_factory=list)
     drops: list[int] = field(default_factory=list)
+    starts: list[int] = field(default_factory=list)
 
     @property
     def best(self) -> int:
-        """Epoch with the best score, or the last one without scores."""
-        return int(np.argmax(self.scores)) if self.scores else len(self.losses) - 1
+        """Epoch with the best score of the last stretch, or the last one without scores."""
+        start = self.starts[-1] if self.starts else 0
+        return start + self.parts[-1] - 1
+
+    @property
+    def parts(self) -> list[int]:
+        """How many epochs each stretch needs."""
+        starts = self.starts or [0]
+        ends = [*starts[1:], len(self.losses)]
+        scores = [self.scores[start:end] for start, end in zip(starts, ends, strict=True)]
+        return [
+            int(np.argmax(own)) + 1 if own else end - start
+            for own, start, end in zip(scores, starts, ends, strict=True)
+        ]
 
 
 @dataclass(frozen=True)

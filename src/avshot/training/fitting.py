@@ -9,6 +9,7 @@ import torch
 
 from avshot.classes.candidates import class_embeddings
 from avshot.data.dataset import Dataset
+from avshot.errors import BadSetting
 from avshot.experiment import Parts
 from avshot.machine.memory import memory
 from avshot.method import Inputs, Method, build_method, check_modalities
@@ -50,7 +51,7 @@ def shown(parts: Parts, dataset: Dataset, stage: Stage) -> str:
 
 
 def fit(parts: Parts, dataset: Dataset, stage: Stage, classes: Classes, **options: Any) -> tuple[Method, History]:
-    """Build and train a method on one stage; labels refer to the seen classes only.
+    """Build and train a method on one stage; labels refer to the trained classes only.
 
     Args:
         parts: What is asked.
@@ -58,20 +59,36 @@ def fit(parts: Parts, dataset: Dataset, stage: Stage, classes: Classes, **option
         stage: Whose training clips are learnt from.
         classes: Its candidates with the embeddings to use.
         options: Further arguments of `avshot.training.loop.train`.
+
+    Raises:
+        ValueError: The method does not suit the clips or the task.
     """
-    model = _built(parts, dataset, stage.train, classes)
+    model = _built(parts, dataset, stage, classes)
     check_modalities(model, modalities_of(dataset, stage.train), parts.modality)  # a width alone is no features
-    seen = classes.select(stage.seen)
-    source = ClipSource(dataset, stage.train, seen, shown(parts, dataset, stage), _positions(stage))
+    trained = classes.select(stage.trained)
+    source = ClipSource(dataset, stage.train, trained, shown(parts, dataset, stage), _positions(stage))
     number = int(stage.name.removeprefix("stage"))
     seed = int(np.random.SeedSequence([parts.seed, number]).generate_state(1)[0])
     return model, train(model, source, parts.recipe, seed=seed, candidates=classes, **options)
 
 
-def _built(parts: Parts, dataset: Dataset, clips: np.ndarray, classes: Classes) -> Method:
+def _built(parts: Parts, dataset: Dataset, stage: Stage, classes: Classes) -> Method:
     torch.manual_seed(parts.seed)
-    inputs = Inputs.of(dataset.gather(clips[:1]), classes)
-    return build_method(parts.method, parts.config, inputs, parts.modality).to(parts.device)
+    inputs = Inputs.of(dataset.gather(stage.train[:1]), classes, stage.trained)
+    made = build_method(parts.method, parts.config, inputs, parts.modality).to(parts.device)
+    _check_candidates(made, stage, parts)
+    return made
+
+
+def _check_candidates(method: Method, stage: Stage, parts: Parts) -> None:
+    """Refuse to train what could not score a candidate. Raises ValueError."""
+    bare = [name for name in stage.candidates if name not in set(stage.trained)]
+    if method.closed and bare:
+        raise BadSetting(
+            f"Method {method.name!r} with these settings scores only classes that have training clips, and the task "
+            f"{parts.task.name} asks for {len(bare)} others, for example {bare[0]!r}; train it for gfsl, or choose "
+            "another method (`avshot methods` lists them)."
+        )
 
 
 def _positions(stage: Stage) -> dict[str, torch.Tensor]:
@@ -94,9 +111,11 @@ def why_not(parts: Parts, dataset: Dataset, classes: Classes | None = None) -> s
     """
     try:
         classes = embedded(parts, dataset, dataset.names[:1]) if classes is None else classes
-        inputs = Inputs.of(dataset.gather(parts.task.stages(dataset)[0].train[:1]), classes)
+        stage = parts.task.stages(dataset)[0]
+        inputs = Inputs.of(dataset.gather(stage.train[:1]), classes, stage.trained)
         with torch.device("meta"):
             model = build_method(parts.method, parts.config, inputs, parts.modality)
+        _check_candidates(model, stage, parts)
     except ValueError as error:
         return str(error)
     except (RuntimeError, OverflowError, MemoryError) as error:  # sizes beyond all bounds

@@ -15,21 +15,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from avshot.method import Method, Phase, Recipe
+from avshot.method import Method, Recipe
 from avshot.task import Verdict
 from avshot.training.checkpoint import History, load_state, save_state
 from avshot.training.clips import ClipSource
-from avshot.training.distributed import check, current
+from avshot.training.course import Course
+from avshot.training.distributed import Processes, check, current
 from avshot.training.finite import why_not_finite
 from avshot.training.optimisers import Players
 from avshot.training.prefetch import one_ahead, pays
 from avshot.training.sampling import BalancedSampler
+from avshot.training.selection import Judge
 from avshot.types import Batch, Classes
 
 PLATEAU_PATIENCE = 3  # AVCA, TCaF and ClipClap code
 
 
-_Judge = Callable[[Method], Verdict]  # `avshot.training.selection.Judge`, or a test's own
+_Judge = Callable[[Method], Verdict]  # a `Judge`, or a test's own
 
 
 def train(
@@ -38,7 +40,7 @@ def train(
     recipe: Recipe,
     *,
     seed: int,
-    epochs: int | None = None,
+    epochs: int | Sequence[int] | None = None,
     judge: _Judge | None = None,
     candidates: Classes | None = None,
     drops: Sequence[int] | None = None,
@@ -52,9 +54,10 @@ def train(
         source: Training clips.
         recipe: Optimiser, batch and schedule settings.
         seed: Decides every draw.
-        epochs: How many to run; None runs `recipe.epochs`. Schedules always span `recipe.epochs`, so fewer epochs are
-            a prefix of the full training.
-        judge: Called in eval mode after each epoch.
+        epochs: How many to run, or how many of each stretch (`avshot.recipe.stretches`); None runs `recipe.epochs`.
+            Schedules always span `recipe.epochs`, so fewer epochs are a prefix of the full training.
+        judge: Called in eval mode after each epoch. Where the training has several stretches it is a
+            `Judge`, and each goes on from the best weights of the one before.
         candidates: Classes that the method is to be judged on; it adapts to them before the judge sees it and at the
             end. None = it is not judged on any. Of several processes, the main one alone judges and adapts.
         drops: Epochs after which to cut the learning rate (stage 2 replays those of stage 1). None lets the plateau
@@ -69,33 +72,37 @@ def train(
         ValueError: A loss or weight became NaN or infinite (the message names the clip or class whose input is at
             fault, if any is), the checkpoint is of another training, or several processes cannot train this method.
     """
-    total = recipe.epochs if epochs is None else epochs
     phases, processes = method.phases(), current(method.device)
     check(method, recipe.batch_size, processes.count)
-    total = total if phases else 1  # what learns nothing by gradient is ready after one look
+    course = Course(phases, recipe.epochs, epochs)
     classes = source.classes.to(method.device)
     kept = processes.main and checkpoint is not None and checkpoint.exists()
     state = processes.share(load_state(checkpoint, seed, recipe) if kept and checkpoint is not None else None)
     history, players = History() if state is None else state.history, None
     if state is not None:
         method.load_state_dict(state.weights)
+    if isinstance(judge, Judge) and history.starts:
+        judge.go_on(len(history.starts) - 1, course.by(len(history.losses) - 1))
     processes.align(method)
-    for epoch in range(len(history.losses), total):
-        phase, before = (_phase_of(phases, e, recipe.epochs) for e in (epoch, epoch - 1))
-        if players is None or phase != before:
+    for count in range(len(history.losses), len(course)):
+        epoch, phase = course[count], course.phase(count)
+        if course.begins(count):
+            _begin_stretch(method, judge, history, course.by(count), processes)
+        if players is None or phase != course.phase(count - 1):
             players = Players(method, phase, recipe, processes)
-        if state is not None and phase == before:
+        if state is not None and phase == course.phase(count - 1):
             players.restore(state.optimiser)
         state = None
         seeded = _seed_epoch(seed, epoch, processes.index)
         sums: dict[str, float] = {}
         if phases:
-            sums = _epoch(players, source, classes, seeded, epoch, drops if drops is not None else history.drops)
+            cuts = [drop for drop in (history.drops if drops is None else drops) if drop >= course.start(count)]
+            sums = _epoch(players, source, classes, seeded, epoch, cuts)
         history.losses.append(sums)
         method.eval()
         processes.align(method)
         _check_weights(method, source, classes)
-        if processes.main and candidates is not None and (judge is not None or epoch + 1 == total):
+        if processes.main and candidates is not None and (judge is not None or count + 1 == len(course)):
             _adapt(method, source, candidates)
         verdict = processes.share(_judged(method, judge) if processes.main and judge is not None else None)
         if verdict is not None:
@@ -103,9 +110,21 @@ def train(
         if processes.main and checkpoint is not None:
             save_state(checkpoint, method, players.state(), history, seed, recipe)
         if progress is not None:
-            progress(epoch + 1, total, sums | ({"score": history.scores[-1]} if history.scores else {}))
+            progress(count + 1, len(course), sums | ({"score": history.scores[-1]} if history.scores else {}))
     method.eval()
     return history
+
+
+def _begin_stretch(method: Method, judge: _Judge | None, history: History, by: str, processes: Processes) -> None:
+    """Go on from the best weights of the stretch before, where they were judged."""
+    history.starts.append(len(history.losses))
+    number = len(history.starts) - 1
+    judged = isinstance(judge, Judge) and number > 0
+    best = processes.share(judge.best_weights() if isinstance(judge, Judge) and judged else None)
+    if best is not None:
+        method.load_state_dict(best)
+    if isinstance(judge, Judge):
+        judge.begin(number, by)
 
 
 def _epoch(
@@ -204,12 +223,3 @@ def _note(verdict: Verdict, history: History, recipe: Recipe, epoch: int) -> Non
     since = max([history.best, *history.drops])
     if epoch - since > PLATEAU_PATIENCE:
         history.drops.append(epoch)
-
-
-def _phase_of(phases: Sequence[Phase], epoch: int, epochs: int) -> Phase | None:
-    passed = 0.0
-    for phase in phases:
-        passed += phase.share
-        if epoch < round(passed * epochs):
-            return phase
-    return phases[-1] if phases else None

@@ -21,7 +21,7 @@ WARM_UP = 0.05  # share of all steps, for the cosine schedule
 
 
 class Players:
-    """The players of a phase, each with its optimiser; they take turns batch by batch."""
+    """The players of a phase, each with its optimiser or one that they share; they take turns batch by batch."""
 
     def __init__(self, method: Method, phase: Phase | None, recipe: Recipe, processes: Processes | None = None) -> None:
         self.method, self.recipe = method, recipe
@@ -29,7 +29,7 @@ class Players:
         self.turns = () if phase is None else phase.turns
         self.order = [i for i, turn in enumerate(self.turns) for _ in range(turn.steps)]
         self.chosen = [self._trained_by(turn) for turn in self.turns]
-        self.optimisers = [self._optimiser(chosen) for chosen in self.chosen]
+        self.optimisers = self._optimisers()
         self.turn = -1
 
     @property
@@ -51,6 +51,18 @@ class Players:
         if not chosen:
             raise ValueError(f"A turn of {self.method.name} trains nothing: no parameter is named {turn.parameters}.")
         return chosen
+
+    def _optimisers(self) -> list[torch.optim.Adam]:
+        """The optimiser of each turn; those of one name are one."""
+        shared: dict[str, dict[str, nn.Parameter]] = {}
+        for turn, chosen in zip(self.turns, self.chosen, strict=True):
+            if turn.optimiser:
+                shared.setdefault(turn.optimiser, {}).update(chosen)
+        made = {name: self._optimiser(parameters) for name, parameters in shared.items()}
+        return [
+            made[turn.optimiser] if turn.optimiser else self._optimiser(chosen)
+            for turn, chosen in zip(self.turns, self.chosen, strict=True)
+        ]
 
     def _optimiser(self, chosen: dict[str, nn.Parameter]) -> torch.optim.Adam:
         """Adam of the recipe: on the CPU fused, as the plain form takes 8 to 25 % of a step of a small model."""
