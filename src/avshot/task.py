@@ -49,9 +49,9 @@ class Stage:
         judged_on: Names of the folds in `judge` that have clips.
         seen: Classes that are trained on a full set of clips.
         candidates: Classes to choose from when judging.
-        few: Further classes that are trained, on a few clips each (novel ones of few-shot learning).
         trials: Where not every clip is scored among all candidates: which are, among which. A clip in none of them is
             an error; empty = one trial of everything.
+        few: Further classes that are trained, on a few clips each (novel ones of few-shot learning).
     """
 
     name: str
@@ -60,8 +60,8 @@ class Stage:
     judged_on: tuple[str, ...]
     seen: tuple[str, ...]
     candidates: tuple[str, ...]
-    few: tuple[str, ...] = ()
     trials: tuple[Trial, ...] = ()
+    few: tuple[str, ...] = ()
 
     @property
     def trained(self) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ BETA_GRIDS: dict[str, tuple[float, float, int] | None] = {
     "avca": (0.0, 3.0, 16),  # AVCA, TCaF, Hyper-AVZSL, KDA: step 0.2
     "clipclap": (0.0, 5.0, 76),  # ClipClap: step 1/15
     "exact": None,
+    "avdiff": (0.0, 1.0, 11),  # AV-Diff: step 0.1, in units of probability (see the task gfsl)
     "none": (0.0, 0.0, 1),  # no calibration: f-VAEGAN-D2 in AVCA's repository
 }
 

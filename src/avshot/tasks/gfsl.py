@@ -81,7 +81,8 @@ class GFSL(Task):
 
         Raises:
             ValueError: There are no training clips, a clip is in two folds, a novel class in a training fold, or a
-                novel class has no clip beyond the shots; none of the classes is novel.
+                novel class has no clip beyond the shots; none of the classes is novel; a class to be tested as a
+                base class has no training clip.
         """
         check_folds(dataset, [fold for fold in USUAL if fold in dataset.folds])
         first = self._stage(dataset, 0)
@@ -106,6 +107,9 @@ class GFSL(Task):
         shots, rest = (
             self._drawn(dataset, unseen, number) if tested else (self._drawn(dataset, "test_unseen", 1)[0], ())
         )
+        strange = [name for name in classes_of(dataset, (seen,)) if name not in set(base)] if tested else []
+        if strange:
+            raise BadDataset(f"Classes in fold {seen!r} that no training fold has: {first_few(strange)}.")
         novel = [name for name in dataset.names if name in {dataset.clips[i].label for i in shots}]
         listed = [name for name in classes_of(dataset, (unseen,)) if name not in set(novel)]
         judge = np.concatenate([clips_of(dataset, (seen,)), np.array(rest, dtype=np.int64)]) if tested else _nothing()
