@@ -58,6 +58,12 @@ def count(real: Tensor) -> Tensor:
     return share.add_up(real.sum()).clamp(min=1) * share.part
 
 
+def total(value: Tensor) -> Tensor:
+    """The sum of `value` over all processes, without a gradient; `value` itself where there is one process."""
+    share = _share.get()
+    return value if share is None else share.add_up(value.detach())
+
+
 def moments(rows: Tensor) -> tuple[int, Tensor, Tensor] | None:
     """Number, mean `[dim]` and variance `[dim]` (divided by the number) of `rows [row, dim]` of all processes together.
 
