@@ -13,6 +13,10 @@ scores of two classifiers trained before. From the thesis in nothing that it sta
 schedules, which we take from TCaF along with the stated rate, losses and encoders, and on dropout around the mix: there
 is none.
 
+In few-shot learning (thesis section 4.3.3) a classifier takes the place of the nearest class: `readout="classifier"`,
+in the presets `*-fsl`. The projection stays, a linear layer of the trained classes reads it, and cross-entropy is the
+only loss. The thesis says that there is a classifier, and no more.
+
 Missing modality (ours): the mix is the average of the other one alone. A clip with neither is a vector of zeros before
 the projection.
 """
@@ -31,6 +35,7 @@ from avshot.nn.autocast import exact, widened
 from avshot.nn.dropout import use_dropout
 from avshot.nn.encoders import EncoderConfig, Encoders, padded
 from avshot.nn.pool import pool
+from avshot.nn.readout import classified, few_shot_presets
 from avshot.nn.tcaf_heads import HeadsConfig, TcafHeads
 from avshot.types import Features
 
@@ -38,6 +43,8 @@ from avshot.types import Features
 @dataclass(frozen=True)
 class Config(HeadsConfig, EncoderConfig):
     """Settings of `attention_fusion`: those of TCaF's encoders and heads; the mix itself has none."""
+
+    readout: str = "nearest"  # the class whose text lies nearest; "classifier": linear, of trained classes (few shots)
 
 
 _Config = Config  # for annotations inside the class, whose attribute `Config` hides the name
@@ -103,6 +110,13 @@ class AttentionFusion(TcafHeads, Method):
         "ucf-cls": _published(7e-5, "plateau"),
         "activitynet-cls": _published(7e-5, "plateau", train_visual_steps=60, test_visual_steps=300),
         "vggsound-cls": _published(6e-5, "constant", dropout_encoder=0.2, dropout_output=0.2),
+        **few_shot_presets(
+            Config(norm_over_padding=True, readout="classifier"),
+            "ours: rates and epochs as of all methods (thesis 4.5.1), widths and dropout as for zero shots (B.1.1)",
+            ucf={},
+            activitynet={"train_visual_steps": 60, "test_visual_steps": 300},
+            vggsound={"dropout_encoder": 0.2, "dropout_output": 0.2},
+        ),
     }
     paper = (
         "Fayek and Kumar, Large Scale Audiovisual Learning of Sounds with Weakly Labeled Data, IJCAI 2020, "
@@ -112,7 +126,7 @@ class AttentionFusion(TcafHeads, Method):
     def __init__(self, config: _Config, inputs: Inputs) -> None:
         super().__init__(config, inputs)
         self.fusion = _GatedAverage(config, inputs.audio, inputs.visual)
-        self.add_heads(config, config.dim, inputs.text_dim)
+        self.add_heads(config, config.dim, inputs.text_dim, classes=classified(config.readout, inputs.classes))
 
     def fused(self, features: Features) -> Tensor:
         """The mix, c_o: `[clip, dim]`."""

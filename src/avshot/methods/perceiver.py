@@ -22,6 +22,10 @@ How ours differs, or what we assumed where the thesis is silent:
 - *Norms*: one LayerNorm before each part and one for the tokens, none at the end; TCaF shares one between two parts.
 - Epochs, batches and schedules are TCaF's; the thesis says so of rate and losses only.
 
+In few-shot learning (thesis section 4.3.3) a classifier takes the place of the nearest class: `readout="classifier"`,
+in the presets `*-fsl`. The projection stays, a linear layer of the trained classes reads it, and cross-entropy is the
+only loss. The thesis says that there is a classifier, and no more.
+
 A missing modality has no tokens; the latents then look at the other one alone.
 """
 
@@ -38,6 +42,7 @@ from avshot.method import TUNED, VIEWS, Inputs, Method, Needs, Preset, Recipe, S
 from avshot.nn.attention import Attention, FeedForward, TransformerLayer
 from avshot.nn.dropout import use_dropout
 from avshot.nn.encoders import TokenConfig, TokenEncoders
+from avshot.nn.readout import classified, few_shot_presets
 from avshot.nn.tcaf_heads import HeadsConfig, TcafHeads
 from avshot.types import Features
 
@@ -55,6 +60,7 @@ class Config(HeadsConfig, TokenConfig):
     head_dim: int = 64  # width of such a head; thesis: TCaF's
     feedforward: int = 128  # hidden width of the dense blocks; thesis: TCaF's d_ff
     dropout_transformer: float = 0.3  # after attentions and in dense blocks; thesis: TCaF's drop_prob
+    readout: str = "nearest"  # the class whose text lies nearest; "classifier": linear, of trained classes (few shots)
 
 
 _Config = Config  # for annotations inside the class, whose attribute `Config` hides the name
@@ -160,6 +166,25 @@ class Perceiver(TcafHeads, Method):
             dropout_transformer=0.5,
             dropout_output=0.2,
         ),
+        **few_shot_presets(
+            Config(norm_over_padding=True, readout="classifier"),
+            "ours: rates and epochs as of all methods (thesis 4.5.1), layers as AV-Diff's, widths and dropout as for "
+            "zero shots (B.1.2)",
+            ucf={"layers": 4},
+            activitynet={
+                "layers": 5,
+                "dropout_transformer": 0.4,
+                "train_visual_steps": 60,
+                "test_visual_steps": 300,
+            },
+            vggsound={
+                "layers": 8,
+                "dropout_encoder": 0.2,
+                "dropout_position": 0.1,
+                "dropout_transformer": 0.5,
+                "dropout_output": 0.2,
+            },
+        ),
     }
     paper = (
         "Jaegle et al., Perceiver: General Perception with Iterative Attention, ICML 2021, "
@@ -169,7 +194,7 @@ class Perceiver(TcafHeads, Method):
     def __init__(self, config: _Config, inputs: Inputs) -> None:
         super().__init__(config, inputs)
         self.fusion = _LatentFusion(config, inputs.audio, inputs.visual)
-        self.add_heads(config, config.dim, inputs.text_dim)
+        self.add_heads(config, config.dim, inputs.text_dim, classes=classified(config.readout, inputs.classes))
 
     def fused(self, features: Features) -> Tensor:
         """The first latent, c_o: `[clip, dim]`."""

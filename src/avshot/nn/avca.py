@@ -213,11 +213,15 @@ class Avca(nn.Module):
         the first.
         """
         _, _, theta_a, theta_v = self.embed(features)
+        return self.decisive(theta_a, theta_v, features), self._project_words(classes)
+
+    def decisive(self, theta_a: Tensor, theta_v: Tensor, features: Features) -> Tensor:
+        """`theta_v` of each clip, `theta_a` of one without picture; with `evaluate="audio"` the other way round."""
         if self.config.evaluate == "audio":
             first, second, real = theta_a, theta_v, features.has_audio
         else:
             first, second, real = theta_v, theta_a, features.has_visual
-        return torch.where(real[:, None], first, second), self._project_words(classes)
+        return torch.where(real[:, None], first, second)
 
     def _project_words(self, classes: Classes) -> Tensor:
         return self.word_projection(self.text_layer(classes))

@@ -84,10 +84,15 @@ def classify(head: ClassHead, logits: Tensor, batch: Batch) -> Tensor:
     return F.cross_entropy(head.columns(logits, batch.classes), batch.labels)
 
 
-def check_readout(readout: str) -> None:
-    """Raise ValueError for a readout that does not exist."""
+def classified(readout: str, classes: tuple[str, ...]) -> tuple[str, ...] | None:
+    """The classes of a method's classifier, or None where its `readout` has none.
+
+    Raises:
+        ValueError: Such a readout does not exist.
+    """
     if readout not in READOUTS:
         raise ValueError(f"readout is {readout!r}; expected one of {', '.join(READOUTS)}.")
+    return classes if readout == "classifier" else None
 
 
 def few_shot_presets(

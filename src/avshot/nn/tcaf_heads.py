@@ -15,7 +15,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from avshot.nn.autocast import exact, widened
+from avshot.nn.class_head import ClassHead
 from avshot.nn.mlp import EmbNet1, EmbNet2
+from avshot.nn.readout import classify
+from avshot.recipe import Phase, base_then_novel
 from avshot.types import Batch, Classes, Features
 
 
@@ -39,18 +42,36 @@ class TcafHeads(nn.Module):
     """What a method does that projects a fused clip beside the projected class embeddings, as TCaF does.
 
     A method inherits it before `avshot.method.Method`, makes its fusion, then calls `add_heads`, and says in `fused`
-    what represents a clip.
+    what represents a clip. In place of the nearest class it can have a linear classifier, as baselines of few-shot
+    learning do; O_proj is what remains then.
     """
 
     config: HeadsConfig
+    head: ClassHead | None
 
-    def add_heads(self, config: HeadsConfig, dim: int, text_dim: int) -> None:
-        """Make O_proj, W_proj, D_o and D_w for clip vectors `dim` and class embeddings `text_dim` wide."""
+    def add_heads(
+        self, config: HeadsConfig, dim: int, text_dim: int, *, classes: tuple[str, ...] | None = None
+    ) -> None:
+        """Make what follows the fusion.
+
+        Args:
+            config: The settings.
+            dim: Width of clip vectors.
+            text_dim: Width of class embeddings.
+            classes: None: O_proj, W_proj, D_o and D_w. Names: O_proj and a classifier of these classes.
+        """
         text, out, hidden = text_dim, config.dim_out, config.decoder_hidden
         self.project_output = EmbNet2(dim, hidden, out, dropout=config.dropout_output)
-        self.project_text = EmbNet1(text, out, dropout=config.dropout_text)
-        self.decode_output = EmbNet2(out, hidden, text, dropout=config.dropout_output)
-        self.decode_text = EmbNet1(out, text, dropout=config.dropout_text)
+        self.head = None if classes is None else ClassHead(out, classes)
+        if classes is None:
+            self.project_text = EmbNet1(text, out, dropout=config.dropout_text)
+            self.decode_output = EmbNet2(out, hidden, text, dropout=config.dropout_output)
+            self.decode_text = EmbNet1(out, text, dropout=config.dropout_text)
+
+    @property
+    def closed(self) -> bool:
+        """See `avshot.method.Method.closed`: with a classifier."""
+        return self.head is not None
 
     @abstractmethod
     def fused(self, features: Features) -> Tensor:
@@ -70,15 +91,18 @@ class TcafHeads(nn.Module):
     @property
     def couples(self) -> str:
         """See `avshot.method.Method.couples`."""
-        return "its triplets take other clips of the batch" if self.config.triplet != 0 else ""
+        return "its triplets take other clips of the batch" if self.config.triplet != 0 and self.head is None else ""
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Thesis eq. 3.15: `cross_entropy` (3.16), `regression` (3.17), `reconstruction` (3.18).
 
         The squared errors are means over elements, as in the authors' code; the thesis prints sums over dimensions.
         `triplet` is there on request: theta_o in the place of AVCA's theta_a and theta_v (eq. 2.5), with the next clip
-        of the batch that is of another class as the negative. A term with weight 0 is left out.
+        of the batch that is of another class as the negative. A term with weight 0 is left out. With a classifier its
+        `cross_entropy` is the only term.
         """
+        if self.head is not None:
+            return {"cross_entropy": classify(self.head, self._logits(self.head, batch.features), batch)}
         config = self.config
         (text,) = batch.classes.text.values()
         word = text[batch.labels]
@@ -101,16 +125,33 @@ class TcafHeads(nn.Module):
             "triplet": _triplets(theta_o, theta_w, labels, config.margin),
         }
 
-    def embeddings(self, features: Features, classes: Classes) -> tuple[Tensor, Tensor]:
-        """theta_o of the clips and theta_w of the classes."""
+    def embeddings(self, features: Features, classes: Classes) -> tuple[Tensor, Tensor] | None:
+        """theta_o of the clips and theta_w of the classes; None with a classifier."""
+        if self.head is not None:
+            return None
         return self.embed(features), self.embed_classes(classes)
 
     def score(self, features: Features, classes: Classes) -> Tensor:
-        """Negative Euclidean distance of theta_o to theta_w of every class (eq. 3.14): `[clip, class]`."""
+        """Negative Euclidean distance of theta_o to theta_w of every class (eq. 3.14), or logits: `[clip, class]`.
+
+        Raises:
+            ValueError: A candidate is none of the classes of the classifier.
+        """
+        if self.head is not None:
+            return self.head.columns(self._logits(self.head, features), classes)
         # Not by matrix products, whose rounding depends on how many rows there are.
         return -torch.cdist(
             self.embed(features), self.embed_classes(classes), compute_mode="donot_use_mm_for_euclid_dist"
         )
+
+    def phases(self) -> tuple[Phase, ...]:
+        """One; with a classifier base classes, then base and novel ones."""
+        return (Phase(),) if self.head is None else base_then_novel()
+
+    def _logits(self, head: ClassHead, features: Features) -> Tensor:
+        theta_o = self.embed(features)
+        with exact(theta_o):
+            return head(theta_o)
 
 
 def _triplets(clips: Tensor, words: Tensor, labels: Tensor, margin: float) -> Tensor:
