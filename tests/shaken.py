@@ -10,5 +10,6 @@ def shaken(model):
         if isinstance(module, torch.nn.BatchNorm1d):
             module.running_mean.copy_(0.2 * torch.randn(module.num_features, generator=generator))
             module.running_var.copy_(0.5 + torch.rand(module.num_features, generator=generator))
-            module.bias.data.copy_(0.5 * torch.rand(module.num_features, generator=generator))
+            if module.bias is not None:
+                module.bias.data.copy_(0.5 * torch.rand(module.num_features, generator=generator))
     return model.eval()
