@@ -88,6 +88,38 @@ def test_self_layers_come_first():
     assert not torch.allclose(mixed, fusion(attention="full").eval()(features).clip)
 
 
+def test_alternating_layers_begin_with_self():
+    features = some_features()
+    alternating, hybrid = fusion(attention="alternating").eval(), fusion(attention="full", self_layers=1).eval()
+    torch.testing.assert_close(alternating(features).clip, hybrid(features).clip)
+    kinds = [fusion(layers=4, attention="alternating")._pattern(i) for i in range(4)]
+    assert kinds == ["self", "full", "self", "full"]
+    with pytest.raises(ValueError, match="expected one of cross, self, full, alternating"):
+        fusion(attention="hybrid")
+
+
+@pytest.mark.parametrize(
+    ("fields", "reached"),
+    [
+        ({"layers": 3, "self_layers": 3, "class_token": False}, False),  # nothing but attention could carry it
+        ({"layers": 1, "self_layers": 1}, False),  # the class token hears it, too late to tell
+        ({"layers": 2, "self_layers": 2}, True),  # by the class token
+        ({"layers": 3, "self_layers": 2, "class_token": False}, True),  # by the last layer
+        ({"layers": 1, "self_layers": 0}, True),
+    ],
+)
+def test_sound_reaches_a_picture_in_self_layers_by_the_class_token_alone(fields, reached):
+    model, features = fusion(attention="full", **fields).eval(), some_features(((3, 4), (2, 4)))
+    louder = dataclasses.replace(features, audio=features.audio + 1.0)
+    silent, heard = (model(value) for value in (features, louder))
+    for modality, moved in ((2, reached), (1, True)):
+        at = silent.modality == modality
+        same = torch.allclose(silent.tokens[:, at], heard.tokens[:, at], atol=1e-6)
+        assert same is not moved
+    if model.class_token is not None:
+        assert not torch.allclose(silent.clip, heard.clip, atol=1e-4)
+
+
 def test_padding_enters_batch_statistics_only_by_request():
     features = some_features()
     for asked, moved in ((False, False), (True, True)):

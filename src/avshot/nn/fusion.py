@@ -19,6 +19,8 @@ from avshot.nn.packing import Layout, lay_out
 from avshot.nn.pool import POOLINGS, pool
 from avshot.types import Features
 
+ATTENTIONS = (*PATTERNS, "alternating")
+
 
 @dataclass(frozen=True)
 class FusionConfig(TokenConfig):
@@ -29,7 +31,7 @@ class FusionConfig(TokenConfig):
     head_dim: int = 64  # width of a head; heads * head_dim need not equal dim
     feedforward: int = 128  # hidden width of the feed-forward part, thesis d_ff; 0 = none (thesis Table B.2)
     dropout_transformer: float = 0.3  # thesis drop_prob
-    attention: str = "cross"  # "cross", "self" or "full" (thesis Table 3.3)
+    attention: str = "cross"  # "cross", "self", "full" (thesis Table 3.3); "alternating": self, full, self, ... (4.3)
     self_layers: int = 0  # this many first layers look within their modality instead (AV-Diff's hybrid attention)
     class_token: bool = True  # False: pooled output tokens represent the clip (thesis Table 3.3)
     pooling: str = "mean"  # of tokens without a class token: "mean" (thesis), or "logsumexp" (ours)
@@ -135,12 +137,18 @@ class TemporalFusion(TokenEncoders):
         layers = [layer for layer in self.layers if isinstance(layer, TransformerLayer)]
         last = layers.pop() if layers and with_class and not tokens else None
         for i, layer in enumerate(layers):
-            rows = layer.over(rows, layout, "self" if i < self.config.self_layers else self.config.attention)
+            rows = layer.over(rows, layout, self._pattern(i))
         if last is not None:
             clip = last.of_class_tokens(rows, layout)
         else:
             clip = rows[layout.class_at] if with_class else self._pool(rows, layout)
         return Fused(clip, rows if tokens else None, layout, features.audio_mask, features.visual_mask)
+
+    def _pattern(self, layer: int) -> str:
+        """Who looks at whom in a layer, one of `avshot.nn.attention.PATTERNS`."""
+        if layer < self.config.self_layers:
+            return "self"
+        return ("self", "full")[layer % 2] if self.config.attention == "alternating" else self.config.attention
 
     def _pool(self, rows: Tensor, layout: Layout) -> Tensor:
         """Mean over all tokens, or the mean over the modalities that are there of each one's "logsumexp"."""
@@ -157,8 +165,8 @@ class TemporalFusion(TokenEncoders):
 
 
 def _check(config: FusionConfig) -> None:
-    if config.attention not in PATTERNS:
-        raise ValueError(f"attention is {config.attention!r}; expected one of {', '.join(PATTERNS)}.")
+    if config.attention not in ATTENTIONS:
+        raise ValueError(f"attention is {config.attention!r}; expected one of {', '.join(ATTENTIONS)}.")
     if config.pooling not in POOLINGS:
         raise ValueError(f"pooling is {config.pooling!r}; expected one of {', '.join(POOLINGS)}.")
     if not 0 <= config.self_layers <= config.layers:
