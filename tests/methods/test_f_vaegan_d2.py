@@ -227,6 +227,46 @@ def test_state_goes_through_a_file_with_its_candidates(tmp_path):
     assert len(fresh.classifier.weight) == 0
 
 
+def test_diffusion_in_place_of_the_gan_is_one_setting_away():
+    """Clips are linear images of class vectors; classes 4 and 5 have none in training."""
+    torch.manual_seed(0)
+    model, classes, picture = build("default", generator="diffusion"), make_classes(6, 4), torch.randn(5, 7)
+
+    def clips(labels):
+        value = 2 * classes.text["words"][labels] @ picture + 0.1 * torch.randn(len(labels), 7)
+        return Batch(Features.averaged(value[:, :4], value[:, 4:]), labels, classes)
+
+    (phase,) = model.train().phases()
+    players = Players(model, phase, Recipe(lr=3e-3))
+    losses = [players.step(clips(torch.arange(64) % 4), step)["diffusion"] for step in range(250)]
+    assert sum(losses[-20:]) < 0.8 * sum(losses[:20])
+    given = clips(torch.arange(40) % 4)
+    adapted(model, [Batch(given.features, given.labels, make_classes(4, 4))], classes)
+    new = clips(torch.arange(60) % 2 + 4)
+    found = model.score(new.features, classes.select(["c4", "c5"])).argmax(dim=1)
+    assert (found == torch.arange(60) % 2).float().mean() > 0.8
+    assert not {name.split(".")[0] for name, _ in model.named_parameters()} & {"generator", "encoder", "critic"}
+    with pytest.raises(ValueError, match="expected one of wgan, diffusion"):
+        build(generator="gan")
+
+
+def test_diffusion_leaves_out_what_is_missing_and_stays_in_range():
+    model, classes, batch = build("default", generator="diffusion", synthetic=3), make_classes(6, 4), make_batch()
+    only = Batch(batch.features.only("audio"), batch.labels, batch.classes)
+    torch.manual_seed(2)
+    found = model.train().loss(only)["diffusion"]
+    torch.manual_seed(2)
+    real, mask = model.joined(only.features)
+    told = batch.classes.text["words"][batch.labels]
+    torch.testing.assert_close(found, model.diffusion.loss(real, told, mask).mean())
+    adapted(model, [only], classes)
+    assert model.classifier.weight[:, 4:].abs().sum() == 0
+    positive = build(generator="diffusion", scaling="none")
+    made = positive._make(classes.text["words"])
+    assert made.min() >= 0
+    assert made.max() <= 1
+
+
 def test_a_sigmoid_cannot_make_negative_features():
     with pytest.raises(ValueError, match=r'outside 0 to 1.*output="linear"'):
         build().train().loss(make_batch())

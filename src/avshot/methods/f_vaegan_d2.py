@@ -22,6 +22,8 @@ How ours differs:
   shows it training clips, and the generator never hears it, so by default there is none; `unconditional` gives it a
   voice. Clips of unseen classes are never used here.
 - Losses are means over clips where the code sums over the batch; `gan_weight` is scaled to match.
+- `generator="diffusion"` (ours) puts AV-Diff's diffusion model in the generator's place: one player, one loss, no
+  encoder and no critic. It wants numbers around 1, as scaling "standardise" makes them.
 - Real and generated features are brought to unit length for the classifier (as in the code) only with scaling "unit".
 
 Missing modality (ours, the authors have none): the missing half is zero, so the linear classifier goes by the other
@@ -42,17 +44,21 @@ from torch import Tensor
 
 from avshot.method import TUNED, VIEWS, Inputs, Method, Needs, Phase, Preset, Recipe, Selection, Turn, method
 from avshot.nn.batch_means import mean_over
+from avshot.nn.diffusion import Diffusion, DiffusionConfig
 from avshot.nn.final_classifier import ClassifierConfig, FinalClassifier
 from avshot.nn.gaussian import draw, kl_to_standard
 from avshot.nn.generator import Critic, Generator, VariationalEncoder, gradient_penalty, plays
 from avshot.nn.joined import Joined
 from avshot.types import Batch, Classes, Features
 
+GENERATORS = ("wgan", "diffusion")
+
 
 @dataclass(frozen=True)
-class Config(ClassifierConfig):
+class Config(DiffusionConfig, ClassifierConfig):
     """Settings of `f_vaegan_d2`; those of the final classifier are in `ClassifierConfig`."""
 
+    generator: str = "wgan"  # "wgan" with the VAE (paper), or "diffusion" (ours; `DiffusionConfig`)
     noise: int = 300  # width of the noise, the latent code of the VAE; code
     encoder_hidden: int = 300  # code
     generator_hidden: int = 512  # code
@@ -97,6 +103,9 @@ class FVAEGAND2(Method):
                 output="linear",
                 gan_weight=1.0,
                 critic_steps=1,
+                diffusion_steps=100,
+                beta_last=0.2,
+                diffusion_hidden=256,
             ),
             Recipe(epochs=24, passes_per_epoch=4, batch_size=64, lr=2e-3, betas=(0.5, 0.999)),
             "ours, for small own datasets: small networks, scaled inputs of any sign, few generated features; " + TUNED,
@@ -123,20 +132,27 @@ class FVAEGAND2(Method):
         super().__init__(config, inputs)
         self.joined = Joined(config.scaling, inputs.audio, inputs.visual)
         dim, text = self.joined.dim, inputs.text_dim
+        if config.generator not in GENERATORS:
+            raise ValueError(f"generator is {config.generator!r}; expected one of {', '.join(GENERATORS)}.")
+        self.classifier = FinalClassifier(dim, text)
+        self.diffusion = Diffusion(dim, text, config) if config.generator == "diffusion" else None
+        if self.diffusion is not None:
+            return
         self.generator = Generator(config.noise, text, config.generator_hidden, dim, output=config.output)
         self.encoder = VariationalEncoder(dim, text, config.encoder_hidden, config.noise)
         self.critic = Critic(dim, text, config.critic_hidden)
         self.unconditional = Critic(dim, 0, config.critic_hidden) if config.unconditional > 0 else None
-        self.classifier = FinalClassifier(dim, text)
 
     def phases(self) -> tuple[Phase, ...]:
-        """Critic and generator (with the encoder) alternate."""
+        """Critic and generator (with the encoder) alternate; a diffusion model trains alone."""
+        if self.diffusion is not None:
+            return (Phase("diffusion"),)
         critic = Turn(("critic", "unconditional"), ("critic", "gradient_penalty"), self.config.critic_steps)
         maker = Turn(("generator", "encoder"), ("reconstruction", "kl", "adversarial"))
         return (Phase("adversarial", (critic, maker)),)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
-        """WGAN-GP and VAE losses (paper section 3), means over the clips that have something.
+        """WGAN-GP and VAE losses (paper section 3), or the diffusion model's; means over the clips that have something.
 
         Terms of a player whose parameters are held (`requires_grad` is False) are left out.
 
@@ -147,7 +163,10 @@ class FVAEGAND2(Method):
         told = text[batch.labels]
         real, mask = self.joined(batch.features)
         self._check(real)
-        fake, clips = self.generator.make(told) * mask, mask.any(dim=1)
+        clips = mask.any(dim=1)
+        if self.diffusion is not None:
+            return {"diffusion": mean_over(self.diffusion.loss(real, told, mask), clips)}
+        fake = self.generator.make(told) * mask
         terms: dict[str, Tensor] = {}
         if plays(self.critic, self.unconditional):
             terms |= self._critic_terms(real, fake.detach(), told, clips)
@@ -210,5 +229,10 @@ class FVAEGAND2(Method):
         return self.joined(features)[0]
 
     def _make(self, text: Tensor) -> Tensor:
-        made = self.generator.make(text) * self.joined.known()
+        known = self.joined.known()
+        if self.diffusion is None:
+            made = self.generator.make(text) * known
+        else:
+            made = self.diffusion.make(text, known)
+            made = made.clamp(0, 1) if self.config.output == "sigmoid" else made
         return F.normalize(made, dim=1) if self.config.scaling == "unit" else made

@@ -1,4 +1,4 @@
-"""A denoising diffusion model of feature vectors, conditioned on a vector: AV-Diff makes clips of novel classes with it.
+"""A denoising diffusion model of feature vectors, conditioned on a vector: AV-Diff makes novel classes' clips with it.
 
 Noise is added to a vector in T small steps; a network learns to tell the noise of any step; taking it away step by step
 turns pure noise into a made-up vector. It knows nothing of methods: f_vaegan_d2 can use it in place of its generator.
