@@ -4,7 +4,7 @@ Noise is added to a vector in T small steps; a network learns to tell the noise 
 turns pure noise into a made-up vector. It knows nothing of methods: f_vaegan_d2 can use it in place of its generator.
 
 Source: Ho et al., "Denoising Diffusion Probabilistic Models", NeurIPS 2020, https://arxiv.org/abs/2006.11239, in the
-form of AV-Diff: Mercea, "Multimodal Data Learning with Limited Supervision", thesis, section 4.4.2, eq. 4.6 to 4.9, and
+form of AV-Diff: Mercea, "Multimodal Data Efficient Learning", thesis, Tübingen 2024, section 4.4.2, eq. 4.6 to 4.9, and
 its program (AVDIFF-GFSL). How ours differs from the program:
 
 - The network gets the step as a share of T, `(t + 1) / T`; the program feeds the integer t, up to 299, beside numbers
