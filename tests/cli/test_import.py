@@ -106,6 +106,17 @@ def test_wrong_use_is_one_sentence(world, avshot, monkeypatch, arguments, words)
     assert not list(world.glob("own*"))
 
 
+def test_shots_are_noted_and_checked(world, avshot):
+    arguments = ("import", world / "clips.csv", world / "own.toml", "--audio", world / "a.npy", "--unseen-test", 2)
+    code, _, error = avshot(*arguments, "--shots", 1000)
+    assert code == 2
+    assert "shots is 1000, but 4 unseen labels have no more clips than that" in error
+    assert not list(world.glob("own*"))
+    code, _, error = avshot(*arguments, "--shots", 5)
+    assert code == 0, error
+    assert load_dataset(str(world / "own.toml")).shots == 5
+
+
 def test_an_imported_dataset_is_not_extracted(world, avshot):
     avshot("import", world / "clips.csv", world / "own.toml", "--audio", world / "a.npy")
     code, _, error = avshot("extract", world / "own.toml", "--workers", 1)

@@ -133,6 +133,8 @@ def test_fingerprint_changes_with_what_matters_and_only_with_that():
         dataset(source(list(LABELS)), text={"w2v": torch.zeros(4, 2)}),
         dataset(source(list(LABELS)), candidates={"train": ("ant", "dog")}),
         dataset(MemoryFeatures(list(LABELS), source(list(LABELS)).features, {"made": "there"})),
+        dataset(source(list(LABELS)), shots=1),
+        dataset(source(list(LABELS)), shots=5),
     ]
     assert len({base, *(other.fingerprint() for other in others)}) == 1 + len(others)
 

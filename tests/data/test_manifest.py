@@ -268,6 +268,8 @@ def test_a_table_of_folds_saved_by_a_spreadsheet(zoo):
         (b"name = 'k\xfcche'\n", r"zoo.toml is not UTF-8 text \(line 1\)"),
         (b"name = \n", "zoo.toml is not valid TOML"),
         (b"x = " + b"[" * 5000, "zoo.toml is not valid TOML"),
+        (b"shots = '5'\n", r"zoo.toml: shots is '5'; expected how many clips of each novel class train"),
+        (b"shots = true\n", "zoo.toml: shots is True"),
         (b"phrases = [1]\n", "phrases of another form"),
         (b"[phrases]\nant = 3\n", "phrases of another form"),
         (b"[phrases]\nant = '!'\n", "no words for 'ant': .*no letter or digit"),

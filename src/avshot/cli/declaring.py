@@ -30,6 +30,9 @@ Test = Annotated[
 GroupDisjoint = Annotated[bool, typer.Option(help="Keep clips of one source in one fold.")]
 Seed = Annotated[int | None, typer.Option(help="Decides the draws.", show_default="0")]
 Label = Annotated[str, typer.Option(help='Label column, or a pattern such as "{command} {colour}".')]
+Shots = Annotated[
+    int | None, typer.Option(help="Clips of each unseen label that train in the task gfsl; the others judge.")
+]
 Overwrite = Annotated[bool, typer.Option(help="Replace a different dataset of the same name.")]
 
 _PARSED = {
@@ -76,13 +79,15 @@ def dataset(
     skip_missing: Annotated[bool, typer.Option(help="Leave out files that are not there.")] = False,
     overwrite: Overwrite = False,
     seed: Seed = None,
+    shots: Shots = None,
 ) -> None:
     """Declare a dataset of own videos: which clip has which label and lies in which fold."""
     from avshot.cli.dataset import declare_dataset
 
     amounts = {"train": train, "val": val, "test": test, "unseen_val": unseen_val, "unseen_test": unseen_test}
     rule = _split_rule(group_disjoint, seed, **amounts)
-    declare_dataset(source, out, label=label, rule=rule, media=media, skip_missing=skip_missing, overwrite=overwrite)
+    options: dict[str, Any] = {"skip_missing": skip_missing, "overwrite": overwrite, "shots": shots}
+    declare_dataset(source, out, label=label, rule=rule, media=media, **options)
 
 
 def import_command(
@@ -104,6 +109,7 @@ def import_command(
     skip_unknown: Annotated[bool, typer.Option(help="Leave out features of clips that are not in the table.")] = False,
     overwrite: Overwrite = False,
     seed: Seed = None,
+    shots: Shots = None,
 ) -> None:
     """Make a dataset of features that you have as arrays; `avshot train` takes it as it is.
 
@@ -114,4 +120,5 @@ def import_command(
     amounts = {"train": train, "val": val, "test": test, "unseen_val": unseen_val, "unseen_test": unseen_test}
     rule = _split_rule(group_disjoint, seed, **amounts)
     options: dict[str, Any] = {"label": label, "rule": rule, "skip_unknown": skip_unknown, "overwrite": overwrite}
+    options["shots"] = shots
     import_table(table, out, {"audio": audio, "visual": visual}, text or [], names, **options)

@@ -17,6 +17,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from avshot.data.shots import check_shots
 from avshot.data.sources import AveragedFeatures, FeatureSource, MemoryFeatures, as_indices, first_few
 from avshot.errors import BadDataset
 from avshot.types import Clip, Features
@@ -43,6 +44,8 @@ class Dataset:
         phrases: Words to embed for a class; a class that is not in it is embedded under its own name.
         text: Precomputed class vectors `{encoder: [name, dim]}` in the order of `names` (released benchmarks).
         candidates: Class list of a fold where a list, not the clips, defines it (released benchmarks).
+        shots: Clips of each novel class that a task with few shots trains on, where the task does not say; None where
+            nobody has said.
         notes: What whoever built the dataset found worth saying; part of `warnings`, not of `fingerprint`.
         missing: `(clip id, reason)` of each clip that lost its fold for want of features. Filled in, not passed.
     """
@@ -55,12 +58,14 @@ class Dataset:
     phrases: Mapping[str, str] = field(default_factory=dict)
     text: Mapping[str, Tensor] = field(default_factory=dict)
     candidates: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    shots: int | None = None
     notes: tuple[str, ...] = ()
     missing: tuple[tuple[str, str], ...] = field(init=False, default=())
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "clips", tuple(self.clips))
         object.__setattr__(self, "names", tuple(self.names))
+        check_shots(self.shots)
         folds = {fold: as_indices(rows) for fold, rows in self.folds.items()}
         _check_names(self)
         _check_folds(self, folds)
@@ -150,6 +155,7 @@ class Dataset:
             "text": {encoder: _digest(vectors) for encoder, vectors in sorted(self.text.items())},
             "features": None if self.features is None else dict(self.features.spec),
             "values": None if content is None else content(list(dict.fromkeys(clip.key for clip in self.clips))),
+            **({} if self.shots is None else {"shots": self.shots}),
         }
 
     def fingerprint(self, *, values: bool = True) -> str:

@@ -23,6 +23,7 @@ from avshot.data.fold_table import relative
 from avshot.data.manifest import load_manifest, manifest_files, manifest_path, refuse_others, spelt_out, write_files
 from avshot.data.manifest_text import stated_rule
 from avshot.data.own_text import pick_vectors, unit_vectors
+from avshot.data.shots import check_few
 from avshot.data.sources import first_few
 from avshot.data.split import SplitRule, split_clips
 from avshot.errors import BadDataset, told_as
@@ -61,6 +62,7 @@ def import_arrays(
     rule: SplitRule | None = None,
     skip_unknown: bool = False,
     overwrite: bool = False,
+    shots: int | None = None,
 ) -> Imported:
     """Write a dataset that is trained without any other step: `out` (`.toml`), its `.folds.csv` and its `.features`.
 
@@ -75,6 +77,7 @@ def import_arrays(
         rule: How clips become folds where the table has no column `fold`; None = the usual one.
         skip_unknown: Leave out features of clips that the table does not name, in place of an error.
         overwrite: Replace a dataset of the same path that differs.
+        shots: Clips of each unseen label that a task with few shots trains on; noted in `out`.
 
     Raises:
         ValueError: Table, arrays, rule or vectors are not what they should be (the message says which clip, line or
@@ -85,13 +88,14 @@ def import_arrays(
         raise BadDataset(f"Got arrays of {', '.join(arrays) or 'nothing'}; expected audio, visual or both.")
     listed = read_clip_table(table, label)
     fold_of, stated, warnings = _folds(table, listed, rule)
+    check_few(listed.clips, fold_of, shots)
     source = {"path": relative(table, out.parent), "label": label}
     source |= {modality: relative(place, out.parent) for modality, place in sorted(arrays.items())}
     vectors, spare = _vectors(listed, text or {})
     files = {out.with_name(f"{out.stem}.{encoder}.text.safetensors"): found for encoder, found in vectors.items()}
     named = {encoder: path.name for encoder, path in zip(vectors, files, strict=True)}
     files |= manifest_files(
-        out, listed.clips, fold_of, {"source": source, **stated}, text=named, command="avshot import"
+        out, listed.clips, fold_of, {"source": source, **stated}, text=named, command="avshot import", shots=shots
     )
     refuse_others(files, overwrite)
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -18,6 +18,7 @@ from avshot.data.fold_table import folds_csv, read_folds, relative
 from avshot.data.listing import Columns, list_clips
 from avshot.data.manifest_text import manifest_toml, present, rule_digest, stated_rule
 from avshot.data.own_text import read_own_text
+from avshot.data.shots import check_few, check_shots
 from avshot.data.sources import FeatureSource, first_few
 from avshot.data.split import SplitRule, split_clips
 from avshot.errors import BadDataset, MissingFile, told_as
@@ -53,6 +54,7 @@ def declare(
     media: str | Path | None = None,
     skip_missing: bool = False,
     overwrite: bool = False,
+    shots: int | None = None,
 ) -> Declared:
     """Declare a dataset: list the clips, cut them into folds, write `out` (`.toml`) and its `.folds.csv`.
 
@@ -65,10 +67,11 @@ def declare(
         media: Folder of the files a table names; default: beside the table, or in a sub-folder.
         skip_missing: Leave out clips whose file is not there, in place of an error.
         overwrite: Replace a dataset of the same path that differs.
+        shots: Clips of each unseen label that a task with few shots trains on (`--task gfsl`); noted in `out`.
 
     Raises:
         ValueError: The clips cannot be listed or split as asked (the message says why), `out` does not end in `.toml`,
-            or a different dataset is there already.
+            a different dataset is there already, or an unseen label has no more clips than `shots`.
 
     Example:
         >>> declare("videos", "birds.toml", rule=SplitRule(unseen_test=2, seed=7))  # doctest: +SKIP
@@ -76,11 +79,12 @@ def declare(
     out, columns, rule = manifest_path(out), columns or Columns(), rule or SplitRule()
     listing = list_clips(source, columns, media=media, skip_missing=skip_missing)
     split = split_clips(listing.clips, rule)
+    check_few(listing.clips, split.fold_of, shots)
     stated: dict[str, Any] = {"source": {"path": relative(source, out.parent)}}
     if Path(source).is_file():
         stated["source"] |= {"media": relative(listing.media, out.parent)} | present(asdict(columns))
     stated |= stated_rule(split, rule)
-    files = manifest_files(out, listing.clips, split.fold_of, stated, name=name)
+    files = manifest_files(out, listing.clips, split.fold_of, stated, name=name, shots=shots)
     refuse_others(files, overwrite)
     write_files(files)
     dataset = load_manifest(out, features=False)
@@ -103,6 +107,7 @@ def manifest_files(
     name: str | None = None,
     text: Mapping[str, str] | None = None,
     command: str = "avshot dataset",
+    shots: int | None = None,
 ) -> dict[Path, bytes]:
     """The two files of a declared dataset, `{path: content}`, the `.toml` last: it points to the table.
 
@@ -114,9 +119,10 @@ def manifest_files(
         name: Name of the dataset; default: the stem of `out`.
         text: `{text encoder: file of its class vectors}`, relative to `out`.
         command: What makes such a dataset.
+        shots: Clips of each novel class that a task with few shots trains on; None says nothing of it.
     """
     table = out.with_suffix(".folds.csv")
-    head = {"name": name or out.stem, "folds": table.name, "rule": rule_digest(stated)}
+    head = {"name": name or out.stem, "folds": table.name, "rule": rule_digest(stated)} | present({"shots": shots})
     toml = manifest_toml(head, stated, spelt_out(clips), text or {}, command)
     return {table: folds_csv(clips, fold_of, out.parent).encode(), out: toml.encode()}
 
@@ -156,6 +162,7 @@ def load_manifest(path: str | Path, *, features: bool = True) -> Dataset:
     if not path.is_file():
         raise MissingFile(f"Dataset {path} is not there; make it with `avshot dataset`.")
     content = _read_toml(path)
+    shots = check_shots(content.get("shots"), f"{path}: shots")
     table = path.parent / str(content.get("folds", path.with_suffix(".folds.csv").name))
     if not table.is_file():
         raise MissingFile(f"{path} keeps its folds in {table}, which is not there; run `avshot dataset` again.")
@@ -169,7 +176,8 @@ def load_manifest(path: str | Path, *, features: bool = True) -> Dataset:
     store = _open_features(path, content, clips, notes) if features else None
     name = str(content.get("name", path.stem))
     text = read_own_text(path, content.get("text", {}), names, phrases)
-    return Dataset(name, tuple(clips), tuple(names), folds, store, phrases=phrases, text=text, notes=tuple(notes))
+    more: dict[str, Any] = {"phrases": phrases, "text": text, "shots": shots, "notes": tuple(notes)}
+    return Dataset(name, tuple(clips), tuple(names), folds, store, **more)
 
 
 def features_path(path: str | Path) -> str:

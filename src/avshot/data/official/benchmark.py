@@ -8,22 +8,16 @@ the disk.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
-from avshot.classes.dictionary import read_class_vectors
 from avshot.data.dataset import Dataset
-from avshot.data.official.class_vectors import (
-    find_class_vectors,
-    join_by_name,
-    join_by_position,
-    lacks_class_vectors,
-)
+from avshot.data.official.class_vectors import find_class_vectors, join_vectors, lacks_class_vectors
 from avshot.data.official.features import OfficialFeatures
+from avshot.data.official.few_shots import has_few_shots, load_few_shots
 from avshot.data.official.tables import SPLITS, STAGES, Tables, find_benchmark, read_tables, source_of
 from avshot.data.sources import first_few
 from avshot.errors import BadDataset
@@ -39,6 +33,7 @@ def load_official_benchmark(
     features: str | Path | None = None,
     text: Mapping[str, str | Path] | None = None,
     legacy: bool = False,
+    shots: int | None = None,
 ) -> Dataset:
     """Load a released benchmark.
 
@@ -50,6 +45,8 @@ def load_official_benchmark(
             takes the one of the split that is there. Without any the dataset has clips and classes only.
         text: `{encoder: .npy file}` of released class vectors; None takes those in the features' `text` folder.
         legacy: Join class vectors by position as the authors' code does, to compare with published numbers.
+        shots: Clips of each novel class that a task with few shots trains on (`Dataset.shots`). The draws come from
+            the folders `<shots>-shot` where the copy has them (`load_few_shots`), else the task draws them.
 
     Returns:
         Dataset with original class names; `phrases` are the spelled-out ones. Stage 2 trains on its three stage-1
@@ -61,6 +58,9 @@ def load_official_benchmark(
     if split not in SPLITS:
         raise BadDataset(f"Split {split!r} is not known; expected one of {', '.join(SPLITS)}.")
     folder = find_benchmark(root, name)
+    if shots is not None and split == "cls" and has_few_shots(root, name, shots):
+        where = None if features is None else _features_folder(folder, split, features)
+        return load_few_shots(root, name, shots, features=where, text=text, legacy=legacy)
     tables = read_tables(root, name)
     if split not in tables.lists:
         raise BadDataset(f"{folder} has no lists of the {split} split; it has {', '.join(tables.lists)}.")
@@ -68,7 +68,7 @@ def load_official_benchmark(
     source = None if where is None else _open_features(where, split)
     files = text if text is not None else {} if where is None else find_class_vectors(where / "text", name)
     notes = [lacks_class_vectors(where / "text", name)] if where is not None and not files else []
-    vectors = {encoder: _join(Path(path), tables, legacy=legacy) for encoder, path in files.items()}
+    vectors = {encoder: join_vectors(Path(path), tables, legacy=legacy) for encoder, path in files.items()}
     staged, said = _clips(tables, split, source)
     notes += said
     clips: list[Clip] = []
@@ -76,11 +76,13 @@ def load_official_benchmark(
     for fold, found in staged.items():
         folds[fold] = np.arange(len(clips), len(clips) + len(found))
         clips += found
+    if shots is not None:
+        notes.append(f"{folder} has no lists of {shots} shots, so the shots are drawn.")
     if legacy:
         notes.append("Class vectors are joined by position, wrong for many classes, to compare with published numbers.")
     lists = {fold: tables.lists[split][stage] for fold, stage in STAGES.items()}
     return Dataset(
-        f"{name}-{split}" + ("-legacy" if legacy else ""),
+        f"{name}-{split if shots is None or split == 'main' else f'fsl-{shots}'}" + ("-legacy" if legacy else ""),
         tuple(clips),
         tables.names,
         folds,
@@ -88,12 +90,13 @@ def load_official_benchmark(
         phrases=tables.phrases,
         text=vectors,
         candidates=lists,
+        shots=shots,
         notes=tuple(notes),
     )
 
 
 def load_official_spec(spec: str) -> Dataset:
-    """Load from `<root>?name=UCF&split=cls&legacy=false&features=<folder>&text.w2v=<file>`; all but `name` optional.
+    """Load from `<root>?name=UCF&split=cls&shots=5&legacy=false&features=<folder>&text.w2v=<file>`, `name` at least.
 
     Raises:
         ValueError: An unknown key or value, or anything `load_official_benchmark` refuses.
@@ -109,12 +112,13 @@ def load_official_spec(spec: str) -> Dataset:
 def _read_spec(spec: str) -> tuple[str, dict[str, Any]]:
     """Folder and options of `<root>?name=UCF&...`; the name is among them."""
     root, _, query = spec.partition("?")
-    types = {"name": str, "split": str, "legacy": bool, "features": str, "text.": str}
+    types: dict[str, Callable[[str], Any]] = {"name": str, "split": str, "legacy": bool, "features": str}
+    types |= {"text.": str, "shots": int}
     options = read_options(query, types, "The benchmark")
     if "name" not in options:
         raise BadDataset(
-            "The benchmark is not named; expected name and, where wanted, split, legacy, features, text.<encoder>: "
-            "official:<root>?name=UCF&split=cls."
+            "The benchmark is not named; expected name and, where wanted, split, shots, legacy, features, "
+            "text.<encoder>: official:<root>?name=UCF&split=cls."
         )
     return root, options
 
@@ -178,13 +182,6 @@ def _open_features(where: Path, split: str) -> Any:
         return FeatureStore(str(where))
     named = next((kind for kind in SPLITS if where.name.startswith(kind)), split)
     return OfficialFeatures(where, named)
-
-
-def _join(path: Path, tables: Tables, *, legacy: bool) -> Tensor:
-    if not path.is_file():
-        raise BadDataset(f"There is no file {str(path)!r} of class vectors; give the path of a released .npy file.")
-    vectors = read_class_vectors(path)
-    return join_by_position(vectors, tables, path) if legacy else join_by_name(vectors, tables, path)
 
 
 def _clips(tables: Tables, split: str, source: Any) -> tuple[dict[str, list[Clip]], list[str]]:

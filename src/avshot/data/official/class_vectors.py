@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from avshot.classes.dictionary import read_class_vectors
 from avshot.classes.names import join_key
 from avshot.data.official.tables import Tables
 from avshot.data.sources import first_few
@@ -68,6 +69,23 @@ def _is_there(path: Path, fits: Callable[[int], bool], kind: str) -> bool:
     if not fits(mode):
         raise BadDataset(f"{path} is no {kind}; expected the released class vectors there, or nothing.")
     return True
+
+
+def join_vectors(path: Path, tables: Tables, *, legacy: bool) -> Tensor:
+    """The class vectors of a released file, `[name, dim]` in the order of `tables.names`.
+
+    Args:
+        path: A `.npy` file.
+        tables: Which classes there are.
+        legacy: Join by position, as the authors' code does.
+
+    Raises:
+        ValueError: There is no such file, or it cannot be joined.
+    """
+    if not path.is_file():
+        raise BadDataset(f"There is no file {str(path)!r} of class vectors; give the path of a released .npy file.")
+    vectors = read_class_vectors(path)
+    return join_by_position(vectors, tables, path) if legacy else join_by_name(vectors, tables, path)
 
 
 def join_by_name(vectors: Mapping[str, np.ndarray], tables: Tables, source: str | Path = "the vectors") -> Tensor:

@@ -60,22 +60,31 @@ class OfficialFeatures:
     Args:
         folder: For example `UCF/features/cls_features`: has `audio/<stage>/<class>.h5` and `video/<stage>/...`.
         kind: "cls" or "main": the spacing of time steps.
+        stages: The folders in `audio` and `video` to read; those of zero-shot learning where not said.
+        repeats: A clip may be in several stages, as each draw of few shots has folders of its own; it must have the
+            same features in all of them, which are kept once.
 
     Attributes:
         ids: Clips that have audio or video features.
         status: "ok", "no_audio", "no_visual" or "error: ..." for each clip that is named.
-        clips: `(id, stage, class)` of each of `ids`.
+        clips: `(id, stage, class)` of each of `ids`; of a clip in several stages the first of them.
+        members: `{stage: {id: class}}` of the clips that have audio or video features there.
 
     Raises:
         ValueError: No feature files there, files that cannot be read, or a clip that occurs twice.
     """
 
-    def __init__(self, folder: str | Path, kind: str) -> None:
+    def __init__(
+        self, folder: str | Path, kind: str, *, stages: Sequence[str] | None = None, repeats: bool = False
+    ) -> None:
         if kind not in _STEP:
             raise BadDataset(f'kind is {kind!r}; expected "cls" or "main".')
-        self.folder, self.kind = Path(folder), kind
+        self.folder, self.kind, self._repeats = Path(folder), kind, repeats
+        self._stages = tuple(STAGES.values()) if stages is None else tuple(stages)
         self._read: dict[Path, list[np.ndarray]] = {}
+        self._again: dict[Path, dict[int, int]] = {}  # position in a file -> row where the same clip was first
         self._files = {modality: list(self._open(modality)) for modality in MODALITIES}
+        self.members: dict[str, dict[str, str]] = {stage: {} for stage in self._stages}
         places = {modality: self._places(modality) for modality in MODALITIES}
         named = {name for found in self._files.values() for file in found for name in file.names}
         self.ids: list[str] = sorted({*places["audio"], *places["visual"]})
@@ -150,7 +159,7 @@ class OfficialFeatures:
                     "expected one width."
                 )
             dim = width
-            arrays.extend(parts)
+            self._keep(arrays, parts, file)
         if not dim:
             raise BadDataset(f"The {modality} files in {self.folder} hold no features at all; fetch them again.")
         lengths = np.array([len(array) for array in arrays], dtype=np.int64)
@@ -159,6 +168,18 @@ class OfficialFeatures:
         for array, start in zip(arrays, offsets, strict=False):
             flat[start : start + len(array)] = array
         return flat, offsets
+
+    def _keep(self, arrays: list[np.ndarray], parts: Sequence[np.ndarray], file: ClassFile) -> None:
+        """Add the features of a file to `arrays`, but for clips that are there already."""
+        again = self._again.get(file.path, {})
+        for i, part in enumerate(parts):
+            if i not in again:
+                arrays.append(part)
+            elif part.shape != (first := arrays[again[i]]).shape or not np.allclose(part, first, rtol=1e-4, atol=1e-5):
+                raise BadDataset(
+                    f"{file.path} holds other features of clip {file.names[i]!r} than a folder before it; expected the "
+                    "same in every draw. Fetch the folders again, or copy this clip from one to the others."
+                )
 
     def _arrays(self, file: ClassFile) -> list[np.ndarray]:
         """The features of a file, every number of them finite."""
@@ -171,7 +192,7 @@ class OfficialFeatures:
         return arrays
 
     def _open(self, modality: str) -> Iterator[ClassFile]:
-        for path, stage in feature_files(self.folder, modality):
+        for path, stage in feature_files(self.folder, modality, self._stages):
             empty: frozenset[int] = frozenset()
             if path.suffix == ".h5":
                 names, count = read_names(path)
@@ -186,14 +207,21 @@ class OfficialFeatures:
     def _places(self, modality: str) -> dict[str, tuple[int, str, str]]:
         """Clip id -> (row in the flat array, stage, class). A file with too few arrays loses its last names."""
         found: dict[str, tuple[int, str, str]] = {}
+        there: set[tuple[str, str]] = set()
         row = 0
         for file in self._files[modality]:
             for i, name in enumerate(file.names[: file.count]):
-                if name in found:
+                if name not in found:
+                    if i not in file.empty:
+                        found[name] = (row, file.stage, file.label)
+                    row += 1
+                elif self._repeats and (file.stage, name) not in there:
+                    self._again.setdefault(file.path, {})[i] = found[name][0]
+                else:
                     raise BadDataset(f"Clip {name!r} is in {file.path} and in another {modality} file; expected one.")
                 if i not in file.empty:
-                    found[name] = (row + i, file.stage, file.label)
-            row += file.count
+                    there.add((file.stage, name))
+                    self.members[file.stage][name] = file.label
         return found
 
 
@@ -205,17 +233,17 @@ def _status(has_audio: bool, has_visual: bool) -> str:
     return "error: its class files name it but hold no features for it"
 
 
-def feature_files(folder: Path, modality: str) -> list[tuple[Path, str]]:
+def feature_files(
+    folder: Path, modality: str, stages: Sequence[str] = tuple(STAGES.values())
+) -> list[tuple[Path, str]]:
     """`(file, stage)` of the released features of a modality, stage by stage and sorted by name.
 
     Raises:
         ValueError: There are none.
     """
     base = folder / _FOLDERS[modality]
-    paths = [(path, stage) for stage in STAGES.values() for path in sorted((base / stage).glob("*"))]
+    paths = [(path, stage) for stage in stages for path in sorted((base / stage).glob("*"))]
     paths = [(path, stage) for path, stage in paths if path.suffix in (".h5", ".pkl") and path.name[0] != "."]
     if not paths:
-        raise BadDataset(
-            f"{base} holds no .h5 or .pkl files in {STAGES['train']} and so on; expected released features."
-        )
+        raise BadDataset(f"{base} holds no .h5 or .pkl files in {stages[0]} and so on; expected released features.")
     return paths

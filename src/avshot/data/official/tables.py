@@ -60,6 +60,10 @@ class Tables:
         wanted = set(self.lists[split][stage])
         return tuple(clip for clip in self.clips[stage] if clip.label in wanted)
 
+    def named(self, label: str, source: Path) -> str:
+        """The class that a file of features is called after. Raises ValueError where no class has that name."""
+        return _Names(self.names, exact=self.benchmark == "VGGSound")(label, source)
+
     @cached_property
     def retrain(self) -> tuple[Clip, ...] | None:
         """Clips of stage-2 training: its table, or the three stage-1 tables; None where neither is complete."""
@@ -91,26 +95,45 @@ def read_tables(root: str | Path, name: str) -> Tables:
     Raises:
         ValueError: The folder is not there, lacks a list, or names a class that `all_class.txt` does not.
     """
-    folder = find_benchmark(root, name)
-    base = next(folder / split for split in _SPLIT_FOLDERS if (folder / split).is_dir())
-    listed = _lines(base / "all_class.txt")
-    names = tuple(sorted(set(listed)))
-    if len(names) != len(listed):
-        twice = min(name for name in names if listed.count(name) > 1)
-        raise BadDataset(f"{base / 'all_class.txt'} names class {twice!r} twice; fetch the lists again.")
-    known = _Names(names, exact=name == "VGGSound")
+    base = lists_folder(root, name)
+    names, known = _read_names(base, name)
+    stages = (*STAGES.values(), RETRAIN)
     lists = {
-        split: _read_lists(base / f"{split}_split", known) for split in SPLITS if (base / f"{split}_split").is_dir()
+        split: _read_lists(folder, stages, known) for split in SPLITS if (folder := base / f"{split}_split").is_dir()
     }
     if not lists:
         raise BadDataset(f"{base} has neither main_split nor cls_split; expected the released benchmark layout.")
     clips = {}
-    for stage in (*STAGES.values(), RETRAIN):
+    for stage in stages:
         # The authors' cls tables equal the main ones, so either will do.
         found = [path for split in SPLITS if (path := base / f"{split}_split" / f"{stage}.csv").is_file()]
         if found:
             clips[stage] = _read_clips(found[0], known)
     return Tables(name, names, _read_phrases(base, known), lists, clips, dict(known.spelt))
+
+
+def read_lists(root: str | Path, name: str, folder: str, stages: Sequence[str]) -> Tables:
+    """Read the lists of `class-split/<folder>` alone, which has no tables of clips.
+
+    Args:
+        root: Of the benchmarks.
+        name: Benchmark.
+        folder: For example "5-shot"; the only split of the `Tables`.
+        stages: Names of its lists, without `.txt`.
+
+    Raises:
+        ValueError: As `read_tables`.
+    """
+    base = lists_folder(root, name)
+    names, known = _read_names(base, name)
+    lists = {folder: _read_lists(base / folder, stages, known)}
+    return Tables(name, names, _read_phrases(base, known), lists, {}, dict(known.spelt))
+
+
+def lists_folder(root: str | Path, name: str) -> Path:
+    """The folder `class-split` of a benchmark. Raises ValueError as `find_benchmark`."""
+    folder = find_benchmark(root, name)
+    return next(folder / split for split in _SPLIT_FOLDERS if (folder / split).is_dir())
 
 
 _SPLIT_FOLDERS = ("class-split", "class_split")  # the code uses the first, its README the second
@@ -134,6 +157,16 @@ class _Names:
         if found != name:
             self.spelt[found] = name
         return found
+
+
+def _read_names(base: Path, benchmark: str) -> tuple[tuple[str, ...], _Names]:
+    """All classes in the order of the authors' class ids, and what knows them in other spellings."""
+    listed = _lines(base / "all_class.txt")
+    names = tuple(sorted(set(listed)))
+    if len(names) != len(listed):
+        twice = min(name for name in names if listed.count(name) > 1)
+        raise BadDataset(f"{base / 'all_class.txt'} names class {twice!r} twice; fetch the lists again.")
+    return names, _Names(names, exact=benchmark == "VGGSound")
 
 
 def _text(path: Path) -> str:
@@ -199,8 +232,8 @@ def _row(place: str, header: Sequence[str], cells: Sequence[str], needed: Sequen
     return row
 
 
-def _read_lists(folder: Path, known: _Names) -> dict[str, tuple[str, ...]]:
-    paths = {stage: folder / f"{stage}.txt" for stage in (*STAGES.values(), RETRAIN)}
+def _read_lists(folder: Path, stages: Sequence[str], known: _Names) -> dict[str, tuple[str, ...]]:
+    paths = {stage: folder / f"{stage}.txt" for stage in stages}
     return {stage: tuple(dict.fromkeys(known(line, path) for line in _lines(path))) for stage, path in paths.items()}
 
 

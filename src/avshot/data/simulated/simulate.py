@@ -64,6 +64,7 @@ def simulate(
     names: str | Path | None = None,
     shifted: bool = False,
     dims: tuple[int, int] | None = None,
+    shots: int | None = None,
     **knobs: float,
 ) -> Dataset:
     """A dataset of simulated features with the class and clip counts of a released benchmark.
@@ -79,11 +80,13 @@ def simulate(
         shifted: Methods get class vectors joined as the released programs join them, wrong for many classes, while
             the features are made from the right ones. Without `names` as many classes as there get a wrong vector.
         dims: Width of audio and visual features; None = those of the benchmark (cls 128/4096, main 512/512).
+        shots: Clips of each novel class that a task with few shots trains on (`Dataset.shots`).
         knobs: Any field of `Story`: signal, noise, scene, audio_signal, visual_signal, overlap, imbalance, gap,
             temporal, span.
 
     Returns:
-        A dataset named "simulated-<name>", with class vectors in `text`, that makes its features on demand.
+        A dataset named "simulated-<name>" ("simulated-ucf-fsl-5" for "ucf-cls" with 5 shots), with class vectors in
+        `text`, that makes its features on demand.
 
     Raises:
         ValueError: Unknown name or knob, settings out of range, lists not there, too few or unfit vectors.
@@ -111,7 +114,8 @@ def simulate(
     classes = np.concatenate(labels)
     clips = tuple(Clip(id=f"simulated-{i:06d}", label=cast.names[c]) for i, c in enumerate(classes))
     return Dataset(
-        name=f"simulated-{full}" + ("-shifted" if shifted else ""),
+        name=f"simulated-{benchmark}-{split if shots is None or split == 'main' else f'fsl-{shots}'}"
+        + "-shifted" * shifted,
         clips=clips,
         names=cast.names,
         folds={fold: np.arange(ends[i], ends[i + 1]) for i, fold in enumerate(FOLDS)},
@@ -125,6 +129,7 @@ def simulate(
             domains=cast.domains,
         ),
         phrases=cast.phrases,
+        shots=shots,
         text={"simulated" if vectors is None else "given": torch.from_numpy(cast.told)},
         notes=("Class vectors are joined by position, wrong for many classes, to see what that does.",) * shifted,
     )
@@ -137,7 +142,13 @@ def load_simulated(spec: str) -> Dataset:
         ValueError: Unknown benchmark or option, a value of the wrong type, or what `simulate` refuses.
     """
     name, _, query = spec.partition("?")
-    types: dict[str, Callable[[str], Any]] = {"scale": float, "vectors": str, "names": str, "shifted": bool}
+    types: dict[str, Callable[[str], Any]] = {
+        "scale": float,
+        "vectors": str,
+        "names": str,
+        "shifted": bool,
+        "shots": int,
+    }
     types |= {field.name: _READ[str(field.type)] for field in fields(Story)}
     options = read_options(query, types, "Simulated data")
     if "vectors" in options:
