@@ -1,7 +1,6 @@
 """Users' own copies of the few-shot folders, written here in the layout that the released program reads."""
 
 import pickle
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +8,7 @@ import pytest
 
 import released
 from avshot.data.load import load_dataset
-from avshot.data.official.few_shots import FOLDS, load_few_shots
+from avshot.data.official.few_shots import load_few_shots
 from avshot.files.unpickle import restricted_load
 
 SHOTS = 2
@@ -95,32 +94,56 @@ def clips_of(dataset, fold):
     return sorted(dataset.clips[i].id for i in dataset.folds[fold])
 
 
-def test_every_folder_is_a_fold(root):
-    found = load_dataset(f"official:{root}?name=UCF&shots={SHOTS}")
+SPEC = f"?name=UCF&shots={SHOTS}"
+
+
+def ids_in(*stages):
+    return sorted(name_of(label, n) for stage in stages for label, all in content()[stage].items() for n in all)
+
+
+def test_the_folders_are_folds(root):
+    found = load_dataset(f"official:{root}{SPEC}")
     assert (found.name, found.shots) == (f"UCF-fsl-{SHOTS}", SHOTS)
-    assert set(found.folds) == set(FOLDS)
-    for fold, (stage, listed) in FOLDS.items():
-        expected = {label: list(numbers) for label, numbers in content()[stage].items()}
-        assert clips_of(found, fold) == sorted(name_of(label, n) for label, all in expected.items() for n in all), fold
-        assert set(found.classes_of(fold)) == set(lists()[listed]), fold
+    assert {fold: clips_of(found, fold) for fold in found.folds} == {
+        "train": ids_in("stage_1_train_base"),
+        "val_seen": ids_in("stage_1_val_seen"),
+        "val_unseen": ids_in("stage_1_val_novel", "stage_1_train_novel"),
+        "test_seen": ids_in("stage_2_test_seen"),
+        "test_unseen": ids_in("stage_2_test_novel", "stage_2_train_novel"),
+        "val_shots": ids_in("stage_1_train_novel"),
+        "test_shots": ids_in("stage_2_train_novel"),
+        "test_shots_2": ids_in("stage_2_train_novel_1"),
+        "test_shots_3": ids_in("stage_2_train_novel_2"),
+    }
+    for ending in DRAWS:  # so what a draw tests needs no fold of its own
+        tested = set(clips_of(found, "test_unseen")) - set(ids_in(f"stage_2_train_novel{ending}"))
+        assert sorted(tested) == ids_in(f"stage_2_test_novel{ending}")
+    for fold in found.folds:
+        kinds = {"train": BASE, "seen": BASE}.get(
+            fold.rpartition("_")[2], NOVEL[fold.partition("_")[0]] if "_" in fold else ()
+        )
+        assert set(found.classes_of(fold)) == set(kinds), fold
     assert len(found.clips) == sum(BASE.values()) + 4 * CLIPS  # a clip of three draws is one clip
     assert found.missing == ()
     assert found.notes == ()
-    assert load_dataset(f"official:{root / 'UCF'}?name=UCF&shots={SHOTS}").fingerprint() == found.fingerprint()
+    assert load_dataset(f"official:{root / 'UCF'}{SPEC}").fingerprint() == found.fingerprint()
 
 
-def test_shots_and_tests_of_a_draw_share_no_clip_and_are_all_clips(root):
-    found = load_dataset(f"official:{root}?name=UCF&shots={SHOTS}")
-    for draw in ("", "_2", "_3"):
-        shots, others = (set(clips_of(found, f"{part}{draw}")) for part in ("test_shots", "test_unseen"))
-        assert not shots & others
-        assert len(shots | others) == 2 * CLIPS
-        counts = Counter(found.clips[i].label for i in found.folds[f"test_shots{draw}"])
-        assert set(counts.values()) == {SHOTS}
+def test_a_draw_that_tests_other_clips_has_a_fold_of_them(tmp_path):
+    def change(stage, kind, label, stored):
+        if stage == "stage_2_test_novel_2":
+            for values in stored.values():
+                del values[1:]
+
+    write(tmp_path / "UCF", change=change)
+    found = load_dataset(f"official:{tmp_path}{SPEC}")
+    assert "test_unseen_2" not in found.folds
+    left = [next(iter(numbers)) for numbers in content()["stage_2_test_novel_2"].values()]
+    assert clips_of(found, "test_unseen_3") == sorted(map(name_of, NOVEL["test"], left))
 
 
 def test_features_times_and_vectors_are_those_of_each_clip(root):
-    found = load_dataset(f"official:{root}?name=UCF&shots={SHOTS}")
+    found = load_dataset(f"official:{root}{SPEC}")
     for i, clip in enumerate(found.clips):
         features = found.gather([i])
         audio, visual = released.steps(clip.id)
@@ -132,18 +155,19 @@ def test_features_times_and_vectors_are_those_of_each_clip(root):
         assert features.visual_time[0, -1] == pytest.approx(0.64 * (visual - 1))
     for row, name in zip(found.text["w2v"], found.names, strict=True):
         assert row.tolist() == released.vectors()[released.SPELLED[name]].tolist()
-    used = load_dataset(f"official:{root}?name=UCF&shots={SHOTS}&legacy=true")
+    used = load_dataset(f"official:{root}{SPEC}&legacy=true")
     assert used.name == f"UCF-fsl-{SHOTS}-legacy"
     assert used.text["w2v"].tolist() != found.text["w2v"].tolist()
 
 
-def test_fewer_draws_and_no_vectors_are_told(tmp_path):
-    write(tmp_path / "UCF", draws=("",), texts=False)
-    found = load_dataset(f"official:{tmp_path}?name=UCF&shots={SHOTS}")
-    assert not {"test_shots_2", "test_unseen_3"} & set(found.folds)
+@pytest.mark.parametrize(("draws", "folds"), [(("",), ["test_shots"]), (("", "_2"), ["test_shots", "test_shots_2"])])
+def test_fewer_draws_and_no_vectors_are_told(tmp_path, draws, folds):
+    write(tmp_path / "UCF", draws=draws, texts=False)
+    found = load_dataset(f"official:{tmp_path}{SPEC}")
+    assert [fold for fold in found.folds if fold.startswith("test_shots")] == folds
+    assert clips_of(found, folds[-1]) == ids_in(f"stage_2_train_novel{draws[-1]}")
     told = " ".join(found.notes)
-    assert "stage_2_train_novel_1, stage_2_test_novel_1, stage_2_train_novel_2, stage_2_test_novel_2" in told
-    assert "fewer than three draws" in told
+    assert f"folders for {len(draws)} of 3 draws" in told
     assert "holds no class vectors" in told
     assert found.text == {}
 
@@ -159,7 +183,7 @@ def test_oddities_are_told(tmp_path):
     (folder / "stage_2_base_train.txt").write_text("Archery\nCleanAndJerk\nDrumming\n")
     (folder / "stage_2_test_seen.txt").write_text("Archery\n")
     told = load_few_shots(tmp_path, "UCF", SHOTS).notes
-    assert "1 classes of val_shots have not 2 clips: Drumming (1)." in told
+    assert "1 classes in stage_1_train_novel have not 2 clips: Drumming (1)." in told
     assert any("not the union of the two training lists of stage 1: BoxingSpeedBag" in note for note in told)
     assert any("2 clips lie in files of classes that are not listed: v_CleanAndJerk" in note for note in told)
 
@@ -204,18 +228,18 @@ def twice(stage, kind, label, stored):
 def test_damaged_folders_are_refused_in_a_sentence(tmp_path, change, message):
     write(tmp_path / "UCF", change=change)
     with pytest.raises(ValueError, match=message):
-        load_dataset(f"official:{tmp_path}?name=UCF&shots={SHOTS}").gather([0])
+        load_dataset(f"official:{tmp_path}{SPEC}").gather([0])
 
 
 def test_missing_parts_are_named(root):
     features, lists = root / "UCF" / "features" / f"{SHOTS}-shot", root / "UCF" / "class-split" / f"{SHOTS}-shot"
     (lists / "stage_2_novel_train.txt").rename(lists / "gone")
     with pytest.raises(ValueError, match=r"stage_2_novel_train.txt is not there"):
-        load_dataset(f"official:{root}?name=UCF&shots={SHOTS}")
+        load_dataset(f"official:{root}{SPEC}")
     (lists / "gone").rename(lists / "stage_2_novel_train.txt")
     (features / "audio" / "stage_1_val_novel").rename(features / "audio" / "gone")
     with pytest.raises(ValueError, match="no folder stage_1_val_novel; expected those of the released program"):
-        load_dataset(f"official:{root}?name=UCF&shots={SHOTS}")
+        load_dataset(f"official:{root}{SPEC}")
     with pytest.raises(ValueError, match="shots is 0; expected how many"):
         load_dataset(f"official:{root}?name=UCF&shots=0")
     with pytest.raises(ValueError, match="option shots is 'five'"):
@@ -234,7 +258,7 @@ def test_nothing_in_a_pickle_is_run(root, tmp_path, monkeypatch):
     path = root / "UCF" / "features" / f"{SHOTS}-shot" / "audio" / "stage_1_train_base" / "ARCHERY.pkl"
     path.write_bytes(pickle.dumps({"features": [], "video_names": [], "fps": Trap()}))
     with pytest.raises(ValueError, match=r"ARCHERY.pkl"):
-        load_dataset(f"official:{root}?name=UCF&shots={SHOTS}")
+        load_dataset(f"official:{root}{SPEC}")
     with pytest.raises(ValueError, match=r"ARCHERY.pkl"):
         restricted_load(path)
     assert not (tmp_path / "trapped").exists()

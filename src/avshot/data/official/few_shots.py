@@ -24,22 +24,26 @@ from avshot.data.sources import first_few
 from avshot.errors import BadDataset
 from avshot.types import Clip
 
-# Fold -> (folder of features, list of classes). The tests of the second and third draw have no list of their own.
-FOLDS = {
-    "train": ("stage_1_train_base", "stage_1_base_train"),
-    "val_seen": ("stage_1_val_seen", "stage_1_val_seen"),
-    "val_shots": ("stage_1_train_novel", "stage_1_novel_train"),
-    "val_unseen": ("stage_1_val_novel", "stage_1_val_unseen"),
-    "test_seen": ("stage_2_test_seen", "stage_2_test_seen"),
-    "test_shots": ("stage_2_train_novel", "stage_2_novel_train"),
-    "test_unseen": ("stage_2_test_novel", "stage_2_test_unseen"),
-    "test_shots_2": ("stage_2_train_novel_1", "stage_2_novel_train"),
-    "test_unseen_2": ("stage_2_test_novel_1", "stage_2_test_unseen"),
-    "test_shots_3": ("stage_2_train_novel_2", "stage_2_novel_train"),
-    "test_unseen_3": ("stage_2_test_novel_2", "stage_2_test_unseen"),
+# Folder of features -> the list of its classes, also of its further draws.
+FOLDERS = {
+    "stage_1_train_base": "stage_1_base_train",
+    "stage_1_val_seen": "stage_1_val_seen",
+    "stage_1_train_novel": "stage_1_novel_train",
+    "stage_1_val_novel": "stage_1_val_unseen",
+    "stage_2_test_seen": "stage_2_test_seen",
+    "stage_2_train_novel": "stage_2_novel_train",
+    "stage_2_test_novel": "stage_2_test_unseen",
 }
-_FURTHER = ("_1", "_2")  # how the folders of the second and third draw end
-LISTS = (*dict.fromkeys(listed for _, listed in FOLDS.values()), "stage_2_base_train")
+LISTS = (*FOLDERS.values(), "stage_2_base_train")
+_DRAWN = ("stage_2_train_novel", "stage_2_test_novel")  # the folders that each draw has, with one of these endings
+_ENDINGS = ("", "_1", "_2")
+_LIST_OF_FOLD = {
+    "train": "stage_1_base_train",
+    "val_seen": "stage_1_val_seen",
+    "val_unseen": "stage_1_val_unseen",
+    "test_seen": "stage_2_test_seen",
+    "test_unseen": "stage_2_test_unseen",
+}
 
 
 def has_few_shots(root: str | Path, name: str, shots: int) -> bool:
@@ -67,9 +71,9 @@ def load_few_shots(
         legacy: Join class vectors by position as the authors' code does.
 
     Returns:
-        Dataset `UCF-fsl-5` with the five usual folds, in which no shots are, and the shots in folds of their own:
-        `val_shots` in stage 1, `test_shots`, `test_shots_2` and `test_shots_3` in the three draws of stage 2, the last
-        two with their test clips `test_unseen_2` and `test_unseen_3`. A draw without folders has no folds.
+        Dataset `UCF-fsl-5` with the five usual folds, those of the zero-shot benchmark, and the shots of stage 1 and of
+        the draws of stage 2 as further folds: `val_shots`, `test_shots`, `test_shots_2`, `test_shots_3`. What a draw
+        tests is `test_unseen` without its shots; where the folders say otherwise, it is `test_unseen_2` and so on.
 
     Raises:
         ValueError: A list, file or class vector is not there or damaged, a clip is in the files of two classes, or a
@@ -79,14 +83,10 @@ def load_few_shots(
     tables = read_lists(root, name, f"{shots}-shot", LISTS)
     lists = tables.lists[f"{shots}-shot"]
     source = OfficialFeatures(where, "cls", stages=_stages(where), repeats=True)
-    members = {
-        fold: _members(source, stage, tables, lists[listed])
-        for fold, (stage, listed) in FOLDS.items()
-        if stage in source.members
-    }
+    members = {stage: _members(source, stage, tables, lists[_list_of(stage)]) for stage in source.members}
     clips = _clips(source, members)
     row = {clip.id: i for i, clip in enumerate(clips)}
-    folds = {fold: np.array([row[id] for id in ids], dtype=np.int64) for fold, ids in members.items()}
+    folds = {fold: np.array([row[id] for id in ids], dtype=np.int64) for fold, ids in _folds(members).items()}
     found = find_class_vectors(where / "text", name) if text is None else text
     vectors = {encoder: join_vectors(Path(path), tables, legacy=legacy) for encoder, path in found.items()}
     notes = [] if found else [lacks_class_vectors(where / "text", name)]
@@ -101,26 +101,53 @@ def load_few_shots(
         source,
         phrases=tables.phrases,
         text=vectors,
-        candidates={fold: lists[listed] for fold, (_, listed) in FOLDS.items() if fold in folds},
+        candidates={fold: lists[listed] for fold, listed in _LIST_OF_FOLD.items()},
         shots=shots,
         notes=tuple(notes),
     )
 
 
 def _stages(where: Path) -> list[str]:
-    """The folders of features that are there.
+    """The folders of features that are there; a draw needs both of its two.
 
     Raises:
-        ValueError: One that every copy must have is not.
+        ValueError: One that every copy must have is not there.
     """
-    found = [stage for stage, _ in FOLDS.values() if (where / "audio" / stage).is_dir()]
-    lacking = [stage for stage, _ in FOLDS.values() if stage not in found and not stage.endswith(_FURTHER)]
+    lacking = [stage for stage in FOLDERS if not (where / "audio" / stage).is_dir()]
     if lacking:
         raise BadDataset(
             f"{where / 'audio'} has no folder {', '.join(lacking)}; expected those of the released program: "
-            f"{', '.join(stage for stage, _ in FOLDS.values())}."
+            f"{', '.join(FOLDERS)}, and for further draws {_DRAWN[0]}_1, {_DRAWN[1]}_1 and so on."
         )
-    return found
+    draws = [[f"{stage}{ending}" for stage in _DRAWN] for ending in _ENDINGS[1:]]
+    whole = [draw for draw in draws if all((where / "audio" / stage).is_dir() for stage in draw)]
+    return [*FOLDERS, *(stage for draw in whole for stage in draw)]
+
+
+def _list_of(stage: str) -> str:
+    """The list of classes of a folder of features."""
+    return FOLDERS[stage] if stage in FOLDERS else FOLDERS[stage[:-2]]
+
+
+def _folds(members: Mapping[str, Mapping[str, str]]) -> dict[str, list[str]]:
+    """`{fold: clip ids}`: the five usual ones, then the shots, and what a draw tests where that is not all others."""
+    ids = {stage: set(found) for stage, found in members.items()}
+    folds = {
+        "train": ids["stage_1_train_base"],
+        "val_seen": ids["stage_1_val_seen"],
+        "val_unseen": ids["stage_1_val_novel"] | ids["stage_1_train_novel"],
+        "test_seen": ids["stage_2_test_seen"],
+        "test_unseen": ids["stage_2_test_novel"] | ids["stage_2_train_novel"],
+        "val_shots": ids["stage_1_train_novel"],
+        "test_shots": ids["stage_2_train_novel"],
+    }
+    further = [ending for ending in _ENDINGS[1:] if f"{_DRAWN[0]}{ending}" in ids]
+    for number, ending in enumerate(further, start=2):
+        shots, tested = (ids[f"{stage}{ending}"] for stage in _DRAWN)
+        folds[f"test_shots_{number}"] = shots
+        if tested != folds["test_unseen"] - shots:
+            folds[f"test_unseen_{number}"] = tested
+    return {fold: sorted(found) for fold, found in folds.items()}
 
 
 def _members(source: OfficialFeatures, stage: str, tables: Tables, listed: tuple[str, ...]) -> dict[str, str]:
@@ -150,16 +177,16 @@ def _clips(source: OfficialFeatures, members: Mapping[str, Mapping[str, str]]) -
 
 
 def _counts(members: Mapping[str, Mapping[str, str]], lists: Mapping[str, tuple[str, ...]], shots: int) -> list[str]:
-    """What is odd in the number of shots, and which draws are not there."""
+    """What is odd in the number of shots, and how many draws there are where there are not three."""
     notes = []
-    for fold in (fold for fold in members if "shots" in fold):
-        clips = Counter(members[fold].values())
-        odd = [f"{name} ({clips[name]})" for name in lists[FOLDS[fold][1]] if clips[name] != shots]
+    for stage in (stage for stage in members if "train_novel" in stage):
+        clips = Counter(members[stage].values())
+        odd = [f"{name} ({clips[name]})" for name in lists[_list_of(stage)] if clips[name] != shots]
         if odd:
-            notes.append(f"{len(odd)} classes of {fold} have not {shots} clips: {first_few(odd)}.")
-    absent = [stage for fold, (stage, _) in FOLDS.items() if fold not in members]
-    if absent:
-        notes.append(f"The folders {', '.join(absent)} are not there, so there are fewer than three draws.")
+            notes.append(f"{len(odd)} classes in {stage} have not {shots} clips: {first_few(odd)}.")
+    draws = sum(stage.startswith(_DRAWN[0]) for stage in members)
+    if draws < len(_ENDINGS):
+        notes.append(f"There are folders for {draws} of {len(_ENDINGS)} draws of shots.")
     return notes
 
 
@@ -173,5 +200,5 @@ def _lists_apart(lists: Mapping[str, tuple[str, ...]]) -> list[str]:
 
 def _unused(source: OfficialFeatures, members: Mapping[str, Mapping[str, str]]) -> list[str]:
     """Clips of feature files whose class is on no list of their folder."""
-    unused = [id for fold, found in members.items() for id in source.members[FOLDS[fold][0]] if id not in found]
+    unused = [id for stage, found in members.items() for id in source.members[stage] if id not in found]
     return [f"{len(unused)} clips lie in files of classes that are not listed: {first_few(unused)}."] if unused else []
