@@ -280,3 +280,49 @@ def test_published_numbers_are_consistent_and_belong_to_names_that_datasets_have
                 assert row["source"]
                 assert row["selected_on"] in ("val", "test", "unstated")
     assert published("my videos") == []
+
+
+def agrees(row):
+    """The printed HM can be that of numbers that are rounded to the printed B and N."""
+    b, n, hm = (float(row[key]) for key in ("B", "N", "HM"))
+    low, high = (2 * (b + e) * (n + e) / (b + n + 2 * e) for e in (-0.005, 0.005))
+    return low - 0.005 <= hm <= high + 0.005
+
+
+def few_shot_rows():
+    """Every printed row of the few-shot benchmarks: eleven methods with 1, 5, 10 and 20 shots, eight ablations."""
+    names = [f"{name}-fsl-{k}" for name in ("VGGSound", "UCF", "ActivityNet") for k in (1, 5, 10, 20)]
+    return [row for name in names for row in published(name)]
+
+
+def test_published_few_shot_numbers_are_consistent():
+    rows = few_shot_rows()
+    assert len(rows) == 3 * (4 * 11 + 8)
+    assert published("UCF-fsl-5-legacy") == published("ucf-fsl-5")
+    assert published("ucf-fsl-3") == published("ucf-fsl") == []
+    misprinted = {(row["dataset"], row["method"]) for row in rows if not agrees(row)}
+    odd = ("hip", "avdiff A in all layers", "avdiff visual only")
+    assert misprinted == {("vggsound-fsl-5", method) for method in odd}
+    assert {(row["dataset"], row["method"]) for row in rows if "printed HM" in row["note"]} == misprinted
+    for row in rows:
+        # A novel clip that is right among all classes is right among the novel ones.
+        assert float(row["N"]) <= float(row["FSL"]), row
+        assert ("N equals FSL" in row["note"]) == (row["N"] == row["FSL"]), row
+        assert (row["selected_on"], "thesis Table" in row["source"]) == ("val", True)
+
+
+def test_more_shots_help_all_but_three_methods():
+    """The thesis says they always help."""
+    hm = {(row["dataset"], row["method"]): float(row["HM"]) for row in few_shot_rows()}
+    falls = set()
+    for data, method in hm:
+        benchmark, shots = data.rsplit("-", 1)
+        more = {"1": "5", "5": "10", "10": "20", "20": "20"}[shots]
+        if hm.get((f"{benchmark}-{more}", method), 100.0) < hm[data, method]:
+            falls.add((benchmark, method))
+    assert falls == {
+        ("activitynet-fsl", "protogan"),
+        ("activitynet-fsl", "tsl"),
+        ("ucf-fsl", "sldg"),
+        ("ucf-fsl", "tsl"),
+    }
