@@ -2,7 +2,7 @@
 
     python benchmarks/few_shots_limit.py --out results/few-limit --jobs 2
 
-The features are those of `simulated:ucf-cls` at full size with `noise=8` (docs/simulated-features.md): loud enough that
+The features are those of `simulated:ucf-cls` at full size with `noise=6` (docs/simulated-features.md): loud enough that
 even who knows the whole story errs. Each method must come nearer to the limit with k = 1, 5, 10, 20 shots and must not
 pass it. The limit of FSL is counted on the very clips that the draws test; where a method passes it or falls with more
 shots, its line says so. It resumes where it was stopped.
@@ -33,7 +33,7 @@ def main() -> None:
     """Train, print the table, and what is not as it must be."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("results/few-limit"))
-    parser.add_argument("--data", default="simulated:ucf-cls?noise=8", help="simulated data, not in sequences")
+    parser.add_argument("--data", default="simulated:ucf-cls?noise=6", help="simulated data, not in sequences")
     parser.add_argument("--rows", type=Path, default=ROWS, help="bench file")
     parser.add_argument("--methods", default="", help="only these methods of it, comma-separated")
     parser.add_argument("--shots", default=",".join(map(str, SHOTS)))
