@@ -82,9 +82,9 @@ def table_of(
         last: Further rows `{name: {shots: {metric: fraction}}}` for below: limits, classifiers that see nothing.
     """
 
-    def merit(row: str) -> float:
+    def merit(row: str) -> tuple[bool, float]:
         found = results[row].get(max(shots), {}).get("HM")
-        return -found[0] if found else 1.0
+        return row in ("chance", "majority"), -found[0] if found else 1.0
 
     def cell(value: tuple[float, float] | float | None) -> str:
         if value is None:

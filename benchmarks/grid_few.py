@@ -12,9 +12,8 @@ commands only, so whoever understands the letter knows much about a label "comma
 holds out as novel ("plain"), naive Bayes on letter and digit, which sees and hears nothing else, gets 49 % of four
 novel classes right from 20 shots (chance 25). Novel labels that share their letters ("letters") bring that to chance,
 but then the letter says whether a clip is novel. The labels "colour preposition" ("balanced", the default) have neither
-fault: each of them comes with every letter and digit, 23 %, and HM is 0. `--leak` measures all three with the task's own
-draws. It is below chance because no clip has the words of another: a letter that a label was trained with is rarer in
-the rest of its clips.
+fault: each of them comes with every letter and digit, which then tell less than nothing (23 %, HM 0), since a letter
+that a label was trained with is rarer in the rest of its clips. `--leak` measures all three with the task's own draws.
 
 The data: GRID corpus (Cooke et al., JASA 2006), https://zenodo.org/records/3625687, one speaker, re-encoded.
 """
