@@ -488,6 +488,7 @@ def test_its_words(name):
     full, others = task.kinds
     assert full != others
     assert all(re.fullmatch("[a-z]+", kind) for kind in task.kinds)
+    assert task.alone == "" or task.alone in task.metrics
     assert task.neutral["view"] == "both"
     assert json.loads(json.dumps(dict(task.neutral))) == task.neutral
     assert type(task).__doc__

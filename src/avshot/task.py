@@ -123,9 +123,10 @@ class Task(ABC):
         main: The metric that rows are sorted by.
         explain: The paragraph above its tables: what each metric is, what was chosen on what.
         neutral: The settings where no clips select.
-        harmonic: `main` is the harmonic mean of the class accuracies of seen and unseen clips, which a bench can test
-            for significance.
+        harmonic: `main` is the harmonic mean of the mean class accuracies of both kinds, of several draws that of the
+            means over them; a bench can test it for significance.
         kinds: What classes with a full set of training clips are called, and what the others.
+        alone: The metric that is the accuracy of the others among themselves; empty where there is none.
     """
 
     Config: ClassVar[type] = NoSettings
@@ -137,6 +138,7 @@ class Task(ABC):
     neutral: ClassVar[Mapping[str, Any]] = {"view": "both"}
     harmonic: ClassVar[bool] = False
     kinds: ClassVar[tuple[str, str]] = ("seen", "unseen")
+    alone: ClassVar[str] = ""
 
     def __init__(self, config: Any = None) -> None:
         self.config = self.Config() if config is None else config
@@ -195,6 +197,13 @@ class Task(ABC):
         values = {name: [draw.get(name) for draw in draws] for name in self.metrics}
         means = {k: sum(found) / len(found) for k, v in values.items() if (found := [x for x in v if x is not None])}
         return {**draws[0], **dict.fromkeys(self.metrics), **means}
+
+    def of_draws(self, seeds: Sequence[Metrics]) -> str:
+        """How far the draws of a row lie apart, given its metrics seed by seed, for example `HM 45.9 to 49.3`.
+
+        It ends a list of rows in per cent; empty where nothing is known of single draws.
+        """
+        return ""
 
     def guessers(self, scored: Scored) -> dict[str, dict[str, float]]:
         """`{name: {metric: value}}` of rows that need no training: none unless overridden."""

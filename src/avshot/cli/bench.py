@@ -67,7 +67,7 @@ def run_bench(
     for block, lines in found:
         head, cells = table(plan, lines)
         print_table(f"{plan.title}: {block.name}, per cent, mean ± deviation over seeds", head, cells)
-        print(*remarks(lines), *absences(block), sep="\n")
+        print(*remarks(lines), *absences(plan, block), sep="\n")
     caption = _caption(plan)
     save_text(out / "bench.md", "\n".join(as_markdown(plan, b, lines, caption=caption) for b, lines in found))
     save_text(out / "bench.csv", as_csv(plan, found))

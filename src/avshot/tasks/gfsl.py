@@ -70,7 +70,9 @@ class GFSL(Task):
         "(beta, subtracted from the scores of base classes) were chosen on the folds named in the last column."
     )
     neutral: ClassVar[Mapping[str, Any]] = {"beta": 0.0, "view": "both"}
+    harmonic = True
     kinds = ("base", "novel")
+    alone = "FSL"
 
     def stages(self, dataset: Dataset) -> tuple[Stage, ...]:
         """One stage that selects, and one for each draw.
@@ -189,6 +191,15 @@ class GFSL(Task):
         values = [draw["HM"] for draw in draws if draw["HM"] is not None]
         spread = {"HM_of_draws": values, "HM_deviation": stdev(values) if len(values) > 1 else 0.0} if values else {}
         return {**found, "HM": harmonic_mean(found["B"], found["N"]) if both else None, **spread}
+
+    def of_draws(self, seeds: Sequence[Metrics]) -> str:
+        """Lowest and highest HM of a draw, and the deviation over the draws, which is the mean of that of each seed."""
+        several = [found for found in seeds if len(found.get("HM_of_draws", ())) > 1]
+        if not several:
+            return ""
+        each = [100 * value for found in several for value in found["HM_of_draws"]]
+        deviation = 100 * sum(found["HM_deviation"] for found in several) / len(several)
+        return f"HM {min(each):.1f} to {max(each):.1f}, deviation {deviation:.1f}"
 
     def guessers(self, scored: Scored) -> dict[str, dict[str, float]]:
         """Chance, and always the same base class (`avshot.tasks._generalised.guessers`)."""
