@@ -16,6 +16,7 @@ from avshot.machine.draws import sole_draws
 from avshot.method import Method
 from avshot.prediction.names import Names
 from avshot.run import Run
+from avshot.runs.knowledge import few_clips
 from avshot.types import Classes
 
 LISTS = 32  # of class names that are kept ready
@@ -52,6 +53,12 @@ class ClassLists:
         self._names = Names(run, closed)
         self._slots: OrderedDict[tuple[str, ...], _Slot] = OrderedDict()
         self._lock = threading.Lock()  # of the table of slots; held for no longer than a look into it
+
+    def few(self, candidates: Sequence[str]) -> dict[str, int]:
+        """`{candidate: clips}` of those that the Run was trained on a few clips of (`runs.knowledge.few_clips`)."""
+        few = few_clips(self._run.info)
+        meant = self._names.meant(candidates) if few else ()
+        return {name: few[own] for name, own in zip(candidates, meant, strict=False) if own in few}
 
     def ready(self, names: Sequence[str] | None) -> tuple[Classes, Method]:
         """Candidates `names` in that order and spelling, None for the Run's own, and the method that scores them.
