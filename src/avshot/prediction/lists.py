@@ -54,12 +54,6 @@ class ClassLists:
         self._slots: OrderedDict[tuple[str, ...], _Slot] = OrderedDict()
         self._lock = threading.Lock()  # of the table of slots; held for no longer than a look into it
 
-    def few(self, candidates: Sequence[str]) -> dict[str, int]:
-        """`{candidate: clips}` of those that the Run was trained on a few clips of (`runs.knowledge.few_clips`)."""
-        few = few_clips(self._run.info)
-        meant = self._names.meant(candidates) if few else ()
-        return {name: few[own] for name, own in zip(candidates, meant, strict=False) if own in few}
-
     def ready(self, names: Sequence[str] | None) -> tuple[Classes, Method]:
         """Candidates `names` in that order and spelling, None for the Run's own, and the method that scores them.
 
@@ -108,6 +102,12 @@ class ClassLists:
             torch.manual_seed(self._run.experiment.seed)
             model.adapt(None, candidates.to(self._device))
         return model
+
+    def few(self, candidates: Sequence[str]) -> dict[str, int]:
+        """`{candidate: clips}` of those that the Run was trained on a few clips of (`runs.knowledge.few_clips`)."""
+        few = few_clips(self._run.info)
+        meant = self._names.meant(candidates) if few else ()
+        return {name: few[own] for name, own in zip(candidates, meant, strict=False) if own in few}
 
 
 def _rows(classes: Classes) -> set[tuple[float, ...]]:
