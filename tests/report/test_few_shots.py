@@ -10,8 +10,11 @@ import torch
 
 from avshot import protocol
 from avshot.bench.paired import p_of_pairs
+from avshot.recipe import base_then_novel
+from avshot.registry import get_method
 from avshot.report.comparison import write_comparison
 from avshot.report.confusion import confusion
+from avshot.report.lines import learning
 from avshot.report.page import write_page
 from avshot.report.rows import remarks, summarise
 from avshot.run import load_run
@@ -91,6 +94,14 @@ def test_two_runs_beside_each_other(runs, tmp_path):
     assert "| novel class " in text
     assert "mean over classes (FSL of the first draw)" in text
     assert "unseen" not in text.partition("## Settings")[0]
+
+
+def test_a_curriculum_is_not_drawn_as_one_metric(runs, tmp_path, monkeypatch):
+    assert "curriculum" not in learning(summarise(runs)).get_suptitle()
+    monkeypatch.setattr(get_method("devise"), "phases", lambda self: base_then_novel())
+    protocol.run(experiment(task="gfsl?shots=2&draws=1"), tmp_path, dataset=related_dataset())
+    told = " ".join(learning(summarise([load_run(tmp_path)])).get_suptitle().split())
+    assert "before the last part of a curriculum: the metric of that part" in told
 
 
 def test_p_looks_at_all_draws(runs, monkeypatch):
