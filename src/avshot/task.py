@@ -230,7 +230,7 @@ class Task(ABC):
 
 def _typed(value: Any) -> str:
     """A setting as a person would type it for `split_task`: quoted where it would be read as something else."""
-    text = json.dumps(value) if isinstance(value, tuple | list) or _misread(value) else str(value)
+    text = json.dumps(value, ensure_ascii=False) if isinstance(value, tuple | list) or _misread(value) else str(value)
     return text.replace("%", "%25").replace("&", "%26")
 
 
