@@ -233,17 +233,17 @@ def test_a_stream_that_holds_nothing_decides_nothing_and_that_is_said(heard, fol
 @pytest.mark.parametrize("end", ["before", "after"])
 def test_silence_and_black_at_the_ends_of_a_clip_do_not_count(heard, clips, seconds, end):
     """The arrays of a file with padding that holds nothing: the same ranking, and no share of the decision."""
-    job, names = heard._job, heard.classes()
+    job, asked = heard._job, heard._lists.ready(None)
 
     def ranked(media):
         described = job.describe_media(media)
         dims = (heard.run.inputs.audio, heard.run.inputs.visual)
         columns = ([getattr(described, name)] for name in ("audio", "visual", "audio_time", "visual_time"))
         features = Features.from_sequences(*columns, dims=dims)
-        p = heard._log_probabilities(features.prefer(heard.run.view), names)[0].exp()
+        p = heard._probabilities.log(features.prefer(heard.run.view), asked, ["it"])[0].exp()
 
         def evidence(views):
-            return log_odds(heard._log_probabilities(views, names), int(p.argmax()))
+            return log_odds(heard._probabilities.log(views, asked, ["it"] * len(views)), int(p.argmax()))
 
         return p, moments(features, evidence, heard._usual, start=0.0, duration=media.duration)
 
@@ -327,8 +327,8 @@ def test_an_unlike_clip_flattens_the_probabilities_and_says_so(heard, folder):
     features, _, _ = heard.features(Clip("s", str(strange)))
     heat = max(heard._strangeness(features).values()) ** FLATTENING
     assert heat > 1
-    flat = heard._log_probabilities(features, heard.classes(), heat)[0]
-    sharp = heard._log_probabilities(features, heard.classes())[0]
+    flat = heard._probabilities.log(features, heard._lists.ready(None), ["it"], heat)[0]
+    sharp = heard._probabilities.log(features, heard._lists.ready(None), ["it"])[0]
     assert flat.max() < sharp.max()
     assert unusual.ranking[0].probability == pytest.approx(float(flat.max().exp()))
 

@@ -39,7 +39,7 @@ def predict_videos(
         raise WrongRun(told + _runs() if wrong else told)
     check_device(device)
     check_span(start, end)
-    predictor = Predictor(_open_run(run), device)
+    predictor = Predictor(open_run(run), device)
     found = list(_videos(videos))
     asked = (
         path if start is None and end is None else Clip(id=path, path=path, start=start, end=end)
@@ -63,7 +63,7 @@ def predict_videos(
     return failed
 
 
-def _open_run(path: Path) -> Any:
+def open_run(path: Path) -> Any:
     """The Run in a folder; says which Runs there are where it holds several."""
     from avshot.data.sources import first_few
     from avshot.run import load_run
@@ -112,11 +112,15 @@ def _videos(asked: Sequence[str | Path]) -> Iterator[str | Failed]:
         yield from map(str, found.files)
 
 
+def _known(guess: Any) -> str:
+    """How the Run came to know a class."""
+    if guess.taught:
+        return f"taught by {guess.taught} clip{'s' * (guess.taught > 1)}"
+    return "trained" if guess.seen else "from words"
+
+
 def _show(found: Any) -> None:
-    rows = [
-        [guess.name, f"{100 * guess.probability:.1f} %", "trained" if guess.seen else "from words"]
-        for guess in found.ranking
-    ]
+    rows = [[guess.name, f"{100 * guess.probability:.1f} %", _known(guess)] for guess in found.ranking]
     print_table(f"{found.video} ({found.duration:.1f} s, {found.status})", ["class", "probability", "known"], rows)
     if any(found.modality.values()):
         print("rested on: " + ", ".join(f"{name} {100 * share:.0f} %" for name, share in found.modality.items()))

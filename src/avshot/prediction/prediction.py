@@ -10,11 +10,12 @@ from avshot.prediction.attribution import Moment
 
 @dataclass(frozen=True)
 class Guess:
-    """One class of a ranking: its probability, and whether the model had training clips of it."""
+    """One class of a ranking: its probability, whether the model was trained on clips of it, how many taught it."""
 
     name: str
     probability: float
     seen: bool
+    taught: int = 0
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,12 @@ what can be seen or heard. A zero-shot prediction is a guess from words.
 ## Candidate classes without training clips
 
 {unseen}
+{taught}"""
+
+_TAUGHT = """
+## Classes taught after the training
+
+The number of clips of each; no weight moved, and the numbers above were measured before: {}
 """
 
 
@@ -68,7 +74,8 @@ def model_card(
     chosen, resolved, names = info["chosen"], info["resolved"], info["classes"]
     method = PurePath(experiment.method).stem  # as it was asked for: a variant by its own name
     trained = [name for name, flag in zip(names, seen, strict=True) if flag]
-    unseen = [name for name, flag in zip(names, seen, strict=True) if not flag]
+    taught = {one["name"]: one["clips"] for one in info.get("taught", ())}
+    unseen = [name for name, flag in zip(names, seen, strict=True) if not flag and name not in taught]
     describe = info["features"].get("describe") or ", ".join(
         f"{k} {v.get('name', v) if isinstance(v, dict) else v}" for k, v in info["features"].items() if v
     )
@@ -101,6 +108,7 @@ def model_card(
         fingerprint=info["data"]["fingerprint"],
         seen=", ".join(trained) or "none",
         unseen=", ".join(unseen) or "none",
+        taught=_TAUGHT.format(", ".join(f"{name} ({clips})" for name, clips in taught.items())) if taught else "",
     )
 
 
