@@ -148,13 +148,14 @@ def check_place(folder: str | Path) -> Path:
 
 def check_new(run: Run, given: Sequence[str], *, replace: bool = False) -> dict[str, str]:
     """`{name as given: name in the new Run}`. Raises ValueError for names that cannot be taught, and as `Described`."""
-    check_described(run)
-    names, known, trained = Names(run), {one["name"] for one in run.info["taught"]}, run.classes()
+    count, known = check_described(run)["class/count"], {one["name"] for one in run.info["taught"]}
+    names = Names(run)
+    trained = {name for name, clips in zip(names.known.names, count.tolist(), strict=False) if clips}
     tidied = {name: tidy(name) for name in given}
     refuse_alike(list(tidied.values()))
     meant = dict(zip(tidied, names.meant(list(tidied.values())), strict=True))
     for asked, name in meant.items():
-        if name in trained.names and bool(trained.seen[trained.index(name)]):
+        if name in trained:
             raise BadClassName(
                 f"{asked!r}: the Run in {run.path} was trained on clips of that class; train again with these clips "
                 "among the others, or give the new class another name."

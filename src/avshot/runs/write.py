@@ -96,7 +96,7 @@ def write_run(
 def _statistics(parts: Parts, dataset: Dataset, trained: Trained) -> dict[str, Tensor]:
     """What is kept of the clips that the method was trained on last, class by class."""
     stage, test, view = parts.task.stages(dataset)[1], trained.parts["test"].judged, trained.chosen["settings"]["view"]
-    source = ClipSource(dataset, stage.train, test.classes.select(stage.seen), test.source.modality)
+    source = ClipSource(dataset, stage.train, test.classes.select(stage.trained), test.source.modality)
     return class_statistics(trained.model, source, test.classes, view)
 
 
