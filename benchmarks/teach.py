@@ -31,25 +31,18 @@ from avshot.data.load import load_dataset
 from avshot.files.atomic import save_text
 from avshot.metrics.generalised import harmonic_mean
 from avshot.prediction.predictor import Predictor
-from avshot.prediction.teach import teach
+from avshot.prediction.teach import LOSE, teach
 from avshot.run import Run
 from avshot.task import Stage, get_task
 from avshot.terminal.tables import markdown
 
 NONSENSE = ("class A", "class B", "class C", "class D")
-COLUMNS = {
-    "S": "S before",
-    "S words": "S, names alone",
-    "U words": "U, names alone",
-    "S name": "S, taught",
-    "U name": "U, taught",
-    "HM name": "HM, taught",
-    "S nonsense": 'S, "class A"',
-    "U nonsense": 'U, "class A"',
-    "HM nonsense": 'HM, "class A"',
-    "S training": "S, training",
-    "U training": "U, training",
-    "HM training": "HM, training",
+WAYS = {  # of knowing the four classes
+    "words": "their names alone",
+    "name": "taught",
+    "nonsense": 'taught as "class A" to "class D"',
+    "alike": "taught, `lose=1`",
+    "training": "trained on the same clips (`gfsl`)",
 }
 
 
@@ -91,7 +84,7 @@ def measured(asked: Experiment, place: Path, task: str, *, trained: bool) -> lis
             scored = again.scored("test" if i == 1 else f"test{i}")
             found = again.task.measure(scored, again.settings)
             row |= {"S training": found["B"], "U training": found["N"], "HM training": found["HM"]}
-            row["seconds of training"] = again.info["seconds"]
+            row["seconds training"] = again.info["seconds"]
     return rows
 
 
@@ -118,10 +111,10 @@ def of_draw(run: Run, data: Dataset, stage: Stage, folder: Path) -> dict[str, An
     row = {"S": accuracy(answers(before, features, labels, stage.seen), labels, stage.seen)}
     found = answers(before, features, labels, stage.candidates)
     row |= kinds(found, labels, stage, "words")
-    for kind, called in (("name", stage.few), ("nonsense", NONSENSE)):
+    for kind, called, lose in (("name", stage.few, LOSE), ("nonsense", NONSENSE, LOSE), ("alike", stage.few, 1.0)):
         shutil.rmtree(folder, ignore_errors=True)
         started = time.perf_counter()
-        made = teach(run, {new: shots[name] for new, name in zip(called, stage.few, strict=True)}, folder)
+        made = teach(run, {new: shots[name] for new, name in zip(called, stage.few, strict=True)}, folder, lose=lose)
         row[f"seconds {kind}"] = time.perf_counter() - started
         spoken = dict(zip(stage.few, called, strict=True))
         meant = [spoken.get(name, name) for name in stage.candidates]
@@ -161,30 +154,25 @@ def write(rows: Sequence[Mapping[str, Any]], file: Path) -> None:
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """A Markdown table: per cent, mean ± deviation over draws and seeds, and the time of teaching."""
-
-    def cell(found: list[float], factor: float, digits: int) -> str:
-        if not found:
-            return "-"
-        text = f"{factor * mean(found):.{digits}f}"
-        return f"{text} ± {factor * stdev(found):.{digits}f}" if len(found) > 1 else text
-
-    methods = dict.fromkeys(row["method"] for row in rows)
+    """Markdown: per cent, mean ± deviation over draws and seeds; the seconds are the longest."""
     lines = []
-    for method in methods:
+    for method in dict.fromkeys(row["method"] for row in rows):
         own = [row for row in rows if row["method"] == method]
-        cells = [cell([row[key] for row in own if key in row], 100, 1) for key in COLUMNS]
-        timed = [row[key] for row in own for key in ("seconds name", "seconds nonsense")]
-        longest = max(timed)
-        lines.append(
-            [
-                f"`{method}`",
-                *cells,
-                f"{longest:.2f}",
-                cell([row["seconds of training"] for row in own if "seconds of training" in row][:1], 1, 0),
-            ]
-        )
-    return markdown(("method", *COLUMNS.values(), "teaching, s at most", "training, s"), lines)
+        lines.append([f"`{method}`", "nothing", cell([row["S"] for row in own]), "-", "-", "-", "-"])
+        for kind, way in WAYS.items():
+            found = [row for row in own if f"S {kind}" in row]
+            if found:
+                metrics = [cell([row[f"{metric} {kind}"] for row in found]) for metric in ("S", "U", "HM")]
+                lost = cell([row["S"] - row[f"S {kind}"] for row in found])
+                seconds = [row[f"seconds {kind}"] for row in found if f"seconds {kind}" in row]
+                lines.append(["", way, metrics[0], lost, *metrics[1:], f"{max(seconds):.2f}" if seconds else "-"])
+    return markdown(("method", "what it knows of four classes", "S", "S lost", "U", "HM", "seconds"), lines)
+
+
+def cell(found: Sequence[float]) -> str:
+    """Fractions in per cent."""
+    spread = f" ± {100 * stdev(found):.1f}" if len(found) > 1 else ""
+    return f"{100 * mean(found):.1f}{spread}"
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from avshot.features.extractor import Extractor, create_extractor, extractor_of
 from avshot.machine.device import check_device
 from avshot.prediction.labelled import labelled_clips, own_dataset, usable_clips
 from avshot.prediction.predictor import Failed, Prediction, Predictor
-from avshot.prediction.teach import read_examples, teach
+from avshot.prediction.teach import LOSE, read_examples, teach
 from avshot.prediction.upload import LARGEST, Video
 from avshot.run import Run, load_run
 from avshot.settings import did_you_mean
@@ -129,6 +129,7 @@ class Recognizer:
         examples: Mapping[str, Iterable[Video]],
         *,
         replace: bool = False,
+        lose: float = LOSE,
         progress: Callable[[str, int, int, dict[str, float]], None] | None = None,
     ) -> Recognizer:
         """Add classes from a few clips each: at once, without a training and without the old clips.
@@ -139,6 +140,7 @@ class Recognizer:
         Args:
             examples: `{class name: its videos}`, each video as for `predict`.
             replace: Classes that were taught before may be taught anew, from these clips alone.
+            lose: The share of the clips of trained classes that taught ones may take over, as far as the Run can tell.
             progress: Called with ("teach", videos read, videos in all, {}).
 
         Returns:
@@ -156,7 +158,7 @@ class Recognizer:
                 f"{len(found.failed)} clips cannot be used, the first {first.video}: {first.error}", stacklevel=2
             )
         place = self.folder / f"taught-{secrets.token_hex(8)}"
-        made = teach(predictor.run, found.features, place, replace=replace, device=self.device)
+        made = teach(predictor.run, found.features, place, replace=replace, lose=lose, device=self.device)
         self._predictor = Predictor(dataclasses.replace(made, keeps=self._temporary), self.device)
         return self
 

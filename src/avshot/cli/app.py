@@ -232,6 +232,9 @@ def teach(
     replace: Annotated[
         bool, typer.Option("--replace", help="Classes that the Run was taught before are taught anew.")
     ] = False,
+    lose: Annotated[
+        float, typer.Option(help="Share of the clips of trained classes that taught ones may take over, 0 to 1.")
+    ] = 0.02,
     device: Annotated[str, typer.Option(help="torch device.")] = "cpu",
     code: Code = None,
 ) -> None:
@@ -242,7 +245,7 @@ def teach(
     from avshot.cli.teach import teach_classes
 
     use_named(code)
-    if teach_classes(run, clips, out, replace=replace, device=device):
+    if teach_classes(run, clips, out, replace=replace, lose=lose, device=device):
         raise typer.Exit(1)
 
 

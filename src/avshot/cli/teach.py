@@ -11,20 +11,21 @@ from avshot.terminal.progress import note, say, show_progress
 from avshot.terminal.tables import print_table
 
 
-def teach_classes(run: Path, clips: Path, out: Path, *, replace: bool, device: str) -> int:
+def teach_classes(run: Path, clips: Path, out: Path, *, replace: bool, lose: float, device: str) -> int:
     """`avshot teach`: returns how many clips could not be used, after a table of what was taught and what was not."""
     from avshot.cli.predict import open_run
     from avshot.machine.device import check_device
     from avshot.prediction.predictor import Predictor
-    from avshot.prediction.teach import check_new, check_place, read_examples, teach
+    from avshot.prediction.teach import check_new, check_place, check_share, read_examples, teach
 
     check_device(device)
+    check_share(lose)
     opened, videos = open_run(run), _videos(clips)
     check_place(out)  # all that can be known before any clip is read
     check_new(opened, list(videos), replace=replace)
     with show_progress("reading") as bar:
         found = read_examples(Predictor(opened, device), videos, progress=bar)
-    made = teach(opened, found.features, out, replace=replace, device=device)
+    made = teach(opened, found.features, out, replace=replace, lose=lose, device=device)
     for failed in found.failed:
         say(f"avshot: {failed.error}")
     _show(made, found.features, videos)

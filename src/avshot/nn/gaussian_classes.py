@@ -96,6 +96,16 @@ class Known:
         weight = torch.log_softmax(torch.stack([evidence for evidence, _ in found]), dim=0)
         return torch.logsumexp(torch.stack([density for _, density in found]) + weight[:, None], dim=0)
 
+    def drawn(self, clips: int, widening: float = 1.0) -> tuple[Tensor, Tensor]:
+        """White values `[clip, dim]` of at least so many clips, as many of each class, and their classes `[clip]`.
+
+        The draw is always the same.
+        """
+        classes, dim = self.means.shape
+        noise = torch.randn(-(-clips // classes), dim, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+        value = (self.means[:, None] + widening**0.5 * noise.to(self.means)).flatten(0, 1)
+        return value, torch.arange(classes, device=value.device).repeat_interleave(len(noise))
+
 
 def widening_of(scatter: Tensor, count: Tensor, dim: int) -> float:
     """By how much clips of taught classes lie farther apart than the covariance of the trained ones says; at least 1.

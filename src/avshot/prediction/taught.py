@@ -5,15 +5,16 @@ class is a Gaussian (`avshot.nn.gaussian_classes`). These say how probable each 
 that the clip is of another candidate; which of those, the method alone decides, calibrated as before:
 
 ```
-log P(taught class n) = log G(n)        log P(other class c) = log P_method(c) + log sum over others G(c')
+log P(taught class n) = log G(n) + o    log P(other class c) = log P_method(c) + log sum over others G(c')
 ```
 
-So the other classes keep their odds among each other, and lose no more than what the Gaussians give to taught ones.
+up to what all share. So the other classes keep their odds among each other, and lose no more than what the Gaussians
+give to taught ones; o, which is 0 or less, keeps that within what they may lose (`avshot.prediction.forgetting`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -57,8 +58,9 @@ def check_described(run: Run) -> dict[str, Tensor]:
     kept = run.familiar()
     if "class/mean" not in kept:
         raise WrongRun(
-            f"The Run in {run.path} keeps no statistics of its classes, which teaching needs: it is of an older "
-            "avshot, or no class had two training clips; train again."
+            f"The Run in {run.path} cannot be taught, for it keeps no statistics of its classes: it is of an older "
+            f"avshot, no class had two training clips, or its task ({run.experiment.task}) scores clips among "
+            "different classes; train again, with the clips of the new classes among the others."
         )
     return kept
 
@@ -75,8 +77,8 @@ class Taught:
     def __init__(self, run: Run, model: Method, device: str) -> None:
         self.space, kept = Described(run, model, device), run.familiar()
         self.names = tuple(one["name"] for one in run.info["taught"])
-        self._mean, self._count = kept["taught/mean"].double() @ self.space.known.white, kept["taught/count"]
-        self._widening = widening_of(kept["taught/scatter"].double(), self._count, self._mean.shape[1])
+        self._few, self._widening = few_of(self.space.known, kept, text_of(run.classes().select(self.names)))
+        self._offset = float(kept["taught/offset"])
 
     def among(self, meant: Sequence[str]) -> list[bool]:
         """Which of some candidates, by their names in the Run, are taught ones."""
@@ -101,11 +103,23 @@ class Taught:
         mean, count = value.new_zeros(len(meant), value.shape[1]), torch.zeros(len(meant), dtype=torch.long)
         for i, name in enumerate(meant):
             if name in taught:
-                mean[i], count[i] = self._mean[taught[name]], self._count[taught[name]]
+                mean[i], count[i] = self._few.mean[taught[name]], self._few.count[taught[name]]
         rest = ~from_clips
         few = Few(mean[rest], count[rest], text_of(asked)[rest])
-        found[:, rest] = known.log_densities_of(few, value, self._widening)
+        found[:, rest] = known.log_densities_of(few, value, self._widening) + self._offset * (count[rest] > 0)
         return found
+
+
+def few_of(known: Known, kept: Mapping[str, Tensor], text: Tensor) -> tuple[Few, float]:
+    """The taught classes of a Run in white coordinates, in their order, and the widening.
+
+    Args:
+        known: The trained ones.
+        kept: What the Run keeps of clips.
+        text: Class embeddings `[class, text_dim]` of the taught classes.
+    """
+    mean, count = kept["taught/mean"].double() @ known.white, kept["taught/count"]
+    return Few(mean, count, text), widening_of(kept["taught/scatter"].double(), count, mean.shape[1])
 
 
 def text_of(classes: Classes) -> Tensor:

@@ -20,10 +20,11 @@ from torch import Tensor
 
 from avshot.classes.names import refuse_alike, tidy
 from avshot.data.sources import first_few
-from avshot.errors import BadClassName, BadDataset, BadMedia, WrongRun
+from avshot.errors import BadClassName, BadDataset, BadMedia, BadSetting, WrongRun
 from avshot.files.atomic import save_tensors, save_text
 from avshot.files.run_record import write_record
 from avshot.prediction.batch import Failed, answers
+from avshot.prediction.forgetting import offset_of
 from avshot.prediction.names import Names
 from avshot.prediction.novelty import strangeness
 from avshot.prediction.predictor import Predictor
@@ -32,6 +33,8 @@ from avshot.prediction.upload import Video
 from avshot.run import Run, load_run
 from avshot.runs.card import model_card
 from avshot.types import MODALITIES, Classes, Features
+
+LOSE = 0.02  # share of the clips of trained classes that taught ones may take over
 
 _log = logging.getLogger(__name__)
 
@@ -99,7 +102,13 @@ def _listed(name: str, videos: Any) -> list[Video]:
 
 
 def teach(
-    run: Run, examples: Mapping[str, Features], folder: str | Path, *, replace: bool = False, device: str = "cpu"
+    run: Run,
+    examples: Mapping[str, Features],
+    folder: str | Path,
+    *,
+    replace: bool = False,
+    lose: float = LOSE,
+    device: str = "cpu",
 ) -> Run:
     """Write a Run that knows what `run` knows and the classes of `examples`; `run` stays as it is.
 
@@ -111,6 +120,9 @@ def teach(
         examples: Class names, and of each the features of at least one clip, made by the Run's extractors.
         folder: New or empty.
         replace: Classes that the Run was taught before may be taught anew, from these clips alone.
+        lose: The share of the clips of trained classes, from 0 to 1, that all taught classes together may take over, as
+            far as the Run's statistics tell: 0.02 is two points of S. 1 weighs all classes alike, which is best for
+            taught ones.
         device: torch device.
 
     Returns:
@@ -118,9 +130,11 @@ def teach(
 
     Raises:
         ValueError: The folder is not empty; a name that the Run was trained on, was taught (without `replace`), or that
-            is given twice; no clips; features of other sizes; a Run without statistics of its classes.
+            is given twice; no clips; features of other sizes; a Run without statistics of its classes; `lose` is none
+            of these shares.
     """
     folder = check_place(folder)
+    check_share(lose)
     names = check_new(run, list(examples), replace=replace)
     space = Described(run, run.method(device), device)
     new = _moments(run, space, {name: examples[asked] for asked, name in names.items()})
@@ -132,10 +146,18 @@ def teach(
     for key in ("count", "mean", "scatter"):
         old = [familiar[f"taught/{key}"][before[one["name"]]] for one in kept]
         familiar[f"taught/{key}"] = torch.stack([*old, *(found[key] for found in new.values())])
+    text = _classes_of(run, classes, [one["name"] for one in told])
+    familiar["taught/offset"] = offset_of(run, space, familiar, text, lose)
     _widen(familiar, run, examples.values())
     _write(run, folder, {"classes": classes, "familiar": familiar}, told)
     _log.info("%s: taught %s", folder, ", ".join(new))
     return load_run(folder)
+
+
+def check_share(lose: float) -> None:
+    """Raises ValueError for what is no share of clips."""
+    if not 0 <= lose <= 1:  # also for no number
+        raise BadSetting(f"lose is {lose}; expected a share from 0 to 1, for example 0.02 for two points of S.")
 
 
 def check_place(folder: str | Path) -> Path:
@@ -203,6 +225,13 @@ def _embedded(run: Run, new: list[str]) -> dict[str, Tensor]:
         used, raw = _with(used, added, further), _with(raw, plain, further)
     tensors = {f"text/{k}": v for k, v in used.text.items()} | {f"raw/{k}": v for k, v in raw.text.items()}
     return tensors | {"seen": used.seen}
+
+
+def _classes_of(run: Run, tensors: Mapping[str, Tensor], names: list[str]) -> Tensor:
+    """All class embeddings `[class, dim]` of some classes in the content of `classes.safetensors`."""
+    listed = list(dict.fromkeys([*run.info["classes"], *names]))
+    rows = [listed.index(name) for name in names]
+    return torch.cat([tensors[f"text/{key}"][rows] for key in run.info["encoders"]], dim=1).double()
 
 
 def _with(classes: Classes, text: Mapping[str, Tensor], names: list[str]) -> Classes:

@@ -94,8 +94,13 @@ def write_run(
 
 
 def _statistics(parts: Parts, dataset: Dataset, trained: Trained) -> dict[str, Tensor]:
-    """What is kept of the clips that the method was trained on last, class by class."""
+    """What is kept, class by class, of the clips of the first tested stage's training.
+
+    Nothing where clips are scored among different classes: there is no one list that a class could be added to.
+    """
     stage, test, view = parts.task.stages(dataset)[1], trained.parts["test"].judged, trained.chosen["settings"]["view"]
+    if stage.trials:
+        return {}
     source = ClipSource(dataset, stage.train, test.classes.select(stage.trained), test.source.modality)
     return class_statistics(trained.model, source, test.classes, view)
 
