@@ -20,9 +20,10 @@ from avshot.errors import BadSetting, WrongRun
 from avshot.experiment import Experiment, files_of, parse_experiment, resolve
 from avshot.features.extractor import Extractor, create_extractor, extractor_of
 from avshot.machine.device import check_device
+from avshot.prediction.examples import read_examples
 from avshot.prediction.labelled import labelled_clips, own_dataset, usable_clips
 from avshot.prediction.predictor import Failed, Prediction, Predictor
-from avshot.prediction.teach import LOSE, read_examples, teach
+from avshot.prediction.teach import LOSE, teach
 from avshot.prediction.upload import LARGEST, Video
 from avshot.run import Run, load_run
 from avshot.settings import did_you_mean

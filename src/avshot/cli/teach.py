@@ -15,8 +15,9 @@ def teach_classes(run: Path, clips: Path, out: Path, *, replace: bool, lose: flo
     """`avshot teach`: returns how many clips could not be used, after a table of what was taught and what was not."""
     from avshot.cli.predict import open_run
     from avshot.machine.device import check_device
+    from avshot.prediction.examples import read_examples
     from avshot.prediction.predictor import Predictor
-    from avshot.prediction.teach import check_new, check_place, check_share, read_examples, teach
+    from avshot.prediction.teach import check_new, check_place, check_share, teach
 
     check_device(device)
     check_share(lose)

@@ -33,7 +33,7 @@ class Prediction:
         moments: Windows of the file in seconds with their share of the decision, in time order.
         notes: What a reader should know: why the Run's answers may be guesses, a modality that is missing or holds
             nothing, a truncated file, what of it was dropped, a clip unlike the training clips.
-        about: What the Run was trained on, in one line.
+        about: What the Run was trained on, and what it was taught later, in one line.
     """
 
     video: str

@@ -27,7 +27,7 @@ from avshot.prediction.prediction import Guess, Prediction
 from avshot.prediction.probabilities import Probabilities
 from avshot.prediction.upload import LARGEST, Video, on_disk
 from avshot.run import Run
-from avshot.runs.knowledge import about, doubts
+from avshot.runs.knowledge import about, doubts, learnt_later
 from avshot.types import MODALITIES, Classes, Clip, Features
 
 if TYPE_CHECKING:
@@ -226,7 +226,7 @@ class Predictor:
                 *self._notes(features, used, described, strange, len(candidates)),
                 *described.notes,
             ),
-            about=about(self.run.info["knows"]),
+            about=" ".join(filter(None, (about(self.run.info["knows"]), learnt_later(self.run.info["taught"])))),
         )
 
     def _check_usable(self, name: str, features: Features, empty: Sequence[str]) -> None:
