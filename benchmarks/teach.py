@@ -55,22 +55,23 @@ def main() -> None:
     parser.add_argument("--seeds", default="0")
     parser.add_argument("--shots", type=int, default=5)
     parser.add_argument("--draws", type=int, default=3)
-    parser.add_argument("--no-training", action="store_true", help="leave out the training on the same clips")
+    parser.add_argument("--training-seeds", default="0", help="those that train on the same clips, too; may be empty")
     options = parser.parse_args()
+    also = [int(seed) for seed in options.training_seeds.split(",") if seed]
     toml = str(prepare(options.grid))
     task = f"gfsl?shots={options.shots}&draws={options.draws}"
     rows = []
     for method in options.methods.split(","):
         for seed in map(int, options.seeds.split(",")):
             asked, place = Experiment(dataset=toml, method=method, seed=seed), options.out / method / f"seed-{seed}"
-            rows += measured(asked, place, task, trained=not options.no_training)
+            rows += measured(asked, place, task, again=seed in also)
             write(rows, options.out / "teach.csv")
     text = table(rows)
     save_text(options.out / "teach.md", text)
     print(text)
 
 
-def measured(asked: Experiment, place: Path, task: str, *, trained: bool) -> list[dict[str, Any]]:
+def measured(asked: Experiment, place: Path, task: str, *, again: bool) -> list[dict[str, Any]]:
     """One row of figures for each draw of clips."""
     data = load_dataset(asked.dataset)
     run = run_experiment(asked, place / "before", dataset=without(data, UNSEEN_TEST))
@@ -78,13 +79,14 @@ def measured(asked: Experiment, place: Path, task: str, *, trained: bool) -> lis
     rows = [of_draw(run, data, stage, place / f"taught-{stage.name}") for stage in stages]
     for row, stage in zip(rows, stages, strict=True):
         row |= {"method": asked.method, "seed": asked.seed, "draw": stage.name}
-    if trained:
-        again = run_experiment(asked.model_copy(update={"task": task}), place / "training", dataset=data)
+    if again:
+        other = Experiment(dataset=asked.dataset, method=asked.method, seed=asked.seed, task=task)
+        trained = run_experiment(other, place / "training", dataset=data)
         for i, row in enumerate(rows, start=1):
-            scored = again.scored("test" if i == 1 else f"test{i}")
-            found = again.task.measure(scored, again.settings)
+            scored = trained.scored("test" if i == 1 else f"test{i}")
+            found = trained.task.measure(scored, trained.settings)
             row |= {"S training": found["B"], "U training": found["N"], "HM training": found["HM"]}
-            row["seconds training"] = again.info["seconds"]
+            row["seconds training"] = trained.info["seconds"]
     return rows
 
 
