@@ -10,11 +10,12 @@ import torch
 
 import avshot.prediction.teach as module
 import avshot.protocol as protocol
+from avshot.files.run_record import write_record
 from avshot.prediction.predictor import Predictor
 from avshot.prediction.teach import teach
 from avshot.run import find_runs, load_run
 from small_runs import experiment
-from synthetic import WORDS, synthetic_dataset
+from synthetic import WORDS, synthetic_dataset, without
 
 NEW = ("loud horn", "class A")
 UNSEEN = WORDS[8:]  # candidates of the Run without training clips
@@ -31,12 +32,7 @@ class World:
     def __init__(self, folder, method="devise", task="gzsl"):
         whole = synthetic_dataset(noise=0.2)
         gone = WORDS[4:6]
-        kept = [i for i, clip in enumerate(whole.clips) if clip.label not in gone]
-        place = {old: new for new, old in enumerate(kept)}
-        folds = {f: np.array([place[i] for i in rows.tolist() if i in place]) for f, rows in whole.folds.items()}
-        clips = tuple(whole.clips[i] for i in kept)
-        names = tuple(name for name in whole.names if name not in gone)
-        self.data = replace(whole, clips=clips, names=names, folds=folds, text={})
+        self.data = replace(without(whole, gone), text={})
         self.run = protocol.run(experiment(method=method, task=task), folder / "run", dataset=self.data)
         of = {name: np.array([i for i, c in enumerate(whole.clips) if c.label == name]) for name in WORDS}
         self.shots = {new: whole.gather(of[old][:SHOTS]) for new, old in zip(NEW, gone, strict=True)}
@@ -154,8 +150,9 @@ def test_what_may_be_lost_is_a_matter_of_choice(world, tmp_path):
         made = teach(world.run, clips, tmp_path / str(lose), lose=lose)
         offsets.append(float(made.familiar()["taught/offset"]))
         shares.append(float(log(made, world.others).exp()[:, -1].sum()))
-    assert offsets == sorted(offsets) and shares == sorted(shares)
-    assert offsets[-1] == 0 and offsets[0] < 0
+    assert offsets == sorted(offsets)
+    assert shares == sorted(shares)
+    assert offsets[0] < offsets[-1] == 0
 
 
 def test_class_vectors_that_came_with_the_dataset_leave_it_to_the_clips(tmp_path):
@@ -248,8 +245,6 @@ def test_a_training_does_not_go_on_in_a_taught_run(world, taught):
 
 
 def test_a_damaged_record_of_what_was_taught_is_noticed(world, taught, tmp_path):
-    from avshot.files.run_record import write_record
-
     made = teach(world.run, world.shots, tmp_path / "run")
     info = json.loads((made.path / "run.json").read_text())
     info["taught"].append({"name": "nobody", "clips": 1})

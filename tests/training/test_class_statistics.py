@@ -68,7 +68,8 @@ def test_classes_with_one_clip_say_nothing_of_their_spread(data):
 def test_a_single_class_with_two_clips_gives_a_spread(data):
     found, _, _ = statistics(data, WORDS[:2], WORDS[:2], np.array([0, 1, 12]))
     assert found["class/count"].tolist() == [2, 1]
-    assert found["class/covariance"].isfinite().all() and found["class/covariance"].trace() > 0
+    assert found["class/covariance"].isfinite().all()
+    assert found["class/covariance"].trace() > 0
 
 
 def test_of_very_many_clips_some_of_all_classes_are_scored(data, monkeypatch):

@@ -15,6 +15,7 @@ from avshot.classes.optimise.optimise import optimise_classes
 from avshot.classes.phrase import read_descriptions
 from avshot.errors import BadClassName, WrongRun
 from avshot.machine.draws import sole_draws
+from avshot.registry import TEXT_ENCODERS
 from avshot.run import Run
 from avshot.runs.key import class_changes
 from avshot.types import Classes
@@ -96,14 +97,17 @@ class Names:
         with self._encoding:
             if self._encoders:
                 return worded(run, {name: name for name in new}, self._encoders)
+            came_along = BadClassName(
+                f"This Run uses the class vectors {', '.join(known.text)}, which came with its dataset, so it "
+                f"cannot embed {new[0]!r}; choose among its {len(known)} classes or train with a text encoder."
+            )
+            if any(spec.partition(":")[0] not in TEXT_ENCODERS.names() for spec in run.parts.wording.encoders):
+                raise came_along
             encoders = run.parts.wording.made()
             with sole_draws():  # loading weights may draw some
                 embedded = worded(run, {name: name for name in new}, encoders)
             if embedded.dims != known.dims:
-                raise BadClassName(
-                    f"This Run uses the class vectors {', '.join(known.text)}, which came with its dataset, so it "
-                    f"cannot embed {new[0]!r}; choose among its {len(known)} classes or train with a text encoder."
-                )
+                raise came_along
             check_space(run, encoders)
             self._encoders = encoders
             return embedded
