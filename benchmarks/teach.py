@@ -76,7 +76,7 @@ def measured(asked: Experiment, place: Path, task: str, *, again: bool) -> list[
     data = load_dataset(asked.dataset)
     run = run_experiment(asked, place / "before", dataset=without(data, UNSEEN_TEST))
     stages = get_task(task).stages(data)[1:]
-    rows = [of_draw(run, data, stage, place / f"taught-{stage.name}") for stage in stages]
+    rows = [of_draw(run, data, stage, place / f"taught-{stage.name}", ways(stage)) for stage in stages]
     for row, stage in zip(rows, stages, strict=True):
         row |= {"method": asked.method, "seed": asked.seed, "draw": stage.name}
     if again:
@@ -102,8 +102,15 @@ def without(data: Dataset, names: Iterable[str]) -> Dataset:
     return replace(data, clips=clips, names=tuple(n for n in data.names if n not in set(names)), folds=folds)
 
 
-def of_draw(run: Run, data: Dataset, stage: Stage, folder: Path) -> dict[str, Any]:
-    """What a Run says of the tested clips of a draw before and after it was taught the draw's clips."""
+def ways(stage: Stage) -> dict[str, tuple[Sequence[str], float]]:
+    """How the Run is taught: `{way: (what each class is called, how many clips trained classes may lose)}`."""
+    return {"name": (stage.few, LOSE), "nonsense": (NONSENSE, LOSE), "alike": (stage.few, 1.0)}
+
+
+def of_draw(
+    run: Run, data: Dataset, stage: Stage, folder: Path, ways: Mapping[str, tuple[Sequence[str], float]]
+) -> dict[str, Any]:
+    """What a Run says of the tested clips of a draw before and after it was taught the draw's clips, in each way."""
     features, labels = data.gather(stage.judge), [str(data.clips[i].label) for i in stage.judge.tolist()]
     shots = {
         name: data.gather([i for i in stage.pools["novel"].tolist() if data.clips[i].label == name])
@@ -113,7 +120,7 @@ def of_draw(run: Run, data: Dataset, stage: Stage, folder: Path) -> dict[str, An
     row = {"S": accuracy(answers(before, features, labels, stage.seen), labels, stage.seen)}
     found = answers(before, features, labels, stage.candidates)
     row |= kinds(found, labels, stage, "words")
-    for kind, called, lose in (("name", stage.few, LOSE), ("nonsense", NONSENSE, LOSE), ("alike", stage.few, 1.0)):
+    for kind, (called, lose) in ways.items():
         shutil.rmtree(folder, ignore_errors=True)
         started = time.perf_counter()
         made = teach(run, {new: shots[name] for new, name in zip(called, stage.few, strict=True)}, folder, lose=lose)

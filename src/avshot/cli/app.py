@@ -234,7 +234,7 @@ def teach(
     ] = False,
     lose: Annotated[
         float, typer.Option(help="Share of the clips of trained classes that taught ones may take over, 0 to 1.")
-    ] = 0.02,
+    ] = 0.01,
     device: Annotated[str, typer.Option(help="torch device.")] = "cpu",
     code: Code = None,
 ) -> None:
