@@ -5,8 +5,8 @@
 A Run is trained on twelve of the sixteen labels of `grid.py`; of the other four it knows neither clips nor names. Then,
 for each draw of clips (those of the task `gfsl`), it is taught the four by their names, and by names that say nothing
 ("class A"), and asked about all other clips among sixteen candidates. Beside it stand the names alone, without clips,
-and the task `gfsl` itself: the whole protocol of two stages on the same clips. Nothing here is chosen on test clips. A
-command that was stopped goes on where it was.
+and the task `gfsl` itself: the whole protocol of two stages on the same clips. This script chooses nothing on
+test clips. A command that was stopped goes on where it was.
 """
 
 from __future__ import annotations

@@ -30,9 +30,9 @@ from avshot.run import Run, load_run
 from avshot.runs.card import model_card
 from avshot.types import MODALITIES, Classes, Features
 
-# Share of the clips of trained classes that taught ones may take over, as far as a Run can tell. Training clips flatter
-# it, so this is half of what is to be kept: with 0.01 labels of GRID really lost 1.5 points of S in a rehearsal without
-# test clips, with 0.02 they lost 2.5 (docs/teaching.md).
+# Share of the clips of trained classes that taught ones may take over, as far as a Run can tell, which is too little: with
+# 0.01, labels of GRID really lost 1.5 points of S in a rehearsal without test clips, with 0.02 they lost 2.5
+# (docs/teaching.md).
 LOSE = 0.01
 
 _log = logging.getLogger(__name__)
