@@ -30,8 +30,8 @@ from avshot.run import Run, load_run
 from avshot.runs.card import model_card
 from avshot.types import MODALITIES, Classes, Features
 
-# Share of the clips of trained classes that taught ones may take over, as far as a Run can tell, which is too little: with
-# 0.01, labels of GRID really lost 1.5 points of S in a rehearsal without test clips, with 0.02 they lost 2.5
+# Share of the clips of trained classes that taught ones may take over, as far as a Run can tell. Really it may be more:
+# with 0.01, labels of GRID lost 1.5 points of S in a rehearsal without test clips, with 0.02 they lost 2.5
 # (docs/teaching.md).
 LOSE = 0.01
 
