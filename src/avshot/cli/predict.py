@@ -39,7 +39,7 @@ def predict_videos(
         raise WrongRun(told + _runs() if wrong else told)
     check_device(device)
     check_span(start, end)
-    predictor = Predictor(_open_run(run), device)
+    predictor = Predictor(open_run(run), device)
     found = list(_videos(videos))
     asked = (
         path if start is None and end is None else Clip(id=path, path=path, start=start, end=end)
@@ -63,7 +63,7 @@ def predict_videos(
     return failed
 
 
-def _open_run(path: Path) -> Any:
+def open_run(path: Path) -> Any:
     """The Run in a folder; says which Runs there are where it holds several."""
     from avshot.data.sources import first_few
     from avshot.run import load_run
