@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
+from avshot.classes.factors import factor_tensors
 from avshot.data.dataset import Dataset
 from avshot.experiment import Experiment, Parts, files_of
 from avshot.files.atomic import file_digest, save_json, save_tensors, save_text
@@ -99,6 +100,7 @@ def _info(experiment: Experiment, parts: Parts, dataset: Dataset, trained: Train
         "inputs": asdict(trained.model.inputs),
         "shown": test.source.modality,
         "classes": list(test.classes.names),
+        "factors": {name: list(factor.names) for name, factor in test.classes.factors.items()},
         "few": list(trained.few),
         "task": parts.task.record(dataset),
         "encoders": list(test.classes.text),
@@ -135,7 +137,7 @@ def _tensors(trained: Trained) -> dict[str, dict[str, Tensor]]:
     scored = {name: part for name, part in trained.parts.items() if part.scores is not None}
     return {
         "weights": trained.model.state_dict(),
-        "classes": text | {"seen": classes.seen} | {f"factor/{k}": v for k, v in classes.factors.items()},
+        "classes": text | {"seen": classes.seen} | factor_tensors(classes),
         "scores": {k: v for name, part in scored.items() for k, v in part.tensors(name).items()},
         "familiar": trained.usual,
     }
