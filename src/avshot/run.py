@@ -182,7 +182,12 @@ class Run:
             raise self._unfit("scores.safetensors", f"the {len(ids)} clips and {len(names)} classes of {part!r}")
         if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < len(names):
             raise self._unfit("scores.safetensors", f"the {len(names)} classes of {part!r}")
-        return Scored(scores, labels, seen, names, ids)
+        counts = tensors.get(f"{part}/counts")
+        if counts is not None and tuple(counts.shape) != (len(names),):
+            raise self._unfit("scores.safetensors", f"the {len(names)} classes of {part!r}")
+        there = self.classes() if self.info["factors"] else None
+        factors = there.select(names).factors if there is not None and set(names) <= set(there.names) else {}
+        return Scored(scores, labels, seen, names, ids, factors, counts)
 
     def embeddings(self) -> dict[str, Tensor]:
         """Test clips as tensors: `audio`, `visual` (pooled inputs) and, where the method embeds, `clip`, `class`."""

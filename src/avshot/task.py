@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
 import numpy as np
@@ -20,6 +20,7 @@ from avshot.errors import BadSetting
 from avshot.recipe import Selection
 from avshot.registry import TASKS
 from avshot.settings import read_value, replace_fields
+from avshot.types import Factor
 
 Metrics = Mapping[str, Any]  # metric names of the task -> fraction or None; further entries are details
 
@@ -52,6 +53,8 @@ class Stage:
         trials: Where not every clip is scored among all candidates: which are, among which. A clip in none of them is
             an error; empty = one trial of everything.
         few: Further classes that are trained, on a few clips each (novel ones of few-shot learning).
+        aside: `{name: [clip] indices}` of clips that train only where a turn of a method's training names them: their
+            labels are not to be learnt from ("unlabelled").
     """
 
     name: str
@@ -62,6 +65,7 @@ class Stage:
     candidates: tuple[str, ...]
     trials: tuple[Trial, ...] = ()
     few: tuple[str, ...] = ()
+    aside: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def trained(self) -> tuple[str, ...]:
@@ -84,6 +88,8 @@ class Scored:
         seen: `[class]` bool.
         names: Class names.
         ids: Clip ids.
+        factors: The parts of classes that are pairs (`avshot.types.Classes.factors`).
+        counts: `[class]` training clips of each class; None in Runs that did not note it.
     """
 
     scores: Tensor
@@ -91,6 +97,8 @@ class Scored:
     seen: Tensor
     names: tuple[str, ...]
     ids: tuple[str, ...]
+    factors: Mapping[str, Factor] = field(default_factory=dict)
+    counts: Tensor | None = None
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,7 @@ class Part:
         """What `scores.safetensors` holds of it, each name behind `prefix/`; there must be scores."""
         assert self.scores is not None
         values = {"scores": self.scores, "labels": self.judged.source.labels, "seen": self.judged.classes.seen}
+        values |= {} if self.judged.counts is None else {"counts": self.judged.counts}
         return {f"{prefix}/{key}": value for key, value in values.items()}
 
     def about(self) -> dict[str, Any]:
