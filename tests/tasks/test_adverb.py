@@ -50,7 +50,7 @@ def test_the_command_line_trains_and_tells_it_from_the_priors(tmp_path, capsys):
     told = capsys.readouterr().out
     assert "mAP W" in told
     (run,) = find_runs(out)
-    row, *guessers = summarise([run])
+    _, *guessers = summarise([run])
     assert [guesser.label for guesser in guessers] == ["priors", "p(adverb | action)", "p smoothed", "p(adverb)"]
     assert run.metrics["cls half"] > guessers[0].values["cls half"][0] + 0.1
     assert run.metrics["unseen"].keys() == run.metrics["seen"].keys()
