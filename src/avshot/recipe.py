@@ -25,7 +25,7 @@ class Recipe:
         passes_per_epoch: In place of that when above 0: as many batches as make this many passes over the training
             clips, so that stage 2, which has more clips and classes, also gets more steps. Published: 0.
         batch_size: Clips per batch.
-        balanced: Batches are drawn class-balanced; False: every clip is equally likely.
+        class_balanced: Batches are drawn class-balanced; False: every clip is equally likely.
         lr: Adam's learning rate.
         weight_decay: Adam's L2 penalty.
         betas: Adam's running-average coefficients.
@@ -40,7 +40,7 @@ class Recipe:
     batches_per_epoch: int = 500
     passes_per_epoch: int = 0
     batch_size: int = 256
-    balanced: bool = True
+    class_balanced: bool = True
     lr: float = 1e-3
     weight_decay: float = 0.0
     betas: tuple[float, float] = (0.9, 0.999)

@@ -132,7 +132,7 @@ def _epoch(
 ) -> dict[str, float]:
     """All steps of one epoch; the mean of each loss term. Raises ValueError when one is not finite."""
     method, recipe = players.method, players.recipe
-    draws = {pool: _Draw(source, pool, recipe.balanced) for pool in players.pools}
+    draws = {pool: _Draw(source, pool, recipe.class_balanced) for pool in players.pools}
     part = players.processes.part(recipe.batch_size)
     method.train()
     sums: dict[str, float] = {}
