@@ -1,9 +1,9 @@
 """The released split tables of video-adverb retrieval: a row for each clip, action and adverb.
 
 `<set>/train.csv`, `test.csv`, `antonyms.csv`, and for unseen compositions `unlabelled.csv`, in folders as ReGaDa
-d9d0bfb has them (`seen_compositions/<set>`) or called `seen` and `unseen`; or Adverbs in Recipes as its authors release it
-(`air/train_df.csv`, air-cvpr23). Words are those after clustering, where a table has both. The same clip may stand in
-several rows and in several tables: rows are kept as they are, in their order, which decides the order of words.
+d9d0bfb has them (`seen_compositions/<set>`) or called `seen` and `unseen`; or Adverbs in Recipes as its authors release
+it (`air/train_df.csv`, air-cvpr23). Words are those after clustering, where a table has both. The same clip may stand
+in several rows and in several tables: rows are kept as they are, in their order, which decides the order of words.
 """
 
 from __future__ import annotations
