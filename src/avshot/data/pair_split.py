@@ -84,7 +84,7 @@ def split_pairs(
     for label, own in rows.items():
         members = sorted(own, key=lambda clip: _rank(rule.seed, f"{clip.key}\0{label}"))
         if label in unseen:
-            shares = {"unlabelled": min(round(rule.unlabelled * len(members)), len(members) - 1)}
+            shares = {"unlabelled": min(int(rule.unlabelled * len(members) + 1e-9), len(members) - 1)}
             rest = "test_unseen"
         else:
             most = len(members) - 1  # one trains
