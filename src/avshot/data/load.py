@@ -24,9 +24,12 @@ def load_dataset(spec: str) -> Dataset:
     """
     kind, _, rest = spec.partition(":")
     if kind == "simulated":
+        from avshot.data.simulated.pairs import SIZES, load_simulated_pairs
         from avshot.data.simulated.simulate import load_simulated
 
-        return load_simulated(rest)
+        name = rest.partition("?")[0]
+        of_pairs = name in SIZES or "adverb" in name
+        return load_simulated_pairs(rest) if of_pairs else load_simulated(rest)
     if kind == "official":
         from avshot.data.official.benchmark import load_official_spec
 
