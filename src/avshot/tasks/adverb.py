@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from avshot.data.dataset import Dataset
@@ -206,8 +207,10 @@ def _metrics(scores: Tensor, labels: Tensor, opposite: Tensor | None, names: tup
     for right, columns in ((whole, ("Acc-A", "Acc-A cls")), (half, ("Acc-A half", "cls half"))):
         found |= dict(zip(columns, antonym_accuracy(right, labels), strict=True))
     if names:
-        each = {name: whole[(labels == i) & ~whole.isnan()] for i, name in enumerate(names)}
-        found["per_adverb"] = {name: float(right.mean()) for name, right in each.items() if len(right)}
+        count = torch.bincount(labels, minlength=len(names))
+        right = torch.bincount(labels, weights=whole.nan_to_num(), minlength=len(names)) / count
+        known = (count > 0) & (opposite >= 0)
+        found["per_adverb"] = {name: float(right[i]) for i, name in enumerate(names) if known[i]}
     return found
 
 
