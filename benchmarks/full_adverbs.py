@@ -44,7 +44,9 @@ def main() -> None:
         row, peak = with_peak_memory(measure, name, options.scale)
         rows.append(row | {"peak MB": peak})
         print(json.dumps(rows[-1]), flush=True)
-    print_table(f"an epoch and a test at the size of {NAME}, simulated", HEAD, [[cell(r[k]) for k in HEAD] for r in rows])
+    print_table(
+        f"an epoch and a test at the size of {NAME}, simulated", HEAD, [[cell(r[k]) for k in HEAD] for r in rows]
+    )
     keep("full_adverbs", {"rows": rows, "scale": options.scale})
 
 
@@ -118,7 +120,7 @@ def looped(model: Any, judged: Any) -> Any:
 
 
 def metrics_looped(scored: Any) -> float:
-    """mAP M by scikit-learn, clip by clip and adverb by adverb."""
+    """MAP M by scikit-learn, clip by clip and adverb by adverb."""
     import numpy as np
     from sklearn.metrics import average_precision_score
 

@@ -147,6 +147,23 @@ def test_rows_share_the_features_of_their_clip(tmp_path):
     assert joint.fingerprint() != found.fingerprint() != load_dataset(spec.partition("&")[0]).fingerprint()
 
 
+def test_features_beside_the_tables_and_vectors_of_words(tmp_path):
+    place = tables(tmp_path)
+    (place / "features" / "clip").mkdir(parents=True)
+    save_features(place / "features" / "all.pth", [1, 2, 3, 4])
+    save_features(place / "features" / "clip" / "all.pth", [1, 2, 3, 4], seed=3)
+    names = ["cut", "stir", "slowly", "quickly", "cut quickly"]
+    vectors = np.eye(5, dtype=np.float32)
+    np.savez(tmp_path / "s3d.npz", names=names, vectors=vectors)
+    spec = f"adverbs:{tmp_path}?name=howto100m-adverbs&text.s3d={tmp_path / 's3d.npz'}"
+    found, other = load_dataset(spec), load_dataset(f"{spec}&features=clip")
+    assert not torch.equal(found.gather([0]).visual, other.gather([0]).visual)
+    text = dict(zip(found.names, found.text["s3d"], strict=True))
+    assert text["cut quickly"].tolist() == vectors[4].tolist()
+    assert torch.allclose(text["stir slowly"], torch.from_numpy(vectors[1] + vectors[2]) / 2**0.5)
+    assert found.pairs.text["s3d"]["adverb"].tolist() == vectors[2:4].tolist()
+
+
 def test_a_training_on_released_files(tmp_path):
     tables(tmp_path, "unseen", ROWS | {"test": [("4", "cut", "quickly"), ("5", "pour", "quickly")]})
     save_features(tmp_path / "all.pth", [1, 2, 3, 4, 5])
