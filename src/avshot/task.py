@@ -108,10 +108,12 @@ class Verdict:
     Attributes:
         score: To maximise.
         settings: What goes with it: `view`, and what the task lets these clips choose (gzsl: `beta`). Plain values.
+        metrics: The task's metrics on these clips, where the task wants those of every epoch (`Task.over_epochs`).
     """
 
     score: float
     settings: Mapping[str, Any]
+    metrics: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -201,6 +203,15 @@ class Task(ABC):
         values = {name: [draw.get(name) for draw in draws] for name in self.metrics}
         means = {k: sum(found) / len(found) for k, v in values.items() if (found := [x for x in v if x is not None])}
         return {**draws[0], **dict.fromkeys(self.metrics), **means}
+
+    def over_epochs(self, metrics: Metrics, epochs: Sequence[Metrics]) -> dict[str, Any]:
+        """What counts where the tested clips themselves chose the epoch (`select = "oracle"`): the metrics as they are.
+
+        Args:
+            metrics: Of the chosen epoch.
+            epochs: `Verdict.metrics` of every epoch.
+        """
+        return dict(metrics)
 
     def guessers(self, scored: Scored) -> dict[str, dict[str, float]]:
         """`{name: {metric: value}}` of rows that need no training: none unless overridden."""

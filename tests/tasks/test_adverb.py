@@ -7,9 +7,11 @@ import pytest
 import torch
 from sklearn.metrics import average_precision_score
 
+from avshot import protocol
 from avshot.cli.app import main
 from avshot.data.import_arrays import import_arrays
 from avshot.data.pair_split import PairRule
+from avshot.experiment import Experiment
 from avshot.report.rows import summarise
 from avshot.run import find_runs
 from avshot.task import Scored, get_task
@@ -63,6 +65,22 @@ def test_the_command_line_trains_and_tells_it_from_the_priors(tmp_path, capsys):
     labels = manner[test.labels]
     each = [average_precision_score((labels == v).numpy(), of_clip[:, v].numpy()) for v in labels.unique().tolist()]
     assert run.metrics["mAP M"] == pytest.approx(np.mean(each), abs=1e-9)
+
+
+def test_printed_numbers_are_the_best_epoch_of_each_metric(unseen, tmp_path):
+    quick = {"epochs": 5, "batches_per_epoch": 3}
+    asked = {"dataset": "own", "method": "devise", "recipe": quick, "select": "oracle"}
+    each, one = (
+        protocol.run(Experiment(task=f"adverb?each={each}", **asked), tmp_path / each, dataset=unseen)
+        for each in ("true", "false")
+    )
+    epochs = each.history()["stage2"]["metrics"]
+    assert len(epochs) == 5
+    assert one.history()["stage2"]["metrics"] == []
+    for metric in TASK.metrics:
+        assert each.metrics[metric] == max(epoch[metric] for epoch in epochs) >= one.metrics[metric]
+    assert each.metrics["one_epoch"] == {metric: one.metrics[metric] for metric in TASK.metrics}
+    assert len({epoch["mAP W"] for epoch in epochs}) > 1
 
 
 def test_stages_hold_out_whole_videos_and_score_within_an_action(unseen):

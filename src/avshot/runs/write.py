@@ -123,11 +123,18 @@ def _info(experiment: Experiment, parts: Parts, dataset: Dataset, trained: Train
 def _metrics(parts: Parts, trained: Trained) -> dict[str, Any]:
     """The task's metrics of the tested stages, averaged where there are several; empty where nothing was tested."""
     draws = [
-        parts.task.measure(part.judged.scored(part.scores), trained.chosen["settings"])
+        _measured(parts, part, trained.chosen["settings"])
         for name, part in trained.parts.items()
         if name != "val" and part.scores is not None
     ]
     return {} if not draws else draws[0] if len(draws) == 1 else parts.task.average(draws)
+
+
+def _measured(parts: Parts, part: Part, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The metrics of a tested stage; where its clips chose the epoch, as the task counts those of all epochs."""
+    assert part.scores is not None
+    found = parts.task.measure(part.judged.scored(part.scores), settings)
+    return parts.task.over_epochs(found, part.history.get("metrics", ())) if parts.oracle else found
 
 
 def _tensors(trained: Trained) -> dict[str, dict[str, Tensor]]:

@@ -219,6 +219,8 @@ def _judged(method: Method, judge: _Judge) -> Verdict:
 def _note(verdict: Verdict, history: History, recipe: Recipe, epoch: int) -> None:
     history.scores.append(verdict.score)
     history.settings.append(dict(verdict.settings))
+    if verdict.metrics:
+        history.metrics.append(dict(verdict.metrics))
     if recipe.schedule != "plateau":
         return
     since = max([history.best, *history.drops])
