@@ -177,11 +177,12 @@ def spans(phases: Sequence[Phase], epochs: int) -> list[tuple[Phase, range]]:
 def stretches(phases: Sequence[Phase], epochs: int) -> list[tuple[range, str]]:
     """The recipe's epochs in stretches of which validation chooses one epoch each, and the metric that it goes by.
 
-    One stretch and the task's own rule (""), unless a phase names its metric (`Phase.best`).
+    One stretch and the task's own rule (""), unless a phase names its metric (`Phase.best`). Where the epochs do not
+    reach beyond that phase, nothing goes on from its best one, and the task's own rule chooses.
     """
     found, start = [], 0
     for phase, own in spans(phases, epochs)[:-1]:
-        if phase.best and own.stop > start:
+        if phase.best and len(own) and own.stop < epochs:
             found.append((range(start, own.stop), phase.best))
             start = own.stop
     return [*found, (range(start, epochs), "")]

@@ -10,7 +10,7 @@ run/
   scores.safetensors    scores [clip, class], labels and seen flags of validation (stage 1) and test (stage 2)
   familiar.safetensors  what the training clips were like (mean and spread of the pooled features)
   embeddings.safetensors  test clips: pooled input features, and what the method embedded them to where it can
-  metrics.json          S, U, HM, ZSL, AUSUC on test at the chosen calibration
+  metrics.json          the task's metrics on test as validation calibrated it: S, U, HM, ZSL, AUSUC for gzsl
   history.json          losses and validation scores per epoch, per stage
   key.json              what the Run depends on, written when the folder is claimed
   README.md             model card
@@ -188,6 +188,11 @@ class Run:
         there = self.classes() if self.info["factors"] else None
         factors = there.select(names).factors if there is not None and set(names) <= set(there.names) else {}
         return Scored(scores, labels, seen, names, ids, factors, counts)
+
+    @property
+    def draws(self) -> tuple[str, ...]:
+        """The tested parts as `scored` knows them: "test", and of several draws "test2" and so on; maybe none."""
+        return tuple(sorted(self.info["scored"].keys() - {"val"}, key=lambda part: (len(part), part)))
 
     def embeddings(self) -> dict[str, Tensor]:
         """Test clips as tensors: `audio`, `visual` (pooled inputs) and, where the method embeds, `clip`, `class`."""

@@ -10,7 +10,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from difflib import get_close_matches
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar, get_args, get_type_hints
 from urllib.parse import parse_qsl
 
 from avshot.errors import BadSetting
@@ -62,6 +62,8 @@ def numbers_in(value: Any) -> Iterator[Any]:
 def _converted(value: Any, hint: Any, field: str, now: Any) -> Any:
     from pydantic import TypeAdapter, ValidationError  # here, so that methods load nothing heavy but torch
 
+    if isinstance(value, bool) and hint is not Any and bool not in (hint, *get_args(hint)):  # else it would become 1
+        raise BadSetting(f"{field} is {value}: input should not be true or false; it is {now!r} now.")
     try:
         return TypeAdapter(hint).validate_python(value)
     except ValidationError as error:

@@ -7,10 +7,12 @@ command line, reports and benches pick it up.
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
+from urllib.parse import unquote
 
 import numpy as np
 from torch import Tensor
@@ -131,9 +133,10 @@ class Task(ABC):
         main: The metric that rows are sorted by.
         explain: The paragraph above its tables: what each metric is, what was chosen on what.
         neutral: The settings where no clips select.
-        harmonic: `main` is the harmonic mean of the class accuracies of seen and unseen clips, which a bench can test
-            for significance.
+        harmonic: `main` is the harmonic mean of the mean class accuracies of both kinds, of several draws that of the
+            means over them; a bench can test it for significance.
         kinds: What classes with a full set of training clips are called, and what the others.
+        alone: The metric that is the accuracy of the others among themselves; empty where there is none.
     """
 
     Config: ClassVar[type] = NoSettings
@@ -145,16 +148,17 @@ class Task(ABC):
     neutral: ClassVar[Mapping[str, Any]] = {"view": "both"}
     harmonic: ClassVar[bool] = False
     kinds: ClassVar[tuple[str, str]] = ("seen", "unseen")
+    alone: ClassVar[str] = ""
 
     def __init__(self, config: Any = None) -> None:
         self.config = self.Config() if config is None else config
 
     @property
     def title(self) -> str:
-        """Its name, and the settings that are not the default ones: `gfsl?shots=1`."""
+        """Its name, and the settings that are not the default ones, as `get_task` reads them: `gfsl?shots=1`."""
         usual = self.Config()
         changed = [(f.name, getattr(self.config, f.name)) for f in fields(self.Config)]
-        query = "&".join(f"{name}={value}" for name, value in changed if value != getattr(usual, name))
+        query = "&".join(f"{name}={_typed(value)}" for name, value in changed if value != getattr(usual, name))
         return f"{self.name}?{query}" if query else self.name
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -213,6 +217,13 @@ class Task(ABC):
         """
         return dict(metrics)
 
+    def of_draws(self, seeds: Sequence[Metrics]) -> str:
+        """How far the draws of a row lie apart, given its metrics seed by seed, for example `HM 45.9 to 49.3`.
+
+        It ends a list of rows in per cent; empty where nothing is known of single draws.
+        """
+        return ""
+
     def guessers(self, scored: Scored) -> dict[str, dict[str, float]]:
         """`{name: {metric: value}}` of rows that need no training: none unless overridden."""
         return {}
@@ -236,15 +247,32 @@ class Task(ABC):
         return tuple(dict.fromkeys(name for stage in self.stages(dataset) for name in stage.candidates))
 
 
+def _typed(value: Any) -> str:
+    """A setting as a person would type it for `split_task`: quoted where it would be read as something else."""
+    text = json.dumps(value, ensure_ascii=False) if isinstance(value, tuple | list) or _misread(value) else str(value)
+    return text.replace("%", "%25").replace("&", "%26")
+
+
+def _misread(value: Any) -> bool:
+    """It is text that does not read as itself: "5", "true", "[a"."""
+    try:
+        return isinstance(value, str) and read_value(value) != value
+    except ValueError:
+        return True
+
+
 def split_task(spec: str) -> tuple[str, dict[str, Any]]:
-    """`gfsl?shots=5` as its name, or path, and its settings. Raises ValueError for an incomplete or repeated one."""
+    """`gfsl?shots=5` as its name, or path, and its settings; `%26` and the like stand for the character.
+
+    Raises ValueError for an incomplete or repeated setting.
+    """
     name, _, query = spec.partition("?")
     found: dict[str, Any] = {}
     for part in filter(None, query.split("&")):
         key, equals, value = part.partition("=")
         if not equals or not key or key in found:
             raise BadSetting(f"Task {spec!r}: setting {part!r} is incomplete or repeated; write {name}?NAME=VALUE.")
-        found[key] = read_value(value)
+        found[key] = read_value(unquote(value))
     return name, found
 
 
@@ -256,7 +284,10 @@ def get_task(spec: str, settings: Mapping[str, Any] | None = None) -> Task:
     """
     name, typed = split_task(spec)
     found: type[Task] = TASKS.get_class(name, Task)
-    return found(replace_fields(found.Config(), {**typed, **(settings or {})}))
+    asked = {**typed, **(settings or {})}
+    if asked and not fields(found.Config):
+        raise BadSetting(f"Task {found.name} has no settings; leave out {', '.join(asked)}.")
+    return found(replace_fields(found.Config(), asked))
 
 
 def list_tasks() -> list[str]:

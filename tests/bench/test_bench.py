@@ -9,8 +9,9 @@ from datetime import date
 import numpy as np
 import pytest
 
-from avshot.bench import table, trainings
+from avshot.bench import trainings
 from avshot.bench.latex import as_latex
+from avshot.bench.paired import p_of_pairs
 from avshot.bench.plan import load_plan
 from avshot.bench.table import amount, as_csv, as_markdown, results
 from avshot.bench.trainings import folder_names, train_plan
@@ -235,16 +236,16 @@ def test_p_pairs_clips_by_id_and_refuses_other_clips_labels_and_classes(bench):
     other = Reordered(two.path, two.experiment, two.info, two.metrics)
     turned = list(range(len(test.ids)))[::-1]
     given = Scored(test.scores[turned], test.labels[turned], test.seen, test.names, tuple(test.ids[i] for i in turned))
-    assert table._p_value([(one, other)]) == table._p_value([(one, two)])
+    assert p_of_pairs([(one, other)]) == p_of_pairs([(one, two)])
     given = replace(test, ids=("nobody", *test.ids[1:]))
     with pytest.raises(ValueError, match="same clips"):
-        table._p_value([(one, other)])
+        p_of_pairs([(one, other)])
     given = replace(test, labels=test.labels.roll(1))
     with pytest.raises(ValueError, match="other labels"):
-        table._p_value([(one, other)])
+        p_of_pairs([(one, other)])
     given = replace(test, names=test.names[::-1])
     with pytest.raises(ValueError, match="same classes"):
-        table._p_value([(one, other)])
+        p_of_pairs([(one, other)])
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from avshot.bench.plan import benchmark_of, experiment_of, load_plan, locate
+from avshot.bench.plan import benchmark_of, experiment_of, load_plan, locate, task_of
 
 PLAN = """
 title = "T"
@@ -56,6 +56,35 @@ def test_legacy_doubles_every_row_but_references(tmp_path):
     assert [row.label for row in plan.rows] == ["a", "a (legacy)", "b", "b (legacy)", "devise"]
     assert experiment_of(plan.rows[1], "x", seed=0).legacy
     assert not experiment_of(plan.rows[2], "x", seed=0).legacy
+
+
+def test_another_task_for_every_row(tmp_path):
+    plan = load_plan(written(tmp_path, PLAN))
+    few = plan.with_task("gfsl?shots=2")
+    assert [task_of(row).title for row in few.rows] == ["gfsl?shots=2"] * 3
+    assert few.metrics == task_of(few.rows[0]).metrics
+    assert experiment_of(few.rows[0], "simulated:ucf-cls", seed=0).task == "gfsl"
+    back = few.with_task("gzsl")
+    assert [task_of(row).title for row in back.rows] == ["gzsl"] * 3
+    assert [experiment_of(row, "x", seed=0) for row in back.rows] == [
+        experiment_of(row, "x", seed=0) for row in plan.rows
+    ]
+    with pytest.raises(ValueError, match="gzls"):
+        plan.with_task("gzls")
+    closed = load_plan(written(tmp_path, 'title = "T"\n[common]\ntask = "gfsl"\n[[rows]]\nmethod = "devise"\n'))
+    with pytest.raises(ValueError, match="shots"):
+        closed.with_task("gfsl?shots=none")
+
+
+def test_settings_of_the_task_add_up(tmp_path):
+    text = (
+        'title = "T"\n[common]\ntask = "gfsl"\ntask_config = {shots = 2}\n[[rows]]\nmethod = "devise"\n'
+        "task_config = {draws = 1}\n"
+    )
+    with pytest.raises(ValueError, match="a table is of one"):  # the references have the common settings alone
+        load_plan(written(tmp_path, text))
+    plan = load_plan(written(tmp_path, "references = []\n" + text))
+    assert task_of(plan.rows[0]).title == "gfsl?shots=2&draws=1"
 
 
 def test_only_some_methods(tmp_path):

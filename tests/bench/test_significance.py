@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from avshot.bench.significance import holm, paired_p_value
+from avshot.bench.significance import holm, p_value, paired_p_value, shares_of
 
 
 def mean_hm(right, labels, seen):
@@ -32,6 +32,38 @@ def test_against_every_exchange():
     exact = extreme / 2**8
     tensors = [torch.tensor(x) for x in (one, two, labels, seen)]
     assert paired_p_value(*tensors, draws=20000) == pytest.approx(exact, abs=0.015)  # 4 standard errors
+
+
+def test_several_draws_against_every_exchange_of_clips():
+    """A clip that two draws test is one observation; HM is that of the means over the draws."""
+    draws = [([0, 1, 2, 3, 4, 5], [0, 0, 1, 2, 2, 3]), ([0, 1, 2, 6, 7], [0, 0, 1, 2, 3])]  # clips and their labels
+    seen = torch.tensor([True, True, False, False])
+    rng = np.random.default_rng(8)
+    one, two = (rng.random((2, 11)) < share for share in (0.8, 0.4))
+    clips = [clip for found, _ in draws for clip in found]
+
+    def mean(right):
+        found = []
+        for row in right:
+            each = [kinds_of(part, labels) for part, (_, labels) in zip((row[:6], row[6:]), draws, strict=True)]
+            base, novel = np.mean(each, axis=0)
+            found.append(0.0 if base + novel == 0 else 2 * base * novel / (base + novel))
+        return np.mean(found)
+
+    def kinds_of(right, labels):
+        of_class = {c: np.mean([r for r, y in zip(right, labels, strict=True) if y == c]) for c in set(labels)}
+        return [np.mean([v for c, v in of_class.items() if bool(seen[c]) == kind]) for kind in (True, False)]
+
+    observed, extreme = mean(one) - mean(two), 0
+    for exchange in itertools.product([False, True], repeat=8):
+        swap = np.array([exchange[clip] for clip in clips])
+        first, second = np.where(swap, two, one), np.where(swap, one, two)
+        extreme += abs(mean(first) - mean(second)) >= abs(observed) - 1e-12
+    shares = torch.cat([shares_of(torch.tensor(labels), seen) / 2 for _, labels in draws])
+    found = p_value(torch.tensor(one), torch.tensor(two), shares, torch.tensor(clips), draws=20000)
+    assert found == pytest.approx(extreme / 2**8, abs=0.015)
+    apart = p_value(torch.tensor(one), torch.tensor(two), shares, torch.arange(11), draws=20000)
+    assert abs(apart - found) > 0.02, "else it does not matter that a clip is exchanged in all draws"
 
 
 def test_equal_answers_differ_by_nothing_and_opposite_ones_by_everything():

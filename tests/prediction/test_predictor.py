@@ -61,6 +61,27 @@ def clips(folder):
     return {video.stem.rsplit("-", 1)[0].replace("-", " "): str(video) for video in videos}
 
 
+def test_a_class_of_few_shots_is_known_from_so_many_clips(heard, clips):
+    drawn = {"stage2": {"dog barking": ["clip1", "clip2"]}, "stage3": {"dog barking": ["clip3"]}}
+    info = heard.run.info | {"few": ["dog barking"], "task": {"drawn": drawn}}
+    few = Predictor(replace(heard.run, info=info))
+    names = ["Dog-Barking", "low humming", "church bell"]  # as somebody spells them
+    known = {
+        guess.name: (guess.seen, guess.few, guess.known) for guess in few.predict(clips["low humming"], names).ranking
+    }
+    assert known == {
+        "Dog-Barking": (False, 2, "trained on 2 clips"),
+        "low humming": (True, None, "trained"),
+        "church bell": (False, None, "from words"),
+    }
+    assert all(guess.few is None for guess in heard.predict(clips["low humming"], names).ranking)
+    unsaid = Predictor(replace(heard.run, info=info | {"task": {}}))
+    assert {guess.known for guess in unsaid.predict(clips["low humming"]).ranking} == {
+        "trained",
+        "trained on a few clips",
+    }
+
+
 def test_probabilities_add_up_to_one_and_the_ranking_is_sorted(heard, clips):
     for label, clip in clips.items():
         found = heard.predict(clip)

@@ -97,6 +97,27 @@ def test_draws_that_the_dataset_brings():
     assert set(novel) & set(one.judge) == set(novel[2:])
     assert two.pools["novel"].tolist() == novel[5:9].tolist()
     assert set(novel) & set(two.judge) == set(novel[10:14])
+    noted = get_task("gfsl?shots=7").record(replace(DATA, folds=folds))
+    assert noted["shots"] == 2
+    assert noted["notes"] == ["The 2 draws of shots are the dataset's own; the settings of gfsl?shots=7 draw none."]
+    assert get_task("gfsl").record(replace(DATA, folds=folds))["notes"] == []
+
+
+@pytest.mark.parametrize(
+    ("folds", "words"),
+    [
+        ({"test_shots": []}, "Fold 'test_shots' holds no clips; expected clips of the classes of 'test_unseen'"),
+        ({"test_shots": [0]}, "Fold 'test_shots' holds clips of dog barking; expected"),
+        ({"val_shots": [100]}, "Fold 'val_shots' holds clips of wind blowing; expected clips of .* 'val_unseen'"),
+        ({"test_shots": [100], "test_unseen_2": [0], "test_shots_2": [101]}, "Fold 'test_unseen_2' holds clips of dog"),
+        ({"test_shots_2": [100]}, "has the folds test_shots_2; expected those of its draws .*: test_shots[.]"),
+        ({"test_shots": [100], "test_shots_3": [101]}, "expected those .*: test_shots, test_shots_2[.]"),
+    ],
+)
+def test_draws_of_a_dataset_that_are_none(folds, words):
+    data = replace(DATA, folds={**DATA.folds, **{k: np.array(v, dtype=np.int64) for k, v in folds.items()}})
+    with pytest.raises(ValueError, match=words):
+        get_task("gfsl?shots=2").stages(data)
 
 
 @pytest.mark.parametrize(
@@ -116,7 +137,7 @@ def test_settings_that_it_does_not_have(task, words):
 
 
 def test_datasets_that_cannot_be_cut():
-    with pytest.raises(ValueError, match=r"12 shots need at least 13 clips .* too few have .*\(1[12]\)"):
+    with pytest.raises(ValueError, match=r"12 shots need at least 13 clips .* too few have .*\(1[12]\).*shots=10\)"):
         get_task("gfsl?shots=12").stages(DATA)
     bare = replace(DATA, folds={k: v for k, v in DATA.folds.items() if "unseen" not in k})
     with pytest.raises(ValueError, match="so no class is novel"):

@@ -4,12 +4,14 @@ import csv
 import json
 import re
 import shutil
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 
 import avshot.protocol as protocol
@@ -20,7 +22,8 @@ from avshot.method import Phase, Turn
 from avshot.registry import get_method
 from avshot.report.rows import summarise
 from avshot.run import find_runs, load_run
-from avshot.task import Stage, Task, Trial, Verdict, get_task
+from avshot.settings import replace_fields
+from avshot.task import Stage, Task, Trial, Verdict, get_task, split_task
 from avshot.tasks.gzsl import GZSL
 from synthetic import synthetic_dataset
 
@@ -241,3 +244,35 @@ def test_what_a_run_notes_of_it(retrieval, tmp_path):
     card = (tmp_path / "run" / "README.md").read_text()
     assert "| | mAP | P@1 |" in card
     assert "beta" not in card
+
+
+@dataclass(frozen=True)
+class Odd:
+    """Settings of every kind that a title has to tell."""
+
+    text: str = "usual"
+    numbers: tuple[float, ...] = (1.0,)
+    flag: bool = True
+    maybe: int | None = 3
+    rate: float = 0.5
+
+
+@given(
+    st.builds(
+        Odd,
+        st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=1)
+        | st.sampled_from(["5", "true", "null", "a b", "[x", "a&b=c", "50%", "%26", "?"]),
+        st.lists(st.floats(-1e6, 1e6), max_size=3).map(tuple),
+        st.booleans(),
+        st.none() | st.integers(),
+        st.floats(1e-12, 1e12),
+    )
+)
+def test_a_title_reads_as_the_settings_that_it_tells(config):
+    class Settled(Draws):
+        Config = Odd
+
+    task = Settled(config)
+    name, typed = split_task(task.title)
+    assert name == task.name
+    assert replace_fields(Odd(), typed) == config

@@ -30,6 +30,8 @@ def _counts(run: Run) -> list[str]:
     trained = [] if knows is None else [f"trained on {knows['clips']:,} clips of {knows['classes']} classes"]
     if test is None:
         return [*trained, "no test clips"]
-    kinds = ((name, test.labels[test.seen[test.labels] == seen]) for name, seen in (("seen", True), ("unseen", False)))
+    names = zip(run.task.kinds, (True, False), strict=True)
+    kinds = ((name, test.labels[test.seen[test.labels] == seen]) for name, seen in names)
     tested = [f"{len(of_kind):,} clips of {len(of_kind.unique())} {name}" for name, of_kind in kinds if len(of_kind)]
-    return [*trained, f"tested on {' and '.join(tested)} classes"]
+    draws = f" (the first of {len(run.draws)} draws)" if len(run.draws) > 1 else ""
+    return [*trained, f"tested on {' and '.join(tested)} classes{draws}"]

@@ -11,7 +11,7 @@ from avshot.bench.plan import Plan
 from avshot.bench.significance import DRAWS
 from avshot.bench.table import Result, absences, numbered, sources, table
 from avshot.bench.trainings import Block
-from avshot.report.rows import explained
+from avshot.report.rows import detailed, explained
 
 _LEFT_OUT = ("seconds", "parameters", "selected on", "seeds")  # columns; the caption and the notes say the last two
 # One pass, so that no sign that an escape brings in is escaped again.
@@ -63,7 +63,7 @@ def _table(plan: Plan, block: Block, lines: Sequence[Result], label: str, made: 
     text += [rf"\caption[{{{escaped(short)}}}]{{{_caption(plan, block, lines, made)}}}", rf"\label{{tab:{label}}}"]
     text += [rf"\begin{{tabular}}{{l{'r' * (len(keep) - 1)}}}", r"\toprule"]
     text += [_row([escaped(head[i]) for i in keep]), r"\midrule", *_body(plan, lines, cells, keep)]
-    return "\n".join([*text, r"\bottomrule", r"\end{tabular}", *_notes(block, lines), r"\end{table}"]) + "\n"
+    return "\n".join([*text, r"\bottomrule", r"\end{tabular}", *_notes(plan, block, lines), r"\end{table}"]) + "\n"
 
 
 def _row(cells: Sequence[str]) -> str:
@@ -120,10 +120,11 @@ def _chosen(lines: Sequence[Result]) -> list[str]:
     return list(dict.fromkeys(line.selected_on for line in lines if line.runs))
 
 
-def _notes(block: Block, lines: Sequence[Result]) -> list[str]:
+def _notes(plan: Plan, block: Block, lines: Sequence[Result]) -> list[str]:
     """What is said below the table; nothing where there is nothing to say."""
     told = [rf"\textsuperscript{{{number}}} {escaped(text)}" for number, text in numbered(lines).values()]
-    told += [escaped(text) for text in explained(line.row for line in lines if line.row is not None)]
+    rows = [line.row for line in lines if line.row is not None]
+    told += [escaped(text) for text in (*explained(rows), *detailed(rows))]
     most = max((len(line.runs) for line in lines), default=0)
     for line in lines:
         if line.runs and len(line.runs) < most:
@@ -131,7 +132,7 @@ def _notes(block: Block, lines: Sequence[Result]) -> list[str]:
             told.append(escaped(f"{line.label}: seeds {seeds} alone."))
         if line.runs and len(_chosen(lines)) > 1:
             told.append(escaped(f"{line.label}: epoch and calibration chosen on {line.selected_on}."))
-    told += [escaped(text) for text in (*absences(block), *sources(block, lines))]
+    told += [escaped(text) for text in (*absences(plan, block), *sources(block, lines))]
     if not told:
         return []
     ended = [text + r"\par" for text in told]

@@ -100,6 +100,25 @@ class Plan:
         against = self.against if any(row.label == self.against for row in kept) else ""
         return replace(self, rows=kept, against=against)
 
+    def with_task(self, spec: str) -> Plan:
+        """Every row for another task, in place of the one that it has; with that task's metrics where it lacks these.
+
+        Args:
+            spec: As for `avshot.task.get_task`, with settings or without.
+
+        Raises:
+            ValueError: No such task, or a row does not go with it.
+        """
+        task = get_task(spec)
+        rows = tuple(
+            replace(row, settings={**{k: v for k, v in row.settings.items() if k != "task_config"}, "task": spec})
+            for row in self.rows
+        )
+        metrics = self.metrics if set(self.metrics) <= set(task.metrics) else task.metrics
+        plan = replace(self, rows=rows, metrics=metrics)
+        _check_rows(plan)
+        return plan
+
     def with_legacy(self) -> Plan:
         """Behind every row the same as the authors' program does it."""
         rows: list[Entry] = []
@@ -137,17 +156,18 @@ def load_plan(file: str | Path) -> Plan:
     rows += [Entry(name, shared | {"method": name}, reference=True) for name in references if name not in used]
     rest: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in content.items()}
     plan = Plan(rows=tuple(rows), **rest)
-    tasks = {_task_of(row).title for row in rows}
+    tasks = {task_of(row).title for row in rows}
     if len(tasks) > 1:
         raise BadSetting(
             f"{file} has rows of the tasks {', '.join(sorted(tasks))}; a table is of one: name it in [common]."
         )
-    task = _task_of(rows[0])
+    task = task_of(rows[0])
     _check(file, plan, task)
     return replace(plan, metrics=plan.metrics or task.metrics)
 
 
-def _task_of(row: Entry) -> Task:
+def task_of(row: Entry) -> Task:
+    """The task of a row, with the settings that the row gives it."""
     return get_task(row.settings.get("task", "gzsl"), row.settings.get("task_config"))
 
 
@@ -197,7 +217,7 @@ def _entry(file: Path, common: Mapping[str, Any], row: dict[str, Any]) -> Entry:
     own = {f.name for f in fields(Entry)} - {"settings", "reference"}
     _check_keys(f"{file}, row {row.get('label', '')!r}: it", row, own | set(Experiment.model_fields), set())
     settings = {**common, **{key: value for key, value in row.items() if key not in own}}
-    for group in ("config", "recipe", "selection", "optimise"):  # a row adds to the common ones
+    for group in ("config", "recipe", "selection", "optimise", "task_config"):  # a row adds to the common ones
         if group in common and group in row:
             settings[group] = {**common[group], **row[group]}
     label = row.get("label") or PurePath(settings.get("method", "")).name
@@ -228,12 +248,19 @@ def _check(file: Path, plan: Plan, task: Task) -> None:
     unknown = set(plan.metrics) - set(task.metrics)
     if unknown:
         raise BadSetting(f"{file}: no metric {', '.join(sorted(unknown))}; expected some of {', '.join(task.metrics)}.")
+    try:
+        _check_rows(plan)
+    except ValueError as error:
+        raise BadSetting(f"{file}, {error}") from None
+
+
+def _check_rows(plan: Plan) -> None:
     for row in plan.rows:
         for name in plan.datasets or ("",):
             try:
                 resolve(experiment_of(row, name or "any", seed=0))
             except ValueError as error:
-                raise BadSetting(f"{file}, row {row.label!r}: {error}") from None
+                raise BadSetting(f"row {row.label!r}: {error}") from None
 
 
 def _check_keys(where: str, content: Mapping[str, Any], known: set[str], needed: set[str]) -> None:

@@ -30,26 +30,42 @@ def paired_p_value(first: Tensor, second: Tensor, labels: Tensor, seen: Tensor, 
     Raises:
         ValueError: The shapes differ.
     """
-    if first.shape != second.shape or first.shape[1:] != labels.shape:
+    return p_value(first, second, shares_of(labels, seen), torch.arange(len(labels)), draws=draws)
+
+
+def p_value(first: Tensor, second: Tensor, shares: Tensor, clips: Tensor, *, draws: int = DRAWS) -> float:
+    """The test of `paired_p_value` where a clip may be tested more than once, in several draws of a task.
+
+    Args:
+        first: `[seed, answer]` bool, True where the first method is right.
+        second: The same for the second one.
+        shares: `[answer, 2]` what a right answer adds to the accuracies that HM is the harmonic mean of.
+        clips: `[answer]` which clip it is about, 0 and on; the answers to one clip are exchanged together.
+        draws: Number of random exchanges.
+
+    Raises:
+        ValueError: The shapes differ.
+    """
+    if first.shape != second.shape or first.shape[1:] != clips.shape or shares.shape != (len(clips), 2):
         raise ValueError(
-            f"Got answers of shape {tuple(first.shape)} and {tuple(second.shape)} for {len(labels)} clips; expected "
+            f"Got answers of shape {tuple(first.shape)} and {tuple(second.shape)} for {len(clips)} clips; expected "
             "[seed, clip] for both."
         )
-    shares = _shares(labels, seen)
+    n = int(clips.max()) + 1 if len(clips) else 0
     before, after = first.double(), second.double()
     observed = _gap(before @ shares, after @ shares)
     generator = torch.Generator().manual_seed(0)
     extreme = 0
     for start in range(0, draws, _DRAWS_AT_ONCE):
         count = min(_DRAWS_AT_ONCE, draws - start)
-        swap = torch.randint(0, 2, (count, len(labels)), generator=generator).double()
+        swap = torch.randint(0, 2, (count, n), generator=generator)[:, clips].double()
         moved = torch.einsum("dc,sc,cg->dsg", swap, after - before, shares)
         gaps = _gap(before @ shares + moved, after @ shares - moved)
         extreme += int((gaps.abs() >= observed.abs() - 1e-12).sum())
     return (extreme + 1) / (draws + 1)
 
 
-def _shares(labels: Tensor, seen: Tensor) -> Tensor:
+def shares_of(labels: Tensor, seen: Tensor) -> Tensor:
     """`[clip, 2]` what a right answer adds to S and to U."""
     counts = torch.bincount(labels, minlength=len(seen)).double()
     groups = torch.stack([seen, ~seen], dim=1).double()

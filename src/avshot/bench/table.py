@@ -8,17 +8,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from avshot.bench.data_in_words import about_data, first_run
+from avshot.bench.paired import p_of_pairs
 from avshot.bench.plan import Plan
-from avshot.bench.significance import holm, paired_p_value
+from avshot.bench.significance import holm
 from avshot.bench.trainings import Block, Line
 from avshot.report.published import published
-from avshot.report.rows import Row, explained, guessers, percent, row_of
+from avshot.report.rows import Row, detailed, explained, guessers, notes_of, percent, row_of
 from avshot.run import Run
-from avshot.task import Scored
 from avshot.terminal.tables import markdown
 
 _FROM_PAPER = "{} printed"
@@ -126,7 +124,7 @@ def _p_values(plan: Plan, block: Block) -> tuple[dict[str, float], dict[str, str
     if against is None or not against.runs:
         return {}, {}
     if not against.runs[0].task.harmonic:
-        return {}, {}
+        return {}, {}  # `absences` says so
     base = {run.experiment.seed: run for run in against.runs}
     found: dict[str, float] = {}
     reasons: dict[str, str] = {}
@@ -135,48 +133,10 @@ def _p_values(plan: Plan, block: Block) -> tuple[dict[str, float], dict[str, str
         if line is against or not pairs:
             continue
         try:
-            found[line.entry.label] = _p_value(pairs)
+            found[line.entry.label] = p_of_pairs(pairs)
         except ValueError as error:
             reasons[line.entry.label] = f"No p: {error}"
     return dict(zip(found, holm(list(found.values())), strict=True)), reasons
-
-
-def _p_value(pairs: Sequence[tuple[Run, Run]]) -> float:
-    """Clips are paired by id. Raises ValueError where Runs were not tested on the same clips, labels and classes."""
-    tests = [_tested(run) for pair in pairs for run in pair]
-    first = tests[0]
-    for test in tests:
-        if test.names != first.names or not torch.equal(test.seen, first.seen):
-            raise ValueError("the rows were not tested among the same classes.")
-        if set(test.ids) != set(first.ids):
-            raise ValueError("the rows were not tested on the same clips.")
-    orders = [_order(test.ids, first.ids) for test in tests]
-    if any(not torch.equal(test.labels[order], first.labels) for test, order in zip(tests, orders, strict=True)):
-        raise ValueError("the rows were tested with other labels of the same clips.")
-    seen = first.seen[first.labels]
-    if bool(seen.all()) or not bool(seen.any()):
-        raise ValueError("there are no test clips of seen, or none of unseen classes.")
-    runs = [run for pair in pairs for run in pair]
-    right = [_right(run, test)[order] for run, test, order in zip(runs, tests, orders, strict=True)]
-    return paired_p_value(torch.stack(right[::2]), torch.stack(right[1::2]), first.labels, first.seen)
-
-
-def _tested(run: Run) -> Scored:
-    test = run.scored("test")
-    if test is None:
-        raise ValueError("there are no test clips.")
-    return test
-
-
-def _order(ids: Sequence[str], wanted: Sequence[str]) -> Tensor:
-    """Where each of `wanted` stands among `ids`."""
-    place = {id: i for i, id in enumerate(ids)}
-    return torch.tensor([place[id] for id in wanted], dtype=torch.long)
-
-
-def _right(run: Run, test: Scored) -> Tensor:
-    """`[clip]` True where the calibrated prediction is the label."""
-    return run.task.apply(test.scores, test.seen, run.settings).argmax(dim=1) == test.labels
 
 
 def table(plan: Plan, lines: Sequence[Result]) -> tuple[list[str], list[list[str]]]:
@@ -223,8 +183,8 @@ def numbered(lines: Sequence[Result]) -> dict[str, tuple[int, str]]:
 
 def remarks(lines: Sequence[Result]) -> list[str]:
     """What is said below the table, in the order of the marks."""
-    told = explained(line.row for line in lines if line.row is not None)
-    return [*told, *(f"[{number}] {text}" for number, text in numbered(lines).values())]
+    rows = [line.row for line in lines if line.row is not None]
+    return [*explained(rows), *detailed(rows), *(f"[{number}] {text}" for number, text in numbered(lines).values())]
 
 
 def sources(block: Block, lines: Sequence[Result]) -> list[str]:
@@ -236,10 +196,15 @@ def sources(block: Block, lines: Sequence[Result]) -> list[str]:
     return told
 
 
-def absences(block: Block) -> list[str]:
-    """Why there is a "-" where a number is expected."""
+def absences(plan: Plan, block: Block) -> list[str]:
+    """Why there is a "-" where a number is expected, and what is odd in how the clips were cut."""
     first = first_run(block)
-    return [] if first is None else [f"Where there is a -, {reason}." for reason in first.task.absent(first.metrics)]
+    if first is None:
+        return []
+    lacking = list(first.task.absent(first.metrics))
+    if plan.against and not first.task.harmonic:
+        lacking.append(f"{first.task.main} is no harmonic mean of class accuracies, of which alone p is known")
+    return [*(f"Where there is a -, {reason}." for reason in lacking), *notes_of([first])]
 
 
 def _left_out(line: Result) -> str:
@@ -253,7 +218,7 @@ def as_markdown(plan: Plan, block: Block, lines: Sequence[Result], *, caption: s
     head, cells = table(plan, lines)
     about = f"{caption}\n\n{about_data(block)}\n"
     text = [f"## {plan.title}: {block.name}\n", about, markdown(head, cells)]
-    text += [f"- {remark}" for remark in (*remarks(lines), *absences(block), *sources(block, lines))]
+    text += [f"- {remark}" for remark in (*remarks(lines), *absences(plan, block), *sources(block, lines))]
     return "\n".join(text) + "\n"
 
 

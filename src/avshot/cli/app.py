@@ -161,6 +161,7 @@ def bench(
         list[str] | None, typer.Option(help='In place of the datasets of the file; "world" = rendered videos.')
     ] = None,
     root: Annotated[Path | None, typer.Option(help="Folder of the released benchmarks.")] = None,
+    task: Annotated[str, typer.Option(help='In place of the task of the file, for example "gfsl?shots=5".')] = "",
     seeds: Annotated[str, typer.Option(help="In place of the seeds of the file, for example 0,1,2.")] = "",
     methods: Annotated[str, typer.Option(help="Only these methods of the file, comma-separated.")] = "",
     legacy: Annotated[bool, typer.Option("--legacy", help="Every row also as the authors' program does it.")] = False,
@@ -175,6 +176,7 @@ def bench(
         out,
         datasets=dataset or (),
         root=root,
+        task=task,
         seeds=parse_seeds(seeds) if seeds else (),
         methods=parse_some("--methods", methods) if methods else (),
         legacy=legacy,

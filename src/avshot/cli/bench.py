@@ -29,6 +29,7 @@ def run_bench(
     *,
     datasets: Sequence[str] = (),
     root: Path | None = None,
+    task: str = "",
     seeds: Sequence[int] = (),
     methods: Sequence[str] = (),
     legacy: bool = False,
@@ -42,6 +43,7 @@ def run_bench(
         out: Folder for Runs and tables.
         datasets: In place of the file's; "world" renders and extracts the built-in videos.
         root: Folder of the released benchmarks that the file names.
+        task: In place of the file's, with settings or without; the metrics are then that task's.
         seeds: In place of the file's.
         methods: Only these of the file's methods; all when empty.
         legacy: Add every row as the authors' program does it.
@@ -54,6 +56,7 @@ def run_bench(
     check_device(device)
     plan = load_plan(file)
     plan = replace(plan, seeds=tuple(seeds) or plan.seeds, datasets=tuple(datasets) or plan.datasets)
+    plan = plan.with_task(task) if task else plan
     plan = plan.only(list(methods)) if methods else plan
     plan = plan.with_legacy() if legacy else plan
     if not plan.datasets:
@@ -67,7 +70,7 @@ def run_bench(
     for block, lines in found:
         head, cells = table(plan, lines)
         print_table(f"{plan.title}: {block.name}, per cent, mean ± deviation over seeds", head, cells)
-        print(*remarks(lines), *absences(block), sep="\n")
+        print(*remarks(lines), *absences(plan, block), sep="\n")
     caption = _caption(plan)
     save_text(out / "bench.md", "\n".join(as_markdown(plan, b, lines, caption=caption) for b, lines in found))
     save_text(out / "bench.csv", as_csv(plan, found))

@@ -113,10 +113,7 @@ def _videos(asked: Sequence[str | Path]) -> Iterator[str | Failed]:
 
 
 def _show(found: Any) -> None:
-    rows = [
-        [guess.name, f"{100 * guess.probability:.1f} %", "trained" if guess.seen else "from words"]
-        for guess in found.ranking
-    ]
+    rows = [[guess.name, f"{100 * guess.probability:.1f} %", guess.known] for guess in found.ranking]
     print_table(f"{found.video} ({found.duration:.1f} s, {found.status})", ["class", "probability", "known"], rows)
     if any(found.modality.values()):
         print("rested on: " + ", ".join(f"{name} {100 * share:.0f} %" for name, share in found.modality.items()))

@@ -7,12 +7,12 @@ Paper: Romera-Paredes and Torr, "An embarrassingly simple approach to zero-shot 
 https://proceedings.mlr.press/v37/romera-paredes15.html. Code read: bernard24/Embarrassingly-simple-ZSL, 700e92b.
 
 How ours differs: x is the averaged picture and sound side by side, each standardised (but for constant channels, see
-`FLOOR`) and brought to unit length (the authors: ready-made image kernels; ours is the linear form). The penalties are
-in units of the mean eigenvalue of the matrix they are added to, so that one grid suits ten clips and a hundred
-thousand, and clips are weighed so that classes count alike; `released` restores plain units and weights. The authors
-hold out one random fifth of the training classes to choose the penalties; ours makes `folds` folds of the classes and
-uses each once. Scores are divided by their deviation over the training classes: the penalties set the size of V, and a
-calibration found under some would mean nothing under others. Ranks do not change.
+`avshot.nn.standardised`) and brought to unit length (the authors: ready-made image kernels; ours is the linear form).
+The penalties are in units of the mean eigenvalue of the matrix they are added to, so that one grid suits ten clips and
+a hundred thousand, and clips are weighed so that classes count alike; `released` restores plain units and weights. The
+authors hold out one random fifth of the training classes to choose the penalties; ours makes `folds` folds of the
+classes and uses each once. Scores are divided by their deviation over the training classes: the penalties set the size
+of V, and a calibration found under some would mean nothing under others. Ranks do not change.
 
 Missing modality: it enters as zeros after scaling, so the other one decides alone, and stays out of means and
 deviations. Features made without it and features in which it is hidden give the same map under plain penalties;
@@ -30,12 +30,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from avshot.method import VIEWS, Inputs, Method, Needs, Phase, Preset, Recipe, Selection, method
+from avshot.nn.standardised import exact, mean_and_deviation
 from avshot.types import Batch, Classes, Features
 
 CHUNK = 2048  # clips that are multiplied at once: adding to a Gram matrix of 4,224 dims moves 143 MB each time
-# A channel is constant where its deviation is below this share of the root mean square of its own numbers, or of those
-# of its modality where that is more: what is left of it is rounding.
-FLOOR = 1e-4
 SCALINGS = ("none", "features", "standardise", "both")
 
 
@@ -162,10 +160,6 @@ class ESZSL(Method):
         """Clips as `x' V` beside the class embeddings."""
         return self.scaled(features) @ self.map, next(iter(classes.text.values()))
 
-    def _exact(self, value: Tensor) -> Tensor:
-        """In double precision, on the CPU where the device has none."""
-        return (value.cpu() if value.device.type == "mps" else value).double()
-
     def _standardise(self, support: Iterable[Batch]) -> Tensor:
         """Set means and deviations of the channels over the clips that have the modality; clips per class `[class]`."""
         counts: Tensor | int = 0
@@ -173,26 +167,23 @@ class ESZSL(Method):
         for batch in support:
             counts = counts + torch.bincount(batch.labels, minlength=len(batch.classes))
             for (name, sums), value in zip(moments.items(), batch.features.pooled(), strict=True):
-                real = self._exact(value[getattr(batch.features, f"has_{name}")])
+                real = exact(value[getattr(batch.features, f"has_{name}")])
                 for i, part in enumerate((len(real), real.sum(dim=0), real.square().sum(dim=0))):
                     sums[i] = sums[i] + part
         if isinstance(counts, int):
             raise ValueError("eszsl got no training clips to learn from.")
         for name, (count, total, squares) in moments.items():
-            mean, square = total / max(count, 1), squares / max(count, 1)
-            variance = square - mean.square()
-            # What never changes says nothing; its rounding errors must not be blown up to unit size.
-            varies = variance > FLOOR**2 * torch.maximum(square, square.mean())
+            mean, deviation = mean_and_deviation(count, total, squares)
             getattr(self, f"{name}_mean").copy_(mean)
-            getattr(self, f"{name}_deviation").copy_(torch.where(varies, variance, torch.ones_like(variance)).sqrt())
-        return self._exact(counts)
+            getattr(self, f"{name}_deviation").copy_(deviation)
+        return exact(counts)
 
     def _rows(self, support: Iterable[Batch], basis: Tensor | None) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Scaled features `[clip, dim]`, labels `[clip]` and class embeddings `[class, text_dim]`, in large batches."""
         waiting: list[tuple[Tensor, Tensor, Tensor]] = []
         for batch in support:
-            x, (text,) = self._exact(self.scaled(batch.features)), batch.classes.text.values()
-            waiting.append((x if basis is None else x @ basis, batch.labels.to(x.device), self._exact(text)))
+            x, (text,) = exact(self.scaled(batch.features)), batch.classes.text.values()
+            waiting.append((x if basis is None else x @ basis, batch.labels.to(x.device), exact(text)))
             if sum(len(labels) for _, labels, _ in waiting) >= CHUNK:
                 yield _joined(waiting)
                 waiting = []

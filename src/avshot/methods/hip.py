@@ -38,7 +38,13 @@ from avshot.method import VIEWS, Inputs, Method, Needs, Preset, Recipe, Selectio
 from avshot.nn.attention import Attention, FeedForward, TransformerLayer
 from avshot.nn.dropout import use_dropout
 from avshot.nn.encoders import TokenConfig, TokenEncoders
-from avshot.nn.readout import ClassifierReadout, ReadoutConfig, few_shot_presets
+from avshot.nn.readout import (
+    ACTIVITYNET_TRANSFORMER,
+    VGGSOUND_TRANSFORMER,
+    ClassifierReadout,
+    ReadoutConfig,
+    few_shot_presets,
+)
 from avshot.types import Features
 
 
@@ -209,14 +215,8 @@ class HiP(ClassifierReadout, Method):
             Config(norm_over_padding=True),
             _SOURCE,
             ucf={},
-            activitynet={"dropout_transformer": 0.4, "train_visual_steps": 60, "test_visual_steps": 300},
-            vggsound={
-                "self_layers": 3,
-                "dropout_encoder": 0.2,
-                "dropout_position": 0.1,
-                "dropout_transformer": 0.5,
-                "dropout_output": 0.2,
-            },
+            activitynet=ACTIVITYNET_TRANSFORMER,
+            vggsound={"self_layers": 3, **VGGSOUND_TRANSFORMER},
         ),
     }
     paper = (

@@ -34,7 +34,13 @@ from avshot.method import VIEWS, Inputs, Method, Needs, Preset, Recipe, Selectio
 from avshot.nn.attention import TransformerLayer
 from avshot.nn.dropout import use_dropout
 from avshot.nn.encoders import TokenConfig, TokenEncoders, padded
-from avshot.nn.readout import ClassifierReadout, ReadoutConfig, few_shot_presets
+from avshot.nn.readout import (
+    ACTIVITYNET_TRANSFORMER,
+    VGGSOUND_TRANSFORMER,
+    ClassifierReadout,
+    ReadoutConfig,
+    few_shot_presets,
+)
 from avshot.types import MODALITIES, Features
 
 
@@ -167,21 +173,8 @@ class MBT(ClassifierReadout, Method):
             Config(norm_over_padding=True),
             _SOURCE,
             ucf={},
-            activitynet={
-                "layers": 5,
-                "exchange": 3,
-                "dropout_transformer": 0.4,
-                "train_visual_steps": 60,
-                "test_visual_steps": 300,
-            },
-            vggsound={
-                "layers": 8,
-                "exchange": 4,
-                "dropout_encoder": 0.2,
-                "dropout_position": 0.1,
-                "dropout_transformer": 0.5,
-                "dropout_output": 0.2,
-            },
+            activitynet={"layers": 5, "exchange": 3, **ACTIVITYNET_TRANSFORMER},
+            vggsound={"layers": 8, "exchange": 4, **VGGSOUND_TRANSFORMER},
         ),
     }
     paper = (

@@ -42,7 +42,7 @@ from avshot.method import TUNED, VIEWS, Inputs, Method, Needs, Preset, Recipe, S
 from avshot.nn.attention import Attention, FeedForward, TransformerLayer
 from avshot.nn.dropout import use_dropout
 from avshot.nn.encoders import TokenConfig, TokenEncoders
-from avshot.nn.readout import classified, few_shot_presets
+from avshot.nn.readout import ACTIVITYNET_TRANSFORMER, VGGSOUND_TRANSFORMER, classified, few_shot_presets
 from avshot.nn.tcaf_heads import HeadsConfig, TcafHeads
 from avshot.types import Features
 
@@ -171,19 +171,8 @@ class Perceiver(TcafHeads, Method):
             "ours: rates and epochs as of all methods (thesis 4.5.1), layers as AV-Diff's, widths and dropout as for "
             "zero shots (B.1.2)",
             ucf={"layers": 4},
-            activitynet={
-                "layers": 5,
-                "dropout_transformer": 0.4,
-                "train_visual_steps": 60,
-                "test_visual_steps": 300,
-            },
-            vggsound={
-                "layers": 8,
-                "dropout_encoder": 0.2,
-                "dropout_position": 0.1,
-                "dropout_transformer": 0.5,
-                "dropout_output": 0.2,
-            },
+            activitynet={"layers": 5, **ACTIVITYNET_TRANSFORMER},
+            vggsound={"layers": 8, **VGGSOUND_TRANSFORMER},
         ),
     }
     paper = (

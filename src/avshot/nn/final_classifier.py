@@ -6,17 +6,15 @@ order, or some of them, score the same. How many rows it has depends on the cand
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
+from avshot.nn.class_rows import ClassRows, only_text
 from avshot.types import Batch, Classes, Features
-
-SAME = 1e-5  # largest difference in any number of two embeddings of one class: rounding of another device or library
 
 
 @dataclass(frozen=True)
@@ -30,7 +28,7 @@ class ClassifierConfig:
     balanced: bool = False  # True: each class weighs the same in the loss, however many features it has; ours
 
 
-class FinalClassifier(nn.Module):
+class FinalClassifier(ClassRows):
     """`score = x W' + b`, one row of W and b per distinct embedding of the candidates.
 
     Candidates with equal embeddings share a row, so they tie in every score: nothing that the method is told can tell
@@ -41,15 +39,11 @@ class FinalClassifier(nn.Module):
         text_dim: Width of class embeddings.
     """
 
-    embedding: Tensor
     weight: Tensor
     bias: Tensor
 
     def __init__(self, dim: int, text_dim: int) -> None:
-        super().__init__()
-        self.register_buffer("embedding", torch.zeros(0, text_dim))
-        self.register_buffer("weight", torch.zeros(0, dim))
-        self.register_buffer("bias", torch.zeros(0))
+        super().__init__(text_dim, weight=dim, bias=None)
 
     def forward(self, value: Tensor, classes: Classes) -> Tensor:
         """Logits `[clip, class]` of features `value [clip, dim]`.
@@ -57,7 +51,7 @@ class FinalClassifier(nn.Module):
         Raises:
             ValueError: A class is none of those that it was last fitted to.
         """
-        row, found = self._rows_of(_only(classes.text))
+        row, found = self.rows_of(only_text(classes))
         if not bool(found.all()):
             stranger = classes.names[int((~found).nonzero()[0])]
             raise ValueError(
@@ -87,7 +81,7 @@ class FinalClassifier(nn.Module):
             embed: Clips to features `[clip, dim]`.
             generate: Class embeddings `[row, text_dim]` to one made-up feature each, `[row, dim]`.
         """
-        self.embedding = torch.unique(_only(classes.text), dim=0)
+        self.embedding = torch.unique(only_text(classes), dim=0)
         with torch.no_grad():
             value, label = self._examples(support, config.synthetic, embed, generate)
         with torch.enable_grad():
@@ -103,7 +97,7 @@ class FinalClassifier(nn.Module):
         """Features `[example, dim]` and their rows `[example]`: real ones first, then generated ones."""
         values, labels = [], []
         for batch in () if support is None else support:
-            row, found = self._rows_of(_only(batch.classes.text))
+            row, found = self.rows_of(only_text(batch.classes))
             row, found = row[batch.labels], found[batch.labels]
             values.append(embed(batch.features)[found])
             labels.append(row[found])
@@ -111,26 +105,6 @@ class FinalClassifier(nn.Module):
         bare = rows[~torch.isin(rows, torch.cat(labels))] if labels else rows
         made = bare.repeat_interleave(synthetic)
         return torch.cat([*values, generate(self.embedding[made])]), torch.cat([*labels, made])
-
-    def _rows_of(self, text: Tensor) -> tuple[Tensor, Tensor]:
-        """For each class embedding of `text [class, text_dim]` the nearest row, and whether it is the same class."""
-        if len(self.embedding) == 0 or len(text) == 0:
-            return text.new_zeros(len(text), dtype=torch.long), text.new_zeros(len(text), dtype=torch.bool)
-        near, row = torch.cdist(text, self.embedding, p=float("inf")).min(dim=1)
-        return row, near <= SAME
-
-    def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *args: Any) -> None:
-        """Take as many rows as were saved."""
-        for name in ("embedding", "weight", "bias"):
-            own, saved = getattr(self, name), state_dict.get(f"{prefix}{name}")
-            if saved is not None and saved.ndim == own.ndim and saved.shape[1:] == own.shape[1:]:
-                setattr(self, name, own.new_zeros(saved.shape))
-        super()._load_from_state_dict(state_dict, prefix, *args)
-
-
-def _only(text: Mapping[str, Tensor]) -> Tensor:
-    (vectors,) = text.values()
-    return vectors
 
 
 def _softmax_regression(value: Tensor, label: Tensor, count: int, config: ClassifierConfig) -> tuple[Tensor, Tensor]:

@@ -95,6 +95,17 @@ def classified(readout: str, classes: tuple[str, ...]) -> tuple[str, ...] | None
     return classes if readout == "classifier" else None
 
 
+# What methods over TCaF's tokens have on the larger sets: steps of its "fixed" mode, dropout as for zero shots (B.1.2).
+LONG_CLIPS: Mapping[str, Any] = {"train_visual_steps": 60, "test_visual_steps": 300}
+ACTIVITYNET_TRANSFORMER: Mapping[str, Any] = {"dropout_transformer": 0.4, **LONG_CLIPS}
+VGGSOUND_TRANSFORMER: Mapping[str, Any] = {
+    "dropout_encoder": 0.2,
+    "dropout_position": 0.1,
+    "dropout_transformer": 0.5,
+    "dropout_output": 0.2,
+}
+
+
 def few_shot_presets(
     config: Any, source: str, *, ucf: Mapping[str, Any], activitynet: Mapping[str, Any], vggsound: Mapping[str, Any]
 ) -> dict[str, Preset]:

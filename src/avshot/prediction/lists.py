@@ -16,6 +16,7 @@ from avshot.machine.draws import sole_draws
 from avshot.method import Method
 from avshot.prediction.names import Names
 from avshot.run import Run
+from avshot.runs.knowledge import few_clips
 from avshot.types import Classes
 
 LISTS = 32  # of class names that are kept ready
@@ -101,6 +102,12 @@ class ClassLists:
             torch.manual_seed(self._run.experiment.seed)
             model.adapt(None, candidates.to(self._device))
         return model
+
+    def few(self, candidates: Sequence[str]) -> dict[str, int]:
+        """`{candidate: clips}` of those that the Run was trained on a few clips of (`runs.knowledge.few_clips`)."""
+        few = few_clips(self._run.info)
+        meant = self._names.meant(candidates) if few else ()
+        return {name: few[own] for name, own in zip(candidates, meant, strict=False) if own in few}
 
 
 def _rows(classes: Classes) -> set[tuple[float, ...]]:

@@ -52,8 +52,7 @@ class Names:
         wanted = tidy_all(names)
         if not wanted:
             raise BadClassName('Got no class names; name the candidate classes, for example "dog barking, rain".')
-        spelt = self._spellings()
-        meant = [name if name in self.known.names else spelt.get(join_key(name), name) for name in wanted]
+        meant = self.meant(wanted)
         count = Counter(meant)
         twice = [f"{name!r} = {other!r}" for name, other in zip(wanted, meant, strict=True) if count[other] > 1]
         if twice:  # by the words that the dataset gave for a class: no list of names shows that
@@ -61,6 +60,11 @@ class Names:
         new = [name for name in meant if name not in self.known.names]
         picked = (self._with(new) if new else self.known).select(meant)
         return Classes(wanted, picked.text, picked.seen, picked.factors)
+
+    def meant(self, names: Sequence[str]) -> tuple[str, ...]:
+        """What `names` are called in the Run, however they are spelt; a name that means none of its classes stays."""
+        spelt = self._spellings()
+        return tuple(name if name in self.known.names else spelt.get(join_key(name), name) for name in names)
 
     def _spellings(self) -> dict[str, str]:
         """`{join_key of a name or of its words: class of the Run}`, where one class is meant; names win over words."""

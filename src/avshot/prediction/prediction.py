@@ -6,15 +6,31 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from avshot.prediction.attribution import Moment
+from avshot.runs.knowledge import trained_on
 
 
 @dataclass(frozen=True)
 class Guess:
-    """One class of a ranking: its probability, and whether the model had training clips of it."""
+    """One class of a ranking.
+
+    Attributes:
+        name: As it was asked for.
+        probability: Among the candidates.
+        seen: The model was trained on a full set of clips of it.
+        few: On how many clips, where it was trained on a few (0: on a few, the number was not noted); None for others.
+    """
 
     name: str
     probability: float
     seen: bool
+    few: int | None = None
+
+    @property
+    def known(self) -> str:
+        """How the Run knows it, in words: "trained", "trained on 5 clips" or "from words"."""
+        if self.few is not None:
+            return trained_on(self.few)
+        return "trained" if self.seen else "from words"
 
 
 @dataclass(frozen=True)

@@ -192,7 +192,8 @@ class Predictor:
         strange = self._strangeness(used)
         p = self._log_probabilities(used, candidates, _heat(strange), name=name, model=model)[0].exp()
         order = p.argsort(descending=True, stable=True).tolist()
-        guesses = [Guess(candidates.names[i], float(p[i]), bool(candidates.seen[i])) for i in order]
+        names, few = candidates.names, self._lists.few(candidates.names)
+        guesses = [Guess(names[i], float(p[i]), bool(candidates.seen[i]), few.get(names[i])) for i in order]
 
         def evidence(views: Features) -> Tensor:
             return log_odds(self._log_probabilities(views, candidates, name=name, model=model), order[0])

@@ -18,7 +18,7 @@ MOST_ROWS = 80  # classes that get a row of their own in a list
 
 
 def per_class(row: Row) -> Figure | None:
-    """Accuracy of each class, mean over seeds, worst first within seen and unseen; with the number of test clips."""
+    """Accuracy of each class, mean over seeds, worst first within each kind (`Task.kinds`); with test clips."""
     test = row.runs[0].scored("test") if row.runs else None
     if test is None:
         return None
@@ -35,13 +35,13 @@ def per_class(row: Row) -> Figure | None:
     told = [f"{look.shown(names[i])}  n={clips[i]}" for i in order]
     deviation = None if spread is None else spread[order]
     if len(order) > MOST_ROWS:  # too many to name: the shape of the distribution is what can be read
-        figure, axis = _upright(mean[order], deviation, seen[order], clips)
+        figure, axis = _upright(mean[order], deviation, seen[order], clips, row.task.kinds)
     else:
         figure, axis = _listed(mean[order], deviation, seen[order], told)
     about = f"mean and ± sample deviation of {len(values)} seeds" if spread is not None else look.seeds_of(row)
     text = f"accuracy per class ({about}; n: test clips)"
     figure.suptitle(look.titled(row, text, figure.get_figwidth()), fontsize=11)
-    _legend(axis, seen)
+    _legend(axis, seen, row.task.kinds)
     return figure
 
 
@@ -57,12 +57,14 @@ def _listed(mean: np.ndarray, spread: np.ndarray | None, seen: np.ndarray, told:
     return figure, axis
 
 
-def _upright(mean: np.ndarray, spread: np.ndarray | None, seen: np.ndarray, clips: np.ndarray) -> tuple[Figure, Any]:
+def _upright(
+    mean: np.ndarray, spread: np.ndarray | None, seen: np.ndarray, clips: np.ndarray, kinds: tuple[str, str]
+) -> tuple[Figure, Any]:
     figure, axis = look.blank(10.0, 4.6)
     place = np.arange(len(mean))
     axis.bar(place, mean, width=1.0, color=_looks(seen)["color"], yerr=spread, error_kw={"elinewidth": 0.5})
     many = f"{clips.min()}" if clips.min() == clips.max() else f"{clips.min()} to {clips.max()}"
-    axis.set(xlabel=f"class, by accuracy within seen and unseen (n={many} clips each)", ylabel="accuracy (%)")
+    axis.set(xlabel=f"class, by accuracy within {' and '.join(kinds)} (n={many} clips each)", ylabel="accuracy (%)")
     axis.set(ylim=(0, 100), xticks=[], xlim=(-0.5, len(mean) - 0.5))
     return figure, axis
 
@@ -77,13 +79,13 @@ def _looks(seen: np.ndarray) -> dict[str, Any]:
     }
 
 
-def _legend(axis: Any, seen: np.ndarray) -> None:
+def _legend(axis: Any, seen: np.ndarray, kinds: tuple[str, str]) -> None:
     from matplotlib.patches import Patch
 
-    kinds = ((look.UNSEEN, look.HATCH, "unseen", ~seen), (look.SEEN, "", "seen", seen))
+    looks = ((look.UNSEEN, look.HATCH, kinds[1], ~seen), (look.SEEN, "", kinds[0], seen))
     handles = [
         Patch(facecolor=colour, hatch=hatch, edgecolor="white", linewidth=0, label=label)
-        for colour, hatch, label, which in kinds
+        for colour, hatch, label, which in looks
         if which.any()
     ]
     axis.legend(handles=handles, frameon=False, loc="upper left", bbox_to_anchor=(1.05, 1.0))

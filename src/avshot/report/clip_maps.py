@@ -20,7 +20,7 @@ from avshot.report.name_groups import OTHER, name_groups
 from avshot.report.rows import Row
 from avshot.run import Run
 from avshot.settings import did_you_mean
-from avshot.task import Scored
+from avshot.task import Scored, Task
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -44,6 +44,7 @@ class Scene:
         seen: `[class]` bool.
         shown: The classes of the map, in the order of the legend.
         groups: `{name: shared word}` where colours are those of groups.
+        kinds: What classes are called that are seen, and what the others (`Task.kinds`).
     """
 
     clips: np.ndarray
@@ -52,6 +53,7 @@ class Scene:
     seen: np.ndarray
     shown: tuple[int, ...]
     groups: dict[str, str] | None
+    kinds: tuple[str, str] = Task.kinds
 
     @property
     def alone(self) -> bool:
@@ -79,20 +81,21 @@ class Scene:
         return look.SEEN if self.seen[c] else look.UNSEEN
 
     def marker(self, c: int) -> str:
-        """Of a class: its own, or disc and triangle for seen and unseen ones."""
+        """Of a class: its own, or disc and triangle for the two kinds."""
         return _KINDS[self.shown.index(c)] if self.alone else "o" if self.seen[c] else "^"
 
     def told(self, c: int) -> str:
         """Name of a class with what it is."""
-        return f"{look.plain(self.names[c])} ({'seen' if self.seen[c] else 'unseen'})"
+        return f"{look.plain(self.names[c])} ({self.kinds[0 if self.seen[c] else 1]})"
 
 
-def scene_of(test: Scored, classes: Sequence[str] = ()) -> Scene | None:
+def scene_of(test: Scored, classes: Sequence[str] = (), kinds: tuple[str, str] = Task.kinds) -> Scene | None:
     """The clips of some classes, of all that have test clips where none is named; None with fewer than twelve clips.
 
     Args:
         test: What was scored.
         classes: Names among the candidates; what lacks clips is left out.
+        kinds: Of the task.
     """
     wanted = {test.names.index(name) for name in classes if name in test.names} or set(range(len(test.names)))
     labels = test.labels.numpy()
@@ -105,7 +108,7 @@ def scene_of(test: Scored, classes: Sequence[str] = ()) -> Scene | None:
     groups = name_groups([test.names[c] for c in there]) if many else None
     seen = test.seen.numpy()
     order = sorted(there, key=lambda c: ("" if groups is None else groups[test.names[c]], not seen[c], test.names[c]))
-    return Scene(clips, labels[clips], test.names, seen, tuple(order), groups)
+    return Scene(clips, labels[clips], test.names, seen, tuple(order), groups, kinds)
 
 
 def check_classes(tests: Sequence[Scored], classes: Sequence[str]) -> None:
@@ -126,7 +129,7 @@ def tsne(row: Row, classes: Sequence[str] = ()) -> Figure | None:
     """
     run = row.runs[0] if row.runs else None
     test = run.scored("test") if run is not None else None
-    scene = scene_of(test, classes) if test is not None else None
+    scene = scene_of(test, classes, row.task.kinds) if test is not None else None
     if run is None or scene is None:
         return None
     made = run.embeddings()
@@ -232,8 +235,8 @@ def legend(figure: Figure, scene: Scene) -> None:
         first = {word: next(c for c in scene.shown if scene.groups[scene.names[c]] == word) for word in scene.words()}
         handles = [_handle("s", scene.colour(c), look.shown(f"… {word} …")) for word, c in first.items()]
     if not scene.alone and not scene.numbered:
-        handles += [_handle("o", "0.4" if scene.groups else look.SEEN, "seen class")]
-        handles += [_handle("^", "0.4" if scene.groups else look.UNSEEN, "unseen class")]
+        handles += [_handle("o", "0.4" if scene.groups else look.SEEN, f"{scene.kinds[0]} class")]
+        handles += [_handle("^", "0.4" if scene.groups else look.UNSEEN, f"{scene.kinds[1]} class")]
     longest = max(len(handle.get_label()) for handle in handles)
     columns = max(1, min(len(handles), int(figure.get_figwidth() * 14 / (longest + 6))))
     figure.legend(handles=handles, frameon=False, fontsize=8, loc="outside lower center", ncols=columns)

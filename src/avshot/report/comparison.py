@@ -1,5 +1,7 @@
 """Two Runs side by side on one page: what differs, whom each takes for whom among unseen classes, and where clips lie.
 
+Unseen classes are those without a full set of training clips: novel ones, where the Runs learnt from few shots.
+
 Sources: Mo and Morgado (EZ-AVGZL), ECCV 2024, Fig. 3, is the pair of confusion matrices with and without
 class-embedding optimisation; Mercea et al. (AVCA), CVPR 2022, Fig. 3, is t-SNE of audio, visual and learnt embeddings.
 Ours differ: the order of the classes is not the papers' (they do not say theirs) but puts classes that are confused
@@ -44,18 +46,18 @@ def write_comparison(first: Run, second: Run, file: Path, *, classes: Sequence[s
     Raises:
         ValueError: No test clips of unseen classes, other unseen classes in each, or a class without test clips.
     """
-    names = names_of(first, second)
+    names, kind = names_of(first, second), first.task.kinds[1]
     tests = _tested(first, names[0]), _tested(second, names[1])
     clip_maps.check_classes(tests, classes)
-    confusions = zero_shot(*tests, names)
+    confusions = zero_shot(*tests, names, kind)
     document = Document(file, "avshot: two Runs", about([first, second]))
     document.say(difference(first, second))
     document.say(
-        "Zero-shot: test clips of unseen classes, among unseen classes alone. Rows are in one order in both matrices: "
-        "classes that are taken for each other stand beside each other."
+        f"{_zero_shot(first)}: test clips of {kind} classes, among {kind} classes alone. Rows are in one order in both "
+        "matrices: classes that are taken for each other stand beside each other."
     )
-    document.table(*_accuracies(confusions, names))
-    document.figure("Zero-shot confusion", _confusions(confusions, names))
+    document.table(*_accuracies(confusions, names, first))
+    document.figure(f"{_zero_shot(first)} confusion", _confusions(confusions, names, first))
     document.figure(
         "Clips by audio, visual and fused features",
         _maps((first, second), tests, names, classes or _most_clips(tests[0])),
@@ -69,11 +71,19 @@ def write_comparison(first: Run, second: Run, file: Path, *, classes: Sequence[s
 def _tested(run: Run, name: str) -> Scored:
     test = run.scored("test")
     if test is None or not bool((~test.seen[test.labels]).any()) or int((~test.seen).sum()) < _FEWEST:
-        raise BadSetting(f"{name} has no test clips of at least two unseen classes; compare Runs that have some.")
+        kind = run.task.kinds[1]
+        raise BadSetting(f"{name} has no test clips of at least two {kind} classes; compare Runs that have some.")
     return test
 
 
-def zero_shot(first: Scored, second: Scored, names: tuple[str, str]) -> tuple[Confusion, Confusion]:
+def _zero_shot(run: Run) -> str:
+    """What a table or figure of its unseen classes alone is called."""
+    return "Zero-shot" if run.task.kinds[1] == "unseen" else run.task.alone or "Alone"
+
+
+def zero_shot(
+    first: Scored, second: Scored, names: tuple[str, str], kind: str = "unseen"
+) -> tuple[Confusion, Confusion]:
     """Confusions of the unseen test clips among unseen classes, with the same rows and columns in the same order.
 
     Raises:
@@ -84,7 +94,7 @@ def zero_shot(first: Scored, second: Scored, names: tuple[str, str]) -> tuple[Co
     with_clips = [found & set(among) for found, among in zip(labelled, unseen, strict=True)]
     if set(unseen[0]) != set(unseen[1]) or with_clips[0] != with_clips[1]:
         apart = sorted(set(unseen[0]) ^ set(unseen[1]) or with_clips[0] ^ with_clips[1])
-        raise BadSetting(f"{names[0]} and {names[1]} were tested on other unseen classes ({', '.join(apart[:5])}).")
+        raise BadSetting(f"{names[0]} and {names[1]} were tested on other {kind} classes ({', '.join(apart[:5])}).")
     counts = [_counts(test, unseen[0]) for test in (first, second)]
     clips = [found.sum(axis=1) for found in counts]
     shares = [found / np.maximum(found.sum(axis=1, keepdims=True), 1) for found in counts]
@@ -121,26 +131,34 @@ def _beside(shares: np.ndarray) -> np.ndarray:
     return np.argsort(vector * np.sign(vector[np.abs(vector).argmax()]), kind="stable")
 
 
-def _accuracies(confusions: tuple[Confusion, Confusion], names: tuple[str, str]) -> tuple[list[str], list[list[str]]]:
-    """Accuracy of each class in both, and by how much the second is better; the mean, which is ZSL, first."""
+def _accuracies(
+    confusions: tuple[Confusion, Confusion], names: tuple[str, str], run: Run
+) -> tuple[list[str], list[list[str]]]:
+    """Accuracy of each class in both, and by how much the second is better; the mean, ZSL for example, first."""
     one, other = (100 * np.diag(found.shares) for found in confusions)
     n = confusions[0].clips
-    table = [("mean over classes (ZSL)", one.mean(), other.mean(), n.sum())]
+    table = [(f"mean over classes{_named(run)}", one.mean(), other.mean(), n.sum())]
     table += list(zip(confusions[0].true, one, other, n, strict=True))
-    head = ["unseen class", f"{names[0]} (%)", f"{names[1]} (%)", "second - first", "test clips"]
+    head = [f"{run.task.kinds[1]} class", f"{names[0]} (%)", f"{names[1]} (%)", "second - first", "test clips"]
     return head, [[name, f"{a:.1f}", f"{b:.1f}", f"{b - a:+.1f}", str(clips)] for name, a, b, clips in table]
 
 
-def _confusions(confusions: tuple[Confusion, Confusion], names: tuple[str, str]) -> Figure:
+def _named(run: Run) -> str:
+    """The metric that is the mean over classes; of several draws it is the mean over these, and here is the first."""
+    alone = run.task.alone
+    return f" ({alone}{' of the first draw' if len(run.draws) > 1 else ''})" if alone else ""
+
+
+def _confusions(confusions: tuple[Confusion, Confusion], names: tuple[str, str], run: Run) -> Figure:
     """Both matrices with one order and one scale."""
     width, height, margin = matrix_size(confusions[0])
     figure, axes = look.blank(2 * width + margin + 1.6, height + margin + 1.0, ncols=2)
     for i, (axis, found, name) in enumerate(zip(axes, confusions, names, strict=True)):
         image = draw_matrix(axis, found, names=i == 0)
-        zsl = 100 * np.diag(found.shares).mean()
-        axis.set_title(f"{_short(name, int(11 * width))}\nZSL {zsl:.1f} %", fontsize=10)
+        mean = 100 * np.diag(found.shares).mean()
+        axis.set_title(f"{_short(name, int(11 * width))}\n{run.task.alone} {mean:.1f} %", fontsize=10)
     figure.colorbar(image, ax=axes, label="share of the class's test clips (%)", shrink=0.8)
-    figure.suptitle("Confusion among unseen classes", fontsize=11)
+    figure.suptitle(f"Confusion among {run.task.kinds[1]} classes", fontsize=11)
     return figure
 
 
@@ -163,7 +181,7 @@ def _most_clips(test: Scored) -> list[str]:
 def _maps(runs: Sequence[Run], tests: Sequence[Scored], names: Sequence[str], classes: Sequence[str]) -> Figure:
     """t-SNE of audio, visual and fused features of each Run: a row each."""
     figure, axes = look.blank(13.0, 8.6, nrows=2, ncols=3)
-    scenes = [clip_maps.scene_of(test, classes) for test in tests]
+    scenes = [clip_maps.scene_of(test, classes, run.task.kinds) for run, test in zip(runs, tests, strict=True)]
     for panels, run, scene, name in zip(axes, runs, scenes, names, strict=True):
         for axis, kind in zip(panels, ("audio", "visual", "fused"), strict=True):
             said = f"{_short(name, 60)}\n{kind}" if kind == "audio" else f"\n{kind}"

@@ -27,9 +27,9 @@ class Confusion:
 
     Attributes:
         shares: `[row, column]` share of the clips of a row's class that were predicted as a column's class.
-        true: Classes of the rows: those with test clips, seen ones first.
+        true: Classes of the rows: those with test clips, first those trained on a full set of clips (`Classes.seen`).
         predicted: Classes of the columns: those of the rows in the same order, then others that were predicted.
-        n_seen: How many of the rows are seen classes.
+        n_seen: How many of the rows are such classes.
         clips: `[row]` number of test clips.
     """
 
@@ -41,7 +41,7 @@ class Confusion:
 
 
 def confusion(row: Row) -> Figure | None:
-    """Confusion matrix at the calibration of each seed, mean over seeds, rows scaled to 100 %; unseen classes last."""
+    """Confusion matrix at the calibration of each seed, mean over seeds, rows scaled to 100 %; unseen or novel last."""
     tests = [(run, test) for run in row.runs if (test := run.scored("test")) is not None]
     if not tests:
         return None
@@ -51,7 +51,7 @@ def confusion(row: Row) -> Figure | None:
     image = draw_matrix(axis, found)
     seeds = ", ".join(str(run.experiment.seed) for run, _ in tests)
     over = f"mean over seeds {seeds}" if len(tests) > 1 else f"seed {seeds}"
-    notes = ["unseen classes follow the white lines"] if 0 < found.n_seen < len(found.true) else []
+    notes = [f"{row.task.kinds[1]} classes follow the white lines"] if 0 < found.n_seen < len(found.true) else []
     notes += (
         ["behind the dotted line: predicted, but without test clips"] if len(found.predicted) > len(found.true) else []
     )
@@ -69,8 +69,8 @@ def confused(tests: Sequence[tuple[Run, Scored]]) -> Confusion:
     counts = torch.stack([count(test.labels, guess, n) for (_, test), guess in zip(tests, guesses, strict=True)])
     clips = torch.bincount(first.labels, minlength=n)
     groups = (clips > 0) & first.seen, (clips > 0) & ~first.seen, (clips == 0) & (counts.sum(dim=(0, 1)) > 0)
-    seen, unseen, others = (group.nonzero().flatten().tolist() for group in groups)
-    rows, columns = [*seen, *unseen], [*seen, *unseen, *others]
+    seen, rest, others = (group.nonzero().flatten().tolist() for group in groups)
+    rows, columns = [*seen, *rest], [*seen, *rest, *others]
     shares = (counts / counts.sum(dim=2, keepdim=True).clamp(min=1)).mean(dim=0)[rows][:, columns]
     true, predicted = (tuple(first.names[i] for i in places) for places in (rows, columns))
     return Confusion(shares.numpy(), true, predicted, len(seen), clips[rows].numpy())

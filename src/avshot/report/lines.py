@@ -108,7 +108,7 @@ def _distances(x: np.ndarray, y: np.ndarray, rays: np.ndarray) -> np.ndarray:
 def learning(rows: Sequence[Row]) -> Figure | None:
     """Validation score over the epochs of stage 1: mean and band over seeds, the epoch that each seed chose marked."""
     figure, axis = look.blank(7.0, 5.2)
-    drawn = 0
+    drawn, parts_apart = 0, False
     for row in rows:
         found = [run.history()["stage1"]["scores"] for run in row.runs]
         common = min(map(len, found), default=0)  # epochs that all seeds have
@@ -125,13 +125,15 @@ def learning(rows: Sequence[Row]) -> Figure | None:
             chosen = run.info["chosen"]
             if chosen["select"] == "val":  # an oracle chose in stage 2
                 parts, starts = chosen["parts"], run.history()["stage1"]["starts"]
+                parts_apart |= bool(parts)
                 at = starts[-1] + parts[-1] if parts else chosen["epochs"]
                 axis.plot(at, 100 * own[at - 1], **look.dot(drawn))
         drawn += 1
     if drawn == 0:
         return None
     main = rows[0].task.main
-    title = f"Validation score ({main}) per epoch", "large marks: the epoch that each seed chose"
+    apart = "; before the last part of a curriculum: the metric of that part" if parts_apart else ""
+    title = f"Validation score ({main}) per epoch", f"large marks: the epoch that each seed chose{apart}"
     axis.set(xlabel="epoch of stage 1", ylabel=f"validation score, {main} (%)", ylim=(0, 102))
     axis.xaxis.get_major_locator().set_params(integer=True)
     figure.suptitle(_title(rows, *title, "bands"), fontsize=11)

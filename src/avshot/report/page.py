@@ -50,6 +50,8 @@ def write_page(runs: Sequence[Run], file: Path, *, classes: Sequence[str] = ()) 
         for warning in (*members[0].runs[0].info["data"]["warnings"], *remarks(members)):
             document.warn(warning)
         _add_tables(members, document)
+        if any(len(run.draws) > 1 for row in members for run in row.runs):
+            document.say("Figures and tables of single classes and clips are of the first draw.")
         for title, figure in _figures(members, classes):
             document.figure(title, figure)
         for row in _detailed(members):
@@ -144,7 +146,7 @@ def _add_class_table(row: Row, document: Document) -> None:
     for i, name in enumerate(test.names):
         found = [100 * run.metrics["per_class"][i] for run in row.runs if run.metrics["per_class"][i] is not None]
         value = f"{sum(found) / len(found):.1f}" if found else "-"
-        lines.append([name, "seen" if test.seen[i] else "unseen", value, str(clips[i])])
+        lines.append([name, row.task.kinds[0 if test.seen[i] else 1], value, str(clips[i])])
     content = html_table(["class", "kind", "accuracy (%)", "test clips"], lines)
     document.fold(f"Accuracy per class as a table: {row.label}", content)
 

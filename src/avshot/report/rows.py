@@ -250,11 +250,23 @@ def tables(rows: Sequence[Row]) -> dict[str, list[Row]]:
 
 
 def remarks(rows: Sequence[Row]) -> list[str]:
-    """What a reader of the rows of one dataset must know: why there is a "-", and which answers may be guesses."""
+    """What a reader of the rows of one dataset must know: why there is a "-", which answers may be guesses."""
     first = next((row.runs[0] for row in rows if row.runs), None)
     absent = [] if first is None else [f"Where there is a -, {reason}." for reason in first.task.absent(first.metrics)]
     notes = [f"{row.label}: {row.note}" for row in rows if row.note]
-    return absent + notes + explained(rows) + _doubted(rows)
+    cut = notes_of(run for row in rows for run in row.runs)
+    return absent + cut + detailed(rows) + notes + explained(rows) + _doubted(rows)
+
+
+def notes_of(runs: Iterable[Run]) -> list[str]:
+    """What the task noted of how it cut the dataset (`avshot.task.Task.record`), each sentence once."""
+    return list(dict.fromkeys(note for run in runs for note in run.info["task"].get("notes", ())))
+
+
+def detailed(rows: Iterable[Row]) -> list[str]:
+    """How far the draws of each row lie apart, where the task notes that, as one sentence."""
+    told = [f"{row.label} {text}" for row in rows if (text := row.task.of_draws([run.metrics for run in row.runs]))]
+    return [f"Single draws, in per cent: {'; '.join(told)}."] if told else []
 
 
 def explained(rows: Iterable[Row]) -> list[str]:

@@ -7,12 +7,12 @@ from pathlib import PurePath
 from typing import Any
 
 from avshot.experiment import Experiment, Parts
-from avshot.runs.knowledge import about, doubts
+from avshot.runs.knowledge import about, doubts, few_clips, trained_on
 from avshot.task import Task
 
 _CARD = """---
 library_name: avshot
-tags: [zero-shot, audio-visual, video-classification]
+tags: [{shots}, audio-visual, video-classification]
 ---
 # {title}
 
@@ -63,16 +63,19 @@ def model_card(
         parts: The same, resolved.
         info: Content of `run.json`.
         metrics: Content of `metrics.json`; empty where nothing was tested.
-        seen: Which of `info["classes"]` had training clips.
+        seen: Which of `info["classes"]` had a full set of training clips.
     """
     chosen, resolved, names = info["chosen"], info["resolved"], info["classes"]
     method = PurePath(experiment.method).stem  # as it was asked for: a variant by its own name
+    few = few_clips(info)
+    seen = [flag or name in few for name, flag in zip(names, seen, strict=True)]
     trained = [name for name, flag in zip(names, seen, strict=True) if flag]
     unseen = [name for name, flag in zip(names, seen, strict=True) if not flag]
     describe = info["features"].get("describe") or ", ".join(
         f"{k} {v.get('name', v) if isinstance(v, dict) else v}" for k, v in info["features"].items() if v
     )
     return _CARD.format(
+        shots="few-shot" if few else "zero-shot",
         title=f"{method} on {info['data']['name']}",
         method=method,
         version=info["versions"]["avshot"],
@@ -80,7 +83,7 @@ def model_card(
         n_seen=len(trained),
         n_all=len(names),
         table=_table(parts.task.metrics, metrics),
-        absent=_absent(parts.task.absent(metrics)),
+        absent=_absent(parts.task.absent(metrics)) + _draws(parts.task, info.get("task", {}), metrics),
         paper=parts.method.paper,
         files=_files(experiment, info.get("sources", {})),
         preset=experiment.preset,
@@ -99,7 +102,7 @@ def model_card(
         or "On clips that it was not trained on it did better than guessing; what clips of another kind do to it "
         "nobody has measured.",
         fingerprint=info["data"]["fingerprint"],
-        seen=", ".join(trained) or "none",
+        seen=", ".join(f"{name} ({trained_on(few[name])})" if name in few else name for name in trained) or "none",
         unseen=", ".join(unseen) or "none",
     )
 
@@ -127,3 +130,10 @@ def _settings(task: Task, chosen: Mapping[str, Any]) -> str:
 
 def _absent(reasons: Sequence[str]) -> str:
     return f"\nNot measured (-): {'; '.join(reasons)}.\n" if reasons else ""
+
+
+def _draws(task: Task, noted: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
+    """How far several draws lie apart, and what the task noted of them."""
+    apart = task.of_draws([metrics])
+    told = [f"Mean over draws; single ones, in per cent: {apart}."] if apart else []
+    return "".join(f"\n{text}\n" for text in (*told, *noted.get("notes", ())))

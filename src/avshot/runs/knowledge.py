@@ -76,6 +76,21 @@ def measured(
     }
 
 
+def few_clips(info: Mapping[str, Any]) -> dict[str, int]:
+    """`{class: clips}` of the classes that a Run was trained on a few clips of, each with how many; 0 where not noted.
+
+    Args:
+        info: Content of `run.json`.
+    """
+    drawn = info.get("task", {}).get("drawn", {}).get("stage2", {})  # the weights are those of the first tested stage
+    return {name: len(drawn.get(name, ())) for name in info.get("few", ())}
+
+
+def trained_on(clips: int) -> str:
+    """How a class is known that was trained on a few clips; 0 stands for a number that nobody noted."""
+    return f"trained on {_count(clips, 'clip') if clips else 'a few clips'}"
+
+
 def about(knows: Mapping[str, Any] | None) -> str:
     """What a Run was trained on, in one line.
 

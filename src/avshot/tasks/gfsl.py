@@ -18,7 +18,6 @@ a new search on the test clips. Here epoch and beta are one choice of validation
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -35,6 +34,7 @@ from avshot.metrics.generalised import choose_beta, gzsl_metrics, harmonic_mean
 from avshot.recipe import Selection
 from avshot.task import Metrics, Scored, Stage, Task, Verdict
 from avshot.tasks._generalised import best_view, both_kinds, check_folds, classes_of, clips_of, guessers, with_clips
+from avshot.tasks._shots import check_own, draw_shots, related
 
 USUAL = ("train", "val_seen", "val_unseen", "test_seen", "test_unseen")
 SHOTS = 5  # where neither the task nor the dataset says how many
@@ -70,7 +70,9 @@ class GFSL(Task):
         "(beta, subtracted from the scores of base classes) were chosen on the folds named in the last column."
     )
     neutral: ClassVar[Mapping[str, Any]] = {"beta": 0.0, "view": "both"}
+    harmonic = True
     kinds = ("base", "novel")
+    alone = "FSL"
 
     def stages(self, dataset: Dataset) -> tuple[Stage, ...]:
         """One stage that selects, and one for each draw.
@@ -92,11 +94,18 @@ class GFSL(Task):
 
     def shots(self, dataset: Dataset) -> int:
         """How many clips of each novel class are learnt from."""
-        return self.config.shots or getattr(dataset, "shots", None) or SHOTS
+        return self.config.shots or dataset.shots or SHOTS
 
     def _own_draws(self, dataset: Dataset) -> int:
-        """How many draws the dataset brings."""
-        return sum(1 for fold in dataset.folds if fold == "test_shots" or fold.startswith("test_shots_"))
+        """How many draws the dataset brings. Raises ValueError where one of them is left out."""
+        brought = [fold for fold in dataset.folds if fold == "test_shots" or fold.startswith("test_shots_")]
+        wanted = [_folds_of("test_unseen", number)[0] for number in range(1, len(brought) + 1)]
+        if set(brought) != set(wanted):
+            raise BadDataset(
+                f"Dataset {dataset.name!r} has the folds {', '.join(sorted(brought))}; expected those of its draws "
+                f"from the first on: {', '.join(wanted)}."
+            )
+        return len(brought)
 
     def _stage(self, dataset: Dataset, number: int) -> Stage:
         """Stage 1 for number 0, else the draw of that number."""
@@ -128,15 +137,16 @@ class GFSL(Task):
         own, others = _folds_of(fold, number)
         if own in dataset.folds:
             shots = dataset.folds[own].tolist()
-            tested = dataset.folds.get(others, dataset.folds[fold])
-            return shots, [i for i in tested.tolist() if i not in set(shots)]
+            tested = dataset.folds.get(others, dataset.folds[fold]).tolist()
+            check_own(dataset, fold, {own: shots, others: tested})
+            return shots, [i for i in tested if i not in set(shots)]
         clips = dataset.folds.get(fold, _nothing()).tolist()
         if not clips:
             raise BadDataset(
                 f"Dataset {dataset.name!r} has no clips in its fold 'test_unseen', so no class is novel; declare it "
                 "with classes that are unseen in testing."
             )
-        shots = _draw(dataset, clips, self.shots(dataset), self.config.seed, number)
+        shots = draw_shots(dataset, clips, self.shots(dataset), self.config.seed, number)
         return shots, [i for i in clips if i not in set(shots)]
 
     def measure(self, scored: Scored, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -182,6 +192,15 @@ class GFSL(Task):
         spread = {"HM_of_draws": values, "HM_deviation": stdev(values) if len(values) > 1 else 0.0} if values else {}
         return {**found, "HM": harmonic_mean(found["B"], found["N"]) if both else None, **spread}
 
+    def of_draws(self, seeds: Sequence[Metrics]) -> str:
+        """Lowest and highest HM of a draw, and the deviation over the draws, which is the mean of that of each seed."""
+        several = [found for found in seeds if len(found.get("HM_of_draws", ())) > 1]
+        if not several:
+            return ""
+        each = [100 * value for found in several for value in found["HM_of_draws"]]
+        deviation = 100 * sum(found["HM_deviation"] for found in several) / len(several)
+        return f"HM {min(each):.1f} to {max(each):.1f}, deviation {deviation:.1f}"
+
     def guessers(self, scored: Scored) -> dict[str, dict[str, float]]:
         """Chance, and always the same base class (`avshot.tasks._generalised.guessers`)."""
         base = int(scored.seen.sum())
@@ -199,13 +218,17 @@ class GFSL(Task):
 
     def record(self, dataset: Dataset) -> dict[str, Any]:
         """How many shots, and which clips they are, stage by stage."""
-        stages = self.stages(dataset)
+        stages, own = self.stages(dataset), self._own_draws(dataset)
         drawn: dict[str, dict[str, list[str]]] = {}
         for stage in stages:
             of_class = drawn.setdefault(stage.name, defaultdict(list))
             for i in stage.pools["novel"].tolist():
                 of_class[str(dataset.clips[i].label)].append(dataset.clips[i].id)
-        return {"shots": self.shots(dataset), "drawn": drawn, "notes": list(_related(dataset, stages))}
+        shots = max(map(len, drawn["stage2"].values())) if own else self.shots(dataset)
+        notes = related(dataset, stages)
+        if own and self.title != self.name:
+            notes.insert(0, f"The {own} draws of shots are the dataset's own; the settings of {self.title} draw none.")
+        return {"shots": shots, "drawn": drawn, "notes": notes}
 
 
 def _scale(scores: Tensor, settings: Mapping[str, Any]) -> Tensor:
@@ -221,51 +244,3 @@ def _folds_of(fold: str, number: int) -> tuple[str, str]:
 
 def _nothing() -> np.ndarray:
     return np.array([], dtype=np.int64)
-
-
-def _draw(dataset: Dataset, clips: Sequence[int], shots: int, seed: int, number: int) -> list[int]:
-    """`shots` of the `clips` of each class, in an order that a hash of seed, draw, class and clip gives.
-
-    Clips of sources that are not among the shots yet come first. Raises ValueError where none would be left to test.
-    """
-    of_class: dict[str, list[int]] = defaultdict(list)
-    for i in clips:
-        of_class[str(dataset.clips[i].label)].append(i)
-    small = [f"{name} ({len(own)})" for name, own in sorted(of_class.items()) if len(own) <= shots]
-    if small:
-        raise BadDataset(
-            f"{shots} shots need at least {shots + 1} clips of each novel class, one to be tested with; too few have "
-            f"{first_few(small)}. Ask for fewer (--task gfsl?shots={max(1, shots // 2)}), or leave these classes out."
-        )
-    found = []
-    for name, own in sorted(of_class.items()):
-        order = sorted(own, key=lambda i: _rank(f"{seed}\0{number}\0{name}\0{dataset.clips[i].id}"))
-        found += _of_different_sources(dataset, order)[:shots]
-    return found
-
-
-def _of_different_sources(dataset: Dataset, order: Sequence[int]) -> list[int]:
-    """The first clip of each source, then the second of each, and so on."""
-    count: dict[str, int] = defaultdict(int)
-    turn = {}
-    for i in order:
-        source = dataset.clips[i].group
-        turn[i] = 0 if source is None else count[source]
-        count[source or ""] += 1
-    return sorted(order, key=lambda i: turn[i])
-
-
-def _rank(text: str) -> bytes:
-    return hashlib.sha256(text.encode()).digest()
-
-
-def _related(dataset: Dataset, stages: Sequence[Stage]) -> list[str]:
-    """A sentence where clips that are judged were cut from the source of a shot of their class."""
-    found = 0
-    for stage in stages:
-        sources = {(dataset.clips[i].label, dataset.clips[i].group) for i in stage.pools["novel"].tolist()}
-        judged = [dataset.clips[i] for i in stage.judge.tolist()]
-        found += sum(1 for clip in judged if clip.group is not None and (clip.label, clip.group) in sources)
-    if not found:
-        return []
-    return [f"{found} judged clips of novel classes (all draws together) come from the source of a shot."]

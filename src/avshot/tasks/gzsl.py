@@ -32,6 +32,7 @@ class GZSL(Task):
     )
     neutral: ClassVar[Mapping[str, Any]] = {"beta": 0.0, "view": "both"}
     harmonic = True
+    alone = "ZSL"
 
     def stages(self, dataset: Dataset) -> tuple[Stage, ...]:
         """Cut a dataset into the two stages.

@@ -14,6 +14,9 @@ class Course:
         phases: Of the method; without any, one look is all there is.
         total: Epochs of the recipe.
         epochs: How many to run, of each stretch where there are several; None = all.
+
+    Raises:
+        ValueError: Numbers of epochs for more or fewer stretches than there are.
     """
 
     def __init__(self, phases: Sequence[Phase], total: int, epochs: int | Sequence[int] | None) -> None:
@@ -21,6 +24,8 @@ class Course:
         if not phases:
             epochs = 1
         if isinstance(epochs, Sequence):
+            if len(epochs) != len(self._stretches):
+                raise ValueError(f"Got epochs of {len(epochs)} stretches; this training has {len(self._stretches)}.")
             parts = zip(self._stretches, epochs, strict=True)
             self._epochs = [epoch for (own, _), count in parts for epoch in own[:count]]
         else:
