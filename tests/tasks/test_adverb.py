@@ -112,7 +112,7 @@ def test_settings_choose_what_is_tested(unseen):
     assert get_task("adverb?given_action=false").stages(unseen)[1].trials == ()
     nothing = get_task("adverb?held_out=0").stages(unseen)[0]
     assert (len(nothing.judge), nothing.judged_on) == (0, ())
-    other = get_task("adverb?seed=1").stages(unseen)[0]
+    other = get_task("adverb?held_seed=1").stages(unseen)[0]
     assert set(other.judge) != set(TASK.stages(unseen)[0].judge)
     for wrong, told in (("compositions=some", "all, seen, unseen"), ("by=HM", "mAP W"), ("held_out=1", "below 1")):
         with pytest.raises(ValueError, match=told):

@@ -53,7 +53,7 @@ class Config:
     by: str = "mAP W"  # the metric that selects
     each: bool = False  # with --select oracle: every metric at its own best epoch, as printed numbers are
     held_out: float = 0.1  # share of the training rows that select where the dataset has no validation folds
-    seed: int = 0  # of the rows that are held out
+    held_seed: int = 0  # decides which rows these are
 
     def __post_init__(self) -> None:
         if self.compositions not in COMPOSITIONS:
@@ -72,10 +72,11 @@ class Adverb(Task):
     main = "mAP W"
     explain = (
         "mAP is the average precision of clips ranked for each adverb, each clip under its own action: W weights "
-        "adverbs by their clips, M does not. Acc-A is the share of clips whose adverb outscores its antonym, where "
-        "equal scores count for the adverb that is more frequent; Acc-A cls is its mean over adverbs; half counts "
-        "equal scores half. priors are the training clips of the pair, as published; p(adverb | action) is their share "
-        "in the action. Mean ± sample deviation over seeds. The epoch was chosen on the clips named in the last column."
+        "adverbs by their clips (mAP W), M does not (mAP M). Acc-A is the share of clips whose adverb outscores its "
+        "antonym, where equal scores count for the adverb that is more frequent, and Acc-A cls its mean over adverbs; "
+        "Acc-A half and cls half are the same with equal scores counted half. priors are the training clips of the "
+        "pair, as published; p(adverb | action) is their share in the action. Mean ± sample deviation over seeds. The "
+        "epoch was chosen on the clips named in the last column."
     )
     kinds = ("seen", "unseen")
 
@@ -181,7 +182,7 @@ def _held_out(dataset: Dataset, train: np.ndarray, config: Config) -> np.ndarray
     for i in train.tolist():
         clip = dataset.clips[i]
         of_video.setdefault(clip.key if clip.group is None else clip.group, []).append(i)
-    order = sorted(of_video, key=lambda video: hashlib.sha256(f"{config.seed}\0{video}".encode()).digest())
+    order = sorted(of_video, key=lambda video: hashlib.sha256(f"{config.held_seed}\0{video}".encode()).digest())
     held: list[int] = []
     for video in order[:-1]:
         if len(held) + len(of_video[video]) / 2 > config.held_out * len(train):
