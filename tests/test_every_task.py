@@ -21,10 +21,12 @@ from hypothesis import strategies as st
 
 import avshot.tasks
 from avshot.data.dataset import Dataset
+from avshot.data.pairs import Pairs, all_pairs
 from avshot.metrics.generalised import BETA_GRIDS
 from avshot.recipe import VIEWS, Selection
 from avshot.registry import TASKS
 from avshot.task import Scored, Task, get_task, list_tasks, split_task
+from avshot.types import Clip, Factor
 from synthetic import synthetic_dataset
 
 
@@ -55,7 +57,42 @@ class Case:
     needs: tuple[str, ...] = ("train",)
 
 
+def pairs_of_words():
+    """Three actions in four manners, two of each pair for every fold but that of unseen compositions."""
+    pairs = all_pairs(("cut", "stir", "pour"), ("slowly", "up", "quickly", "down"), {"slowly": "quickly", "up": "down"})
+    unseen = [name for i, name in enumerate(pairs.actions) if i % 5 == 0]
+    folds, clips = {fold: [] for fold in ("train", "val_seen", "test_seen", "test_unseen", "unlabelled")}, []
+    for fold, rows in folds.items():
+        for name in pairs.actions:
+            if (name in unseen) == (fold in ("test_unseen", "unlabelled")):
+                for i in range(2 + (fold == "train" and len(name) % 3)):
+                    rows.append(len(clips))
+                    clips.append(Clip(f"{name}-{fold}-{i}", label=name, group=f"{name}-{fold}"))
+    return Dataset("pairs", tuple(clips), tuple(pairs.actions), folds, pairs=pairs)
+
+
 CASES = {
+    "adverb": Case(
+        dataset=pairs_of_words,
+        settings=st.fixed_dictionaries(
+            {},
+            optional={
+                "given_action": st.booleans(),
+                "compositions": st.sampled_from(["all", "seen", "unseen"]),
+                "by": st.sampled_from(["mAP W", "Acc-A cls"]),
+                "held_out": st.floats(0, 0.5),
+                "held_seed": st.integers(),
+                "each": st.booleans(),
+            },
+        ),
+        refused={
+            "compositions=some": "compositions is 'some'; expected all, seen, unseen",
+            "by=HM": "by is 'HM'; expected one of mAP W",
+            "held_out=1.0": "held_out is 1.0; expected a share from 0 to below 1",
+            "held_out=many": "held_out is 'many'",
+            "given_action=sometimes": "given_action is 'sometimes'",
+        },
+    ),
     "gzsl": Case(constant=first_of_all, refused={"shots=5": "gzsl has no settings"}),
     "gfsl": Case(
         constant=first_of_all,
@@ -117,7 +154,21 @@ def as_scored(name, stage, scores):
     labels = torch.tensor([place[clip.label] for clip in clips])
     seen = torch.tensor([c in set(stage.seen) for c in stage.candidates])
     ids = tuple(clip.id for clip in clips)
-    return Scored(scores.masked_fill(~among(stage), -torch.inf), labels, seen, stage.candidates, ids)
+    counts = torch.zeros(len(place), dtype=torch.long)
+    for i in stage.train.tolist():
+        counts[place[dataset.clips[i].label]] += 1
+    scores = scores.masked_fill(~among(stage), -torch.inf)
+    return Scored(scores, labels, seen, stage.candidates, ids, factors_of(dataset.pairs, stage.candidates), counts)
+
+
+def factors_of(pairs, names):
+    """As `avshot.classes.factors.with_factors` makes them, without vectors of words."""
+    if pairs is None:
+        return {}
+    place = {factor: {word: i for i, word in enumerate(of)} for factor, of in pairs.words.items()}
+    index = {factor: torch.tensor([place[factor][of[name]] for name in names]) for factor, of in pairs.of_class.items()}
+    opposite = {"action": None, "adverb": torch.tensor(pairs.opposites)}
+    return {factor: Factor(index[factor], of, {}, opposite[factor]) for factor, of in pairs.words.items()}
 
 
 def guessed(name, seed, number=1):
@@ -216,7 +267,11 @@ def test_the_order_of_clips_and_classes_decides_nothing(name, seed):
     folds = {fold: rng.permutation(place[rows]) for fold, rows in dataset.folds.items()}
     names = tuple(dataset.names[i] for i in rng.permutation(len(dataset.names)))
     clips = tuple(dataset.clips[i] for i in order)
-    moved = Dataset("moved", clips, names, folds, candidates=dataset.candidates, shots=dataset.shots)
+    pairs = dataset.pairs
+    if pairs is not None:
+        parts = ({name: of[name] for name in names} for of in (pairs.actions, pairs.adverbs))
+        pairs = Pairs(*parts, pairs.antonyms)
+    moved = Dataset("moved", clips, names, folds, candidates=dataset.candidates, shots=dataset.shots, pairs=pairs)
     for one, other in zip(task.stages(dataset), task.stages(moved), strict=True):
         assert ids_of(dataset, one.judge) == ids_of(moved, other.judge)
         assert {k: ids_of(dataset, v) for k, v in one.pools.items()} == {
@@ -350,6 +405,8 @@ def test_the_order_of_clips_and_columns_changes_no_metric(name, seed, grid):
         test.seen[columns],
         tuple(test.names[i] for i in columns),
         test.ids,
+        {name: factor.select(columns) for name, factor in test.factors.items()},
+        test.counts[columns],
     )
     assert values(task, task.measure(moved, settings)) == pytest.approx(found)
 

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from avshot.types import Batch, Classes, Features
+from avshot.types import Batch, Classes, Factor, Features
 
 lengths = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 3)), min_size=1, max_size=5)
 
@@ -147,3 +147,49 @@ def test_take_is_indexing_by_clip():
     for name in ("audio", "visual", "audio_mask", "visual_mask", "audio_time", "visual_time"):
         assert torch.equal(getattr(features.take(rows), name), getattr(features, name)[rows])
     assert len(features.take(rows[:0])) == 0
+
+
+def pairs():
+    """Cut and stir, slowly and quickly, in an order that is no product; "loudly" occurs in no class."""
+    action = Factor(torch.tensor([0, 1, 1]), ("cut", "stir"), {"w": torch.tensor([[1.0], [2.0]])})
+    manner = Factor(
+        torch.tensor([0, 1, 0]),
+        ("slowly", "quickly", "loudly"),
+        {"w": torch.tensor([[3.0], [4.0], [5.0]])},
+        torch.tensor([1, 0, -1]),
+    )
+    names = ("cut slowly", "stir quickly", "stir slowly")
+    text = {"w": torch.arange(3.0)[:, None]}
+    return Classes(names, text, torch.ones(3, dtype=torch.bool), {"action": action, "adverb": manner})
+
+
+def test_factors_follow_their_classes_and_keep_all_values():
+    two = pairs().select(["stir slowly", "cut slowly"])
+    action, manner = two.factors["action"], two.factors["adverb"]
+    assert [f"{action.names[a]} {manner.names[v]}" for a, v in zip(action.index, manner.index, strict=True)] == [
+        "stir slowly",
+        "cut slowly",
+    ]
+    assert len(manner) == 3
+    assert manner.text["w"].tolist() == [[3.0], [4.0], [5.0]]
+    assert manner.opposite.tolist() == [1, 0, -1]
+    other = two.with_text({"w": torch.zeros(2, 1)})
+    assert other.factors is two.factors
+    there = two.to("meta").factors["adverb"]
+    assert there.index.device.type == there.text["w"].device.type == there.opposite.device.type == "meta"
+
+
+def test_factors_refuse_what_does_not_fit():
+    one = torch.tensor([0])
+    with pytest.raises(ValueError, match="must be unique"):
+        Factor(one, ("a", "a"))
+    with pytest.raises(ValueError, match=r"\[class\] long, each from 0 to 1"):
+        Factor(torch.tensor([2]), ("a", "b"))
+    with pytest.raises(ValueError, match=r"\[class\] long"):
+        Factor(torch.tensor([0.0]), ("a", "b"))
+    with pytest.raises(ValueError, match=r"expected \[2, dim\]"):
+        Factor(one, ("a", "b"), {"w": torch.ones(3, 4)})
+    with pytest.raises(ValueError, match="from -1"):
+        Factor(one, ("a", "b"), opposite=torch.tensor([-2, 0]))
+    with pytest.raises(ValueError, match="for 1 classes; expected 2"):
+        Classes(("a", "b"), {}, torch.ones(2, dtype=torch.bool), {"action": Factor(one, ("a", "b"))})

@@ -56,6 +56,7 @@ class Needs:
         open_vocabulary: It can score classes that neither training nor `Method.adapt` has shown it.
         missing_modality: It can learn from and score clips that have only one modality, also where the other does not
             exist at all (an `Inputs` width of 0); its docstring says how.
+        pairs: Classes must be pairs of an action and an adverb: `Classes.factors` has both.
     """
 
     texts: int = 1
@@ -64,6 +65,7 @@ class Needs:
     negatives: bool = False
     open_vocabulary: bool = True
     missing_modality: bool = True
+    pairs: bool = False
 
     def accepts(self, texts: int) -> bool:
         """Whether so many text encoders suit it."""

@@ -31,7 +31,7 @@ from avshot.runs.write import Part, Trained, write_run
 from avshot.task import Stage
 from avshot.terminal.callbacks import Progress, Say, unsaid, unshown
 from avshot.training.checkpoint import History
-from avshot.training.clips import ClipSource
+from avshot.training.clips import ClipSource, clips_of_each
 from avshot.training.distributed import current
 from avshot.training.fitting import as_read, embedded, fit, shown
 from avshot.training.scoring import Judged, score_clips
@@ -174,7 +174,7 @@ class _Training:
         """The clips of a stage to score, its candidates before optimisation, and what optimisation did."""
         used, plain, outcomes = candidates_of_stage(self.raw, stage.candidates, stage.seen, self.parts.optimise)
         source = ClipSource(dataset, stage.judge, used, shown(self.parts, self.dataset, stage))
-        return Judged(source, used, stage.trials), plain, outcomes
+        return Judged(source, used, stage.trials, clips_of_each(dataset, stage.train, used)), plain, outcomes
 
     def _judge(self, judged: Judged, best: Path) -> Judge | None:
         return Judge(judged, self.parts.task, self.parts.selection, best) if len(judged) else None

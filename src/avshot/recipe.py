@@ -24,7 +24,8 @@ class Recipe:
         batches_per_epoch: Batches drawn in an epoch (the sampler draws with replacement, so an epoch is a convention).
         passes_per_epoch: In place of that when above 0: as many batches as make this many passes over the training
             clips, so that stage 2, which has more clips and classes, also gets more steps. Published: 0.
-        batch_size: Clips per batch, drawn class-balanced.
+        batch_size: Clips per batch.
+        class_balanced: Batches are drawn class-balanced; False: every clip is equally likely.
         lr: Adam's learning rate.
         weight_decay: Adam's L2 penalty.
         betas: Adam's running-average coefficients.
@@ -39,6 +40,7 @@ class Recipe:
     batches_per_epoch: int = 500
     passes_per_epoch: int = 0
     batch_size: int = 256
+    class_balanced: bool = True
     lr: float = 1e-3
     weight_decay: float = 0.0
     betas: tuple[float, float] = (0.9, 0.999)

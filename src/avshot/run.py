@@ -31,6 +31,7 @@ import torch
 import yaml
 from torch import Tensor
 
+from avshot.classes.factors import read_factors
 from avshot.errors import DamagedRun, MissingFile, WrongRun, told_as
 from avshot.experiment import Experiment, Parts, parse_experiment, resolve
 from avshot.files.atomic import file_digest, load_tensors
@@ -158,7 +159,11 @@ class Run:
         fits = all(v is not None and tuple(v.shape) == (len(names), widths[k]) for k, v in text.items())
         if seen is None or seen.dtype != torch.bool or tuple(seen.shape) != (len(names),) or not fits:
             raise self._unfit("classes.safetensors", f"the {len(names)} classes")
-        return Classes(names, {key: value for key, value in text.items() if value is not None}, seen)
+        try:
+            factors = read_factors(tensors, self.info["factors"], len(names))
+        except ValueError:
+            raise self._unfit("classes.safetensors", "the factors of the classes") from None
+        return Classes(names, {key: value for key, value in text.items() if value is not None}, seen, factors)
 
     def scored(self, part: str) -> Scored | None:
         """Scores of the validation ("val") or test ("test") clips; None where there were none.
@@ -177,7 +182,12 @@ class Run:
             raise self._unfit("scores.safetensors", f"the {len(ids)} clips and {len(names)} classes of {part!r}")
         if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < len(names):
             raise self._unfit("scores.safetensors", f"the {len(names)} classes of {part!r}")
-        return Scored(scores, labels, seen, names, ids)
+        counts = tensors.get(f"{part}/counts")
+        if counts is not None and tuple(counts.shape) != (len(names),):
+            raise self._unfit("scores.safetensors", f"the {len(names)} classes of {part!r}")
+        there = self.classes() if self.info["factors"] else None
+        factors = there.select(names).factors if there is not None and set(names) <= set(there.names) else {}
+        return Scored(scores, labels, seen, names, ids, factors, counts)
 
     @property
     def draws(self) -> tuple[str, ...]:

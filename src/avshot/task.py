@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 from urllib.parse import unquote
 
@@ -22,6 +22,7 @@ from avshot.errors import BadSetting
 from avshot.recipe import Selection
 from avshot.registry import TASKS
 from avshot.settings import read_value, replace_fields
+from avshot.types import Factor
 
 Metrics = Mapping[str, Any]  # metric names of the task -> fraction or None; further entries are details
 
@@ -54,6 +55,8 @@ class Stage:
         trials: Where not every clip is scored among all candidates: which are, among which. A clip in none of them is
             an error; empty = one trial of everything.
         few: Further classes that are trained, on a few clips each (novel ones of few-shot learning).
+        aside: `{name: [clip] indices}` of clips that train only where a turn of a method's training names them: their
+            labels are not to be learnt from ("unlabelled").
     """
 
     name: str
@@ -64,6 +67,7 @@ class Stage:
     candidates: tuple[str, ...]
     trials: tuple[Trial, ...] = ()
     few: tuple[str, ...] = ()
+    aside: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def trained(self) -> tuple[str, ...]:
@@ -86,6 +90,8 @@ class Scored:
         seen: `[class]` bool.
         names: Class names.
         ids: Clip ids.
+        factors: The parts of classes that are pairs (`avshot.types.Classes.factors`).
+        counts: `[class]` training clips of each class; None in Runs that did not note it.
     """
 
     scores: Tensor
@@ -93,6 +99,8 @@ class Scored:
     seen: Tensor
     names: tuple[str, ...]
     ids: tuple[str, ...]
+    factors: Mapping[str, Factor] = field(default_factory=dict)
+    counts: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -102,10 +110,12 @@ class Verdict:
     Attributes:
         score: To maximise.
         settings: What goes with it: `view`, and what the task lets these clips choose (gzsl: `beta`). Plain values.
+        metrics: The task's metrics on these clips, where the task wants those of every epoch (`Task.over_epochs`).
     """
 
     score: float
     settings: Mapping[str, Any]
+    metrics: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -197,6 +207,15 @@ class Task(ABC):
         values = {name: [draw.get(name) for draw in draws] for name in self.metrics}
         means = {k: sum(found) / len(found) for k, v in values.items() if (found := [x for x in v if x is not None])}
         return {**draws[0], **dict.fromkeys(self.metrics), **means}
+
+    def over_epochs(self, metrics: Metrics, epochs: Sequence[Metrics]) -> dict[str, Any]:
+        """What counts where the tested clips themselves chose the epoch (`select = "oracle"`): the metrics as they are.
+
+        Args:
+            metrics: Of the chosen epoch.
+            epochs: `Verdict.metrics` of every epoch.
+        """
+        return dict(metrics)
 
     def of_draws(self, seeds: Sequence[Metrics]) -> str:
         """How far the draws of a row lie apart, given its metrics seed by seed, for example `HM 45.9 to 49.3`.

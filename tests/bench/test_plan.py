@@ -125,6 +125,10 @@ def test_where_a_dataset_is():
     assert locate("vggsound-main?features=own", root, legacy=True) == (
         "official:data?name=VGGSound&split=main&features=own&legacy=true"
     )
+    assert locate("vatex-adverbs", root) == "adverbs:data?name=vatex-adverbs&split=seen"
+    assert locate("vatex-adverbs-unseen?features=clip", root) == (
+        "adverbs:data?name=vatex-adverbs&split=unseen&features=clip"
+    )
     assert locate("simulated:ucf", None) == "simulated:ucf"
     assert locate("simulated:ucf?scale=0.1", None, legacy=True) == "simulated:ucf?scale=0.1&shifted=true"
     assert locate("a/b.toml", None, legacy=True) == "a/b.toml"

@@ -156,3 +156,15 @@ def test_temperature_minimises_the_balanced_likelihood():
 
     assert loss(found) <= min(loss(found * f) for f in (0.8, 0.95, 0.99, 1.01, 1.05, 1.25)) + 1e-3
     assert fit_temperature(scores[:0], labels[:0]) == 1.0
+
+
+def test_temperature_of_clips_with_few_candidates_each_is_that_of_these_candidates():
+    generator = torch.Generator().manual_seed(0)
+    few, place = torch.randn(40, 5, generator=generator), torch.stack([torch.randperm(60)[:5] for _ in range(40)])
+    labels = few.argmax(1)
+    scores = torch.full((40, 60), -torch.inf).scatter(1, place, few)
+    wide = place.gather(1, labels[:, None])[:, 0]
+    again = torch.full((40, 90), -torch.inf)
+    again[:, 15:75] = scores  # more classes that are no candidates change nothing
+    assert fit_temperature(scores, wide) == fit_temperature(again, wide + 15)
+    assert fit_temperature(scores[:, :], wide) == pytest.approx(fit_temperature(scores * 2, wide) / 2, rel=0.02)

@@ -34,6 +34,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from avshot.data.official.adverb_tables import SETS
 from avshot.errors import BadSetting
 from avshot.experiment import Experiment, parse_experiment, resolve
 from avshot.files.text import read_text
@@ -45,6 +46,7 @@ from avshot.task import Task, get_task
 REFERENCES = ("eszsl", "nearest_text")
 _OF_A_METHOD = ("method", "preset", "config", "recipe", "selection", "separate_descriptions")  # no reference has them
 RELEASED = {"ucf": "UCF", "activitynet": "ActivityNet", "vggsound": "VGGSound"}
+_ADVERBS_NAME = re.compile(rf"({'|'.join(SETS)})(-unseen)?(\?.*)?")
 _RELEASED_NAME = re.compile(rf"({'|'.join(RELEASED)})-(cls|main)(\?.*)?")
 
 
@@ -301,15 +303,17 @@ def locate(name: str, root: Path | None, *, legacy: bool = False) -> str:
     """What `load_dataset` takes for a dataset as a bench file names it.
 
     Args:
-        name: `ucf-cls`, `vggsound-main?features=own` (a released benchmark under `root`), or a spec as it is.
+        name: `ucf-cls`, `vggsound-main?features=own`, `vatex-adverbs-unseen` (a released benchmark under `root`), or a
+            spec as it is.
         root: Folder of the released benchmarks.
         legacy: Class vectors joined to classes as the authors' program does; only for datasets that can be.
 
     Raises:
         ValueError: A released benchmark without a root.
     """
+    pairs = _ADVERBS_NAME.fullmatch(name)
     match = _RELEASED_NAME.fullmatch(name)
-    if match is None:
+    if match is None and pairs is None:
         kind, query = name.partition(":")[0], "?" in name
         option = {"official": "legacy=true", "simulated": "shifted=true"}.get(kind)
         return name if not legacy or option is None else f"{name}{'&' if query else '?'}{option}"
@@ -318,5 +322,9 @@ def locate(name: str, root: Path | None, *, legacy: bool = False) -> str:
             f"{name} is a released benchmark: pass --root FOLDER that holds it (docs/reproduce.md says where to get "
             "it), or --dataset SPEC to run this bench on other data."
         )
+    if pairs is not None:
+        split, more = "unseen" if pairs[2] else "seen", "&" + pairs[3][1:] if pairs[3] else ""
+        return f"adverbs:{root}?name={pairs[1]}&split={split}{more}"
+    assert match is not None
     more = "&" + match[3][1:] if match[3] else ""
     return f"official:{root}?name={RELEASED[match[1]]}&split={match[2]}{more}{'&legacy=true' if legacy else ''}"

@@ -265,14 +265,23 @@ def methods(
 
 @app.command()
 def audit(
-    root: Annotated[Path, typer.Argument(help="Folder of a released benchmark (it holds class-split/).")],
-    name: Annotated[str, typer.Option(help="UCF, ActivityNet or VGGSound.")],
+    root: Annotated[Path, typer.Argument(help="Folder of a released benchmark, or a dataset .toml of pairs.")],
+    name: Annotated[
+        str | None,
+        typer.Option(help="UCF, ActivityNet or VGGSound; of adverbs air, vatex-adverbs and so on."),
+    ] = None,
     text: Annotated[Path | None, typer.Option(help="The released class vectors (.npy).")] = None,
     descriptions: Annotated[Path | None, typer.Option(help="CSV of class descriptions.")] = None,
+    split: Annotated[str, typer.Option(help="Of adverbs: seen or unseen compositions.")] = "seen",
 ) -> None:
-    """Check a released benchmark folder for the traps that move published numbers."""
-    from avshot.cli.inspect import print_audit
+    """Check a released benchmark folder for the traps that move published numbers, or a split of pairs."""
+    from avshot.cli.inspect import print_audit, print_pair_audit
 
+    if root.suffix == ".toml" or (name is not None and name not in ("UCF", "ActivityNet", "VGGSound")):
+        print_pair_audit(root, name, split)
+        return
+    if name is None:
+        raise ValueError(f"Name the benchmark in {root}: --name UCF, ActivityNet, VGGSound, air, vatex-adverbs, ...")
     print_audit(root, name, text, descriptions)
 
 

@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from avshot.data.dataset import Dataset
-from avshot.data.listing import Columns
+from avshot.data.label_table import PAIRS, Columns
 from avshot.data.manifest import declare
 from avshot.terminal.progress import note, say
 from avshot.terminal.tables import print_table
 
 
-def declare_dataset(source: Path, out: Path, *, label: str, **options: Any) -> None:
+def declare_dataset(source: Path, out: Path, *, label: str, pairs: bool = False, **options: Any) -> None:
     """`avshot dataset`; `options` are those of `declare`."""
-    declared = declare(source, out, columns=Columns(label=label), **options)
+    declared = declare(source, out, columns=Columns(label=label, pairs=PAIRS if pairs else None), **options)
     _print_folds(declared.dataset, out, {})
     for warning in declared.warnings:
         note(warning)

@@ -10,6 +10,7 @@ import typer
 from avshot.cli.parsing import parse_amount, parse_labels
 
 if TYPE_CHECKING:
+    from avshot.data.pair_split import PairRule
     from avshot.data.split import SplitRule
 
 # What is left away takes the default of `SplitRule`, which is shown here.
@@ -32,6 +33,12 @@ Seed = Annotated[int | None, typer.Option(help="Decides the draws.", show_defaul
 Label = Annotated[str, typer.Option(help='Label column, or a pattern such as "{command} {colour}".')]
 Shots = Annotated[
     int | None, typer.Option(help="Clips of each unseen label that train in the task gfsl; the others judge.")
+]
+Pairs = Annotated[bool, typer.Option(help="Labels are pairs, from the columns action and adverb (task adverb).")]
+Antonyms = Annotated[Path | None, typer.Option(help="Table of the antonyms of adverbs: columns adverb, antonym.")]
+Unlabelled = Annotated[
+    float | None,
+    typer.Option(help="With --pairs: share of the clips of unseen pairs that are unlabelled.", show_default="0.5"),
 ]
 Overwrite = Annotated[bool, typer.Option(help="Replace a different dataset of the same name.")]
 
@@ -65,6 +72,40 @@ def _split_rule(group_disjoint: bool, seed: int | None, **amounts: str | None) -
     return SplitRule(**given) if given else None
 
 
+def _plain_rule(
+    unlabelled: float | None, group_disjoint: bool, seed: int | None, **amounts: str | None
+) -> SplitRule | None:
+    """`_split_rule`, for labels that are no pairs. Raises ValueError for an option of pairs."""
+    if unlabelled is not None:
+        raise ValueError("--unlabelled is for labels that are pairs; give --pairs, or leave it away.")
+    return _split_rule(group_disjoint, seed, **amounts)
+
+
+def _pair_rule(options: dict[str, str | None], unlabelled: float | None, seed: int | None) -> PairRule | None:
+    """The rule of pairs that the options ask for; None where none of them was given.
+
+    Raises:
+        ValueError: A share that is none, or an option that means nothing for pairs.
+    """
+    from avshot.data.pair_split import PairRule
+
+    for name in ("train", "unseen_val"):
+        if options.pop(name) is not None:
+            raise ValueError(f"--{name.replace('_', '-')} means nothing for pairs; leave it away.")
+    names = {"unseen_test": "unseen", "val": "val", "test": "test"}
+    given: dict[str, Any] = {names[name]: _share(name, text) for name, text in options.items() if text is not None}
+    given |= {} if unlabelled is None else {"unlabelled": unlabelled}
+    given |= {} if seed is None else {"seed": seed}
+    return PairRule(**given) if given else None
+
+
+def _share(name: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"--{name.replace('_', '-')} is {text!r}; for pairs expected a share from 0 to 1.") from None
+
+
 def dataset(
     source: Annotated[Path, typer.Argument(help="Folder with one sub-folder per label, or a CSV table.")],
     out: Annotated[Path, typer.Argument(help="The .toml to write.")],
@@ -80,14 +121,18 @@ def dataset(
     overwrite: Overwrite = False,
     seed: Seed = None,
     shots: Shots = None,
+    pairs: Pairs = False,
+    antonyms: Antonyms = None,
+    unlabelled: Unlabelled = None,
 ) -> None:
     """Declare a dataset of own videos: which clip has which label and lies in which fold."""
     from avshot.cli.dataset import declare_dataset
 
     amounts = {"train": train, "val": val, "test": test, "unseen_val": unseen_val, "unseen_test": unseen_test}
-    rule = _split_rule(group_disjoint, seed, **amounts)
+    rule = _pair_rule(amounts, unlabelled, seed) if pairs else _plain_rule(unlabelled, group_disjoint, seed, **amounts)
     options: dict[str, Any] = {"skip_missing": skip_missing, "overwrite": overwrite, "shots": shots}
-    declare_dataset(source, out, label=label, rule=rule, media=media, **options)
+    options["antonyms"] = antonyms
+    declare_dataset(source, out, label=label, pairs=pairs, rule=rule, media=media, **options)
 
 
 def import_command(
@@ -110,6 +155,9 @@ def import_command(
     overwrite: Overwrite = False,
     seed: Seed = None,
     shots: Shots = None,
+    pairs: Pairs = False,
+    antonyms: Antonyms = None,
+    unlabelled: Unlabelled = None,
 ) -> None:
     """Make a dataset of features that you have as arrays; `avshot train` takes it as it is.
 
@@ -118,7 +166,7 @@ def import_command(
     from avshot.cli.dataset import import_table
 
     amounts = {"train": train, "val": val, "test": test, "unseen_val": unseen_val, "unseen_test": unseen_test}
-    rule = _split_rule(group_disjoint, seed, **amounts)
+    rule = _pair_rule(amounts, unlabelled, seed) if pairs else _plain_rule(unlabelled, group_disjoint, seed, **amounts)
     options: dict[str, Any] = {"label": label, "rule": rule, "skip_unknown": skip_unknown, "overwrite": overwrite}
-    options["shots"] = shots
+    options |= {"shots": shots, "pairs": pairs, "antonyms": antonyms}
     import_table(table, out, {"audio": audio, "visual": visual}, text or [], names, **options)

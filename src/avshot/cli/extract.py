@@ -93,11 +93,12 @@ def extract_source(
     from avshot.cli.extract import beside, files, given, limits, say_outcome
     from avshot.data.load import load_dataset
     from avshot.data.manifest import features_path, load_manifest
+    from avshot.data.sources import once
     from avshot.features.extract import extract
 
     path, config = given(str(source)), limits(time_limit, memory_limit)
     declared = path.suffix == ".toml"
-    clips = load_manifest(path, features=False).clips if declared else files(path)
+    clips = once(load_manifest(path, features=False).clips) if declared else files(path)
     if clips and not any(clip.path for clip in clips):
         raise ValueError(f"{path} names no video: its features were imported, and `avshot train {path}` takes them.")
     usual = features_path(path) if declared else beside(path)

@@ -86,6 +86,22 @@ def print_audit(root: Path, name: str, text: Path | None, descriptions: Path | N
     print(explain(found))
 
 
+def print_pair_audit(root: Path, name: str | None, split: str) -> None:
+    """`avshot audit` of a declared dataset of pairs, or of a released split of adverbs."""
+    from avshot.data.findings import rendered
+    from avshot.data.manifest import load_manifest
+    from avshot.data.official.adverb_audit import adverbs_rendered
+    from avshot.data.pair_audit import audit_pairs, broken, split_of
+
+    if name is not None:
+        print(adverbs_rendered(root, name, split))
+        return
+    found = split_of(load_manifest(root, features=False))
+    print(rendered(f"{root}", audit_pairs(found)))
+    for sentence in broken(found):
+        note(sentence)
+
+
 def print_optimisation(names: Path, text: str, plot: Path | None, changes: Sequence[str]) -> None:
     """`avshot optimise-classes`."""
     from avshot.classes.embed import embed_classes

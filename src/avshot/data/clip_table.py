@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from avshot.classes.names import refuse_alike
 from avshot.data.fold_table import check_clips, stated_folds
-from avshot.data.label_table import filled_cell, label_of, label_parts, lacking_column
+from avshot.data.label_table import (
+    PAIRS,
+    filled_cell,
+    label_of,
+    label_parts,
+    lacking_column,
+    numbered,
+    pair_in,
+    pattern_of,
+)
 from avshot.data.listing import short_ids
 from avshot.data.sources import first_few
 from avshot.errors import BadDataset
@@ -27,14 +36,16 @@ class ClipTable:
         clips: Without a file.
         fold_of: `{clip id: fold}` where the table states folds; None where it has no such column.
         warnings: Oddities that do not prevent use.
+        pair_of: `{label: (action, adverb)}` where labels are pairs.
     """
 
     clips: tuple[Clip, ...]
     fold_of: dict[str, str] | None
     warnings: tuple[str, ...]
+    pair_of: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
 
-def read_clip_table(path: str | Path, label: str = "label") -> ClipTable:
+def read_clip_table(path: str | Path, label: str = "label", *, pairs: bool = False) -> ClipTable:
     """Read a table with a column `id` (or `clip`, or `filename`), a label, and where there are some `fold` and `group`.
 
     Ids are as written; of file names the suffix is left out where that leaves them unique, as `list_clips` does.
@@ -42,6 +53,7 @@ def read_clip_table(path: str | Path, label: str = "label") -> ClipTable:
     Args:
         path: The table; encodings, separators and header as `read_table` has them.
         label: Column of the label, or a pattern that combines several: `"{command} {colour}"`.
+        pairs: Labels are the columns `action` and `adverb`, and an id may be in several rows with another pair in each.
 
     Raises:
         ValueError: Not a table, a column or cell is missing, an id is there twice, labels differ only in spelling, or
@@ -54,22 +66,38 @@ def read_clip_table(path: str | Path, label: str = "label") -> ClipTable:
         raise BadDataset(lacking_column(table, " or ".join(_ID_COLUMNS)))
     if not table.rows:
         raise BadDataset(f"{path} has a header and no lines; expected one for each clip.")
-    parts, group, fold = label_parts(table, label), table.column("group"), table.column("fold")
+    parts = label_parts(table, pattern_of(PAIRS) if pairs else label)
+    group, fold = table.column("group"), table.column("fold")
     clips = [
         Clip(filled_cell(row, column), label=label_of(row, parts), group=row.get(group or "") or None)
         for row in table.rows
     ]
     if column.casefold() == "filename":
         clips = short_ids([replace(clip, id=clip.id.replace("\\", "/")) for clip in clips])
-    check_clips(table.rows, clips)
+    pair_of = {}
+    if pairs:
+        _refuse_repeats(table, clips)
+        clips = numbered(clips)
+        columns = [column for _, column in parts]
+        pair_of = {str(c.label): pair_in(row, columns) for row, c in zip(table.rows, clips, strict=True)}
+    check_clips(table.rows, clips, pairs=pairs)
     refuse_alike(sorted({str(clip.label) for clip in clips}), f"{path}: ")
     fold_of = None
     if fold is not None:
-        folds = stated_folds(table.rows, clips, fold)
+        folds = stated_folds(table.rows, clips, fold, pairs=pairs)
         fold_of = {clips[i].id: name for name, rows in folds.items() for i in rows}
         if not fold_of:
             raise BadDataset(f"{path} has a column {fold} with nothing in it; fill it in, or take it out.")
-    return ClipTable(tuple(clips), fold_of, tuple(_unread(table, fold)))
+    return ClipTable(tuple(clips), fold_of, tuple(_unread(table, fold)), pair_of)
+
+
+def _refuse_repeats(table: Table, clips: Sequence[Clip]) -> None:
+    """Raise ValueError, naming the line, where a clip is there twice with one pair."""
+    first: set[tuple[str, str | None]] = set()
+    for row, clip in zip(table.rows, clips, strict=True):
+        if (clip.id, clip.label) in first:
+            raise BadDataset(f"{row.place} has the clip {clip.id!r} with {clip.label!r} again; keep one.")
+        first.add((clip.id, clip.label))
 
 
 def _unread(table: Table, fold: str | None) -> Iterator[str]:

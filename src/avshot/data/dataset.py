@@ -17,6 +17,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from avshot.data.pairs import Pairs
 from avshot.data.shots import check_shots
 from avshot.data.sources import AveragedFeatures, FeatureSource, MemoryFeatures, as_indices, first_few
 from avshot.errors import BadDataset
@@ -44,6 +45,7 @@ class Dataset:
         phrases: Words to embed for a class; a class that is not in it is embedded under its own name.
         text: Precomputed class vectors `{encoder: [name, dim]}` in the order of `names` (released benchmarks).
         candidates: Class list of a fold where a list, not the clips, defines it (released benchmarks).
+        pairs: Which action and adverb each class is, where classes are pairs; None where they are plain.
         shots: Clips of each novel class that a task with few shots trains on, where the task does not say; None where
             nobody has said.
         notes: What whoever built the dataset found worth saying; part of `warnings`, not of `fingerprint`.
@@ -58,6 +60,7 @@ class Dataset:
     phrases: Mapping[str, str] = field(default_factory=dict)
     text: Mapping[str, Tensor] = field(default_factory=dict)
     candidates: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    pairs: Pairs | None = None
     shots: int | None = None
     notes: tuple[str, ...] = ()
     missing: tuple[tuple[str, str], ...] = field(init=False, default=())
@@ -69,6 +72,8 @@ class Dataset:
         folds = {fold: as_indices(rows) for fold, rows in self.folds.items()}
         _check_names(self)
         _check_folds(self, folds)
+        if self.pairs is not None and tuple(self.pairs.actions) != self.names:
+            raise BadDataset(f"The pairs of dataset {self.name!r} are not its classes, in their order.")
         if self.features is not None:
             reasons = _absent(self.clips, self.features)
             lost = sorted({int(i) for rows in folds.values() for i in rows if int(i) in reasons})
@@ -133,8 +138,7 @@ class Dataset:
 
     def text_of(self, names: Sequence[str]) -> dict[str, Tensor]:
         """The dataset's own class vectors of some of its classes: `{encoder: [name, dim]}`; empty where it has none."""
-        place = {name: i for i, name in enumerate(self.names)}
-        rows = torch.tensor([place[name] for name in names], dtype=torch.long)
+        rows = torch.tensor([self.number_of[name] for name in names], dtype=torch.long)
         return {encoder: vectors[rows] for encoder, vectors in self.text.items()}
 
     @cached_property
@@ -156,6 +160,7 @@ class Dataset:
             "features": None if self.features is None else dict(self.features.spec),
             "values": None if content is None else content(list(dict.fromkeys(clip.key for clip in self.clips))),
             **({} if self.shots is None else {"shots": self.shots}),
+            **({} if self.pairs is None else {"pairs": _told(self.pairs)}),
         }
 
     def fingerprint(self, *, values: bool = True) -> str:
@@ -165,7 +170,7 @@ class Dataset:
 
     def straddling(self) -> tuple[str, ...]:
         """Groups (`Clip.group`) with clips both among train and validation and among the test folds, sorted."""
-        learnt = self._groups("train", "val_seen", "val_unseen")
+        learnt = self._groups("train", "val_seen", "val_unseen", "unlabelled")
         return tuple(sorted(learnt & self._groups("test_seen", "test_unseen")))
 
     def warnings(self) -> tuple[str, ...]:
@@ -181,8 +186,13 @@ class Dataset:
         return tuple(found)
 
     @cached_property
+    def number_of(self) -> dict[str, int]:
+        """`{class name: its place in names}`."""
+        return {name: i for i, name in enumerate(self.names)}
+
+    @cached_property
     def _label_of(self) -> np.ndarray:
-        index = {name: i for i, name in enumerate(self.names)}
+        index = self.number_of
         return np.array([-1 if clip.label is None else index[clip.label] for clip in self.clips], dtype=np.int64)
 
     @cached_property
@@ -194,6 +204,12 @@ class Dataset:
     def _groups(self, *folds: str) -> set[str]:
         rows = (i for fold in folds for i in self.folds.get(fold, ()))
         return {group for i in rows if (group := self.clips[i].group) is not None}
+
+
+def _told(pairs: Pairs) -> dict[str, Any]:
+    """What results depend on of pairs, by name, json-able."""
+    text = {encoder: {k: _digest(v) for k, v in sorted(parts.items())} for encoder, parts in sorted(pairs.text.items())}
+    return {"actions": dict(pairs.actions), "antonyms": dict(sorted(pairs.antonyms.items())), "text": text}
 
 
 def _digest(vectors: Tensor) -> str:

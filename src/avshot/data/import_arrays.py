@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 
 from avshot.classes.named_vectors import named_vectors_bytes
+from avshot.classes.names import join_key
+from avshot.data.antonyms import read_antonyms
 from avshot.data.array_steps import StepReader, rows_of
 from avshot.data.clip_arrays import open_clip_arrays
 from avshot.data.clip_table import ClipTable, read_clip_table
@@ -23,8 +25,9 @@ from avshot.data.fold_table import relative
 from avshot.data.manifest import load_manifest, manifest_files, manifest_path, refuse_others, spelt_out, write_files
 from avshot.data.manifest_text import stated_rule
 from avshot.data.own_text import pick_vectors, unit_vectors
+from avshot.data.pair_split import PairRule, split_pairs
 from avshot.data.shots import check_few
-from avshot.data.sources import first_few
+from avshot.data.sources import first_few, once
 from avshot.data.split import SplitRule, split_clips
 from avshot.errors import BadDataset, told_as
 from avshot.features.store.store import FeatureStore
@@ -59,10 +62,12 @@ def import_arrays(
     *,
     text: Mapping[str, Mapping[str, np.ndarray]] | None = None,
     label: str = "label",
-    rule: SplitRule | None = None,
+    rule: SplitRule | PairRule | None = None,
     skip_unknown: bool = False,
     overwrite: bool = False,
     shots: int | None = None,
+    pairs: bool = False,
+    antonyms: str | Path | None = None,
 ) -> Imported:
     """Write a dataset that is trained without any other step: `out` (`.toml`), its `.folds.csv` and its `.features`.
 
@@ -78,6 +83,9 @@ def import_arrays(
         skip_unknown: Leave out features of clips that the table does not name, in place of an error.
         overwrite: Replace a dataset of the same path that differs.
         shots: Clips of each unseen label that a task with few shots trains on; noted in `out`.
+        pairs: Labels are the columns `action` and `adverb`; `text` then holds vectors of the words, and perhaps of
+            whole pairs.
+        antonyms: Table of antonyms of the adverbs.
 
     Raises:
         ValueError: Table, arrays, rule or vectors are not what they should be (the message says which clip, line or
@@ -86,8 +94,14 @@ def import_arrays(
     out = manifest_path(out)
     if not arrays or not set(arrays) <= set(MODALITIES):
         raise BadDataset(f"Got arrays of {', '.join(arrays) or 'nothing'}; expected audio, visual or both.")
-    listed = read_clip_table(table, label)
-    fold_of, stated, warnings = _folds(table, listed, rule)
+    if (antonyms is not None and not pairs) or (rule is not None and pairs != isinstance(rule, PairRule)):
+        raise BadDataset(
+            "A rule of pairs and antonyms go with pairs of an action and an adverb (--pairs), and no others."
+        )
+    listed = read_clip_table(table, label, pairs=pairs)
+    there = {adverb for _, adverb in listed.pair_of.values()}
+    opposite = {} if antonyms is None else {a: b for a, b in read_antonyms(antonyms).items() if {a, b} <= there}
+    fold_of, stated, warnings = _folds(table, listed, rule, opposite)
     check_few(listed.clips, fold_of, shots)
     source = {"path": relative(table, out.parent), "label": label}
     source |= {modality: relative(place, out.parent) for modality, place in sorted(arrays.items())}
@@ -95,7 +109,15 @@ def import_arrays(
     files = {out.with_name(f"{out.stem}.{encoder}.text.safetensors"): found for encoder, found in vectors.items()}
     named = {encoder: path.name for encoder, path in zip(vectors, files, strict=True)}
     files |= manifest_files(
-        out, listed.clips, fold_of, {"source": source, **stated}, text=named, command="avshot import", shots=shots
+        out,
+        listed.clips,
+        fold_of,
+        {"source": source, **stated},
+        text=named,
+        command="avshot import",
+        shots=shots,
+        pair_of=listed.pair_of,
+        antonyms=opposite,
     )
     refuse_others(files, overwrite)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -106,11 +128,15 @@ def import_arrays(
 
 
 def _folds(
-    table: str | Path, listed: ClipTable, rule: SplitRule | None
+    table: str | Path, listed: ClipTable, rule: SplitRule | PairRule | None, antonyms: Mapping[str, str]
 ) -> tuple[Mapping[str, str], dict[str, Any], tuple[str, ...]]:
     """The fold of each clip, the rule behind them and what it could not do: stated in the table, or drawn."""
     if listed.fold_of is None:
-        rule = rule or SplitRule()
+        if listed.pair_of:
+            of_pairs = rule if isinstance(rule, PairRule) else PairRule()
+            split = split_pairs(listed.clips, listed.pair_of, antonyms, of_pairs)
+            return split.fold_of, {"compositions": of_pairs.stated()}, split.warnings
+        rule = rule if isinstance(rule, SplitRule) else SplitRule()
         split = split_clips(listed.clips, rule)
         return split.fold_of, stated_rule(split, rule), split.warnings
     if rule is not None:
@@ -122,18 +148,29 @@ def _folds(
     return listed.fold_of, {}, (f"{unused} clips of {table} are in no fold.",) if unused else ()
 
 
+def _product(pair_of: Mapping[str, tuple[str, str]]) -> list[tuple[str, str]]:
+    """Every action with every adverb."""
+    actions, adverbs = (dict.fromkeys(words) for words in zip(*pair_of.values(), strict=True))
+    return [(action, adverb) for action in actions for adverb in adverbs]
+
+
 def _vectors(
     listed: ClipTable, text: Mapping[str, Mapping[str, np.ndarray]]
 ) -> tuple[dict[str, bytes], tuple[str, ...]]:
     """The file of each text encoder's vectors of the classes, and what is said of vectors that no class has."""
     names = sorted({str(clip.label) for clip in listed.clips})
     phrases = spelt_out(listed.clips)
+    if listed.pair_of:
+        names, phrases = sorted({word for pair in listed.pair_of.values() for word in pair}), {}
     files, spare = {}, []
     for encoder, vectors in text.items():
         if not re.fullmatch(r"[\w.+-]+", encoder):
             raise BadDataset(f"Got the text encoder {encoder!r}; expected letters, digits, '.', '_', '+' and '-'.")
         source = f"The text encoder {encoder!r}"
         picked = pick_vectors(vectors, names, phrases, source)
+        if listed.pair_of:  # vectors of whole pairs are kept where there are some
+            whole = {join_key(f"{action} {adverb}") for action, adverb in _product(listed.pair_of)}
+            picked |= {name: vector for name, vector in vectors.items() if join_key(name) in whole}
         unit_vectors(picked)  # refuses what has no direction, before anything is written
         files[encoder] = named_vectors_bytes(encoder, picked)
         if len(vectors) > len(picked):
@@ -145,7 +182,7 @@ def _store(
     place: Path, listed: ClipTable, arrays: Mapping[str, str | Path], skip_unknown: bool, overwrite: bool
 ) -> tuple[dict[str, frozenset[str]], list[str]]:
     """Fill the feature store at `place`: which clips have which modality, and notes."""
-    ids, notes = [clip.id for clip in listed.clips], []
+    ids, notes = [clip.id for clip in once(listed.clips)], []
     with _made_beside(place, overwrite) as folder, ExitStack() as opened:
         readers, rows = {}, {}
         for modality in (m for m in MODALITIES if m in arrays):

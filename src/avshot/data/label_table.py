@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from string import Formatter
 
 from avshot.classes.names import tidy
 from avshot.data.folders import MEDIA_SUFFIXES, printable
 from avshot.data.sources import first_few
-from avshot.errors import BadDataset
+from avshot.errors import BadClassName, BadDataset
 from avshot.files.text import Row, Table, read_table
 from avshot.files.url import local_path
 from avshot.types import Clip
@@ -33,6 +33,8 @@ class Columns:
         start: Column with the first second of the clip; used when it is there, as are the next two.
         end: Column with the last second of the clip.
         group: Column with the source the clip was cut from.
+        pairs: Columns of the action and of the adverb where labels are such pairs, in place of `label`. A file may then
+            be in several rows, with another pair in each.
     """
 
     label: str = "label"
@@ -40,12 +42,16 @@ class Columns:
     start: str = "start"
     end: str = "end"
     group: str = "group"
+    pairs: tuple[str, str] | None = None
+
+
+PAIRS = ("action", "adverb")  # the usual columns of pairs
 
 
 def read_label_table(
     path: Path, columns: Columns, media: str | Path | None, skip_missing: bool
-) -> tuple[list[Clip], Path, list[str]]:
-    """The clips that a table names, the folder its file names are relative to, and warnings.
+) -> tuple[list[Clip], Path, list[str], dict[str, tuple[str, str]]]:
+    """The clips that a table names, the folder its file names are relative to, warnings, and what pair each label is.
 
     Ids are the file names as written, with `@start-end` where there is a span.
 
@@ -56,7 +62,8 @@ def read_label_table(
     table = read_table(path)
     spelt = {wanted: table.column(wanted) for wanted in (columns.start, columns.end, columns.group)}
     path_column = _path_column(table, columns)
-    parts = label_parts(table, columns.label)
+    parts = label_parts(table, columns.label if columns.pairs is None else pattern_of(columns.pairs))
+    pair_of: dict[str, tuple[str, str]] = {}
     named = [(row, _file_name(filled_cell(row, path_column))) for row in table.rows]
     files = _Files(path.parent if media is None else Path(media))
     if media is None:
@@ -65,6 +72,8 @@ def read_label_table(
     for row, name in named:
         file = files.find(name, row.place)
         label = label_of(row, parts)
+        if columns.pairs is not None:
+            pair_of[label] = pair_in(row, [column for _, column in parts])
         start, end = read_span(row, spelt[columns.start] or columns.start, spelt[columns.end] or columns.end)
         id = Path(name if file.parent == (files.base / name).parent else name.replace("\\", "/")).as_posix()
         clips.append(
@@ -72,7 +81,7 @@ def read_label_table(
         )
         if not file.is_file():
             missing.append((row, name))
-    _check_twice(table, clips)
+    _check_twice(table, clips, labels=columns.pairs is not None)
     warnings = list(_unread(table, [path_column, *(c for _, c in parts), *filter(None, spelt.values())]))
     if missing:
         told = _told_missing(path, files.base, missing)
@@ -83,7 +92,7 @@ def read_label_table(
             )
         warnings.append(f"{told}; their clips are left out.")
         clips = [clip for clip in clips if Path(clip.path).is_file()]
-    return clips, files.base, warnings
+    return clips, files.base, warnings, pair_of
 
 
 def read_span(row: Row, start: str = "start", end: str = "end") -> tuple[float | None, float | None]:
@@ -190,6 +199,30 @@ def label_parts(table: Table, label: str) -> list[tuple[str, str]]:
     return [(text, "" if field is None else str(fields[field])) for text, field, _, _ in parts]
 
 
+def pattern_of(pairs: tuple[str, str]) -> str:
+    """The pattern of labels that are pairs of two columns."""
+    return " ".join(f"{{{column}}}" for column in pairs)
+
+
+def pair_in(row: Row, columns: Sequence[str]) -> tuple[str, str]:
+    """Action and adverb of a row. Raises ValueError, naming the line, for a cell without a word."""
+    try:
+        action, adverb = (tidy(filled_cell(row, column)) for column in columns)
+    except BadClassName as error:
+        raise BadDataset(f"{row.place}: {error}") from None
+    return action, adverb
+
+
+def numbered(clips: Sequence[Clip]) -> list[Clip]:
+    """Clips whose ids may repeat, a row for each pair: later ones get `#2`, ..., and share its features."""
+    count: dict[str, int] = {}
+    found = []
+    for clip in clips:
+        count[clip.id] = number = count.get(clip.id, 0) + 1
+        found.append(clip if number == 1 else replace(clip, id=f"{clip.id}#{number}", stored_as=clip.id))
+    return found
+
+
 def label_of(row: Row, parts: Sequence[tuple[str, str]]) -> str:
     """The label of a row. Raises ValueError, naming the line, for a cell without text or a label without a word."""
     text = "".join(text + (filled_cell(row, column) if column else "") for text, column in parts)
@@ -254,12 +287,12 @@ def _told_missing(table: Path, base: Path, missing: Sequence[tuple[Row, str]]) -
     return f"{len(names)} files named in {table} are not in {base}: {told}{hint}, the first on {first}"
 
 
-def _check_twice(table: Table, clips: Iterable[Clip]) -> None:
-    """Refuse two rows for one file and span, whatever the file is called in them."""
-    first: dict[tuple[str, float | None, float | None], str] = {}
+def _check_twice(table: Table, clips: Iterable[Clip], *, labels: bool) -> None:
+    """Refuse two rows for one file and span, whatever the file is called in them; with `labels`, for one label."""
+    first: dict[tuple[str, float | None, float | None, str | None], str] = {}
     twice = []
     for clip in clips:
-        key = (os.path.realpath(clip.path), clip.start or None, clip.end)
+        key = (os.path.realpath(clip.path), clip.start or None, clip.end, clip.label if labels else None)
         twice += [clip.id if first[key] == clip.id else f"{first[key]} = {clip.id}"] if key in first else []
         first.setdefault(key, clip.id)
     if twice:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from avshot.classes.names import refuse_alike, tidy
 from avshot.data.folders import MEDIA_SUFFIXES, OWN, MediaFiles, media_files, printable
-from avshot.data.label_table import Columns, read_label_table
+from avshot.data.label_table import Columns, numbered, read_label_table
 from avshot.data.sources import first_few
 from avshot.data.unlabelled import ways
 from avshot.errors import BadDataset, MissingFile, told_as
@@ -30,11 +30,13 @@ class Listing:
         clips: Clips with a label; `path` is the full path of the file.
         media: The folder that file names are relative to.
         warnings: Oddities that do not prevent use.
+        pair_of: `{label: (action, adverb)}` where labels are pairs.
     """
 
     clips: tuple[Clip, ...]
     media: Path
     warnings: tuple[str, ...]
+    pair_of: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
 
 @told_as(BadDataset)
@@ -56,12 +58,20 @@ def list_clips(
     """
     source = Path(source)
     if source.is_dir():
+        if columns is not None and columns.pairs is not None:
+            raise BadDataset(
+                f"{source} is a folder; pairs of an action and an adverb stand in a table (CSV): pass that."
+            )
         listing = _list_folder(source)
     elif source.suffix.lower() in MEDIA_SUFFIXES and source.is_file():
         raise BadDataset(f"{source} is a single recording; pass a folder of videos or a table (CSV). {ways(source)}")
     elif source.is_file():
-        clips, base, warnings = read_label_table(source, columns or Columns(), media, skip_missing)
-        listing = Listing(tuple(short_ids(clips)), base, tuple(warnings))
+        columns = columns or Columns()
+        clips, base, warnings, pair_of = read_label_table(source, columns, media, skip_missing)
+        ids = {clip.id: clip for clip in clips}
+        short = dict(zip(ids, short_ids(list(ids.values())), strict=True))
+        clips = numbered([replace(clip, id=short[clip.id].id) for clip in clips])
+        listing = Listing(tuple(clips), base, tuple(warnings), pair_of)
     else:
         raise MissingFile(f"{source} is not there; expected a folder of videos or a table (CSV).")
     if not listing.clips:

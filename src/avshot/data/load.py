@@ -16,20 +16,28 @@ def load_dataset(spec: str) -> Dataset:
 
     Args:
         spec: Path of a declared dataset (`birds.toml`), `simulated:ucf|activitynet|vggsound`, or a released benchmark
-            folder `official:<root>?name=UCF&split=cls&legacy=false`.
+            folder `official:<root>?name=UCF&split=cls&legacy=false`, or of pairs
+            `adverbs:<root>?name=air&split=seen&features=<folder>`.
 
     Raises:
         ValueError: The description is of none of these forms, or what it names is not there.
     """
     kind, _, rest = spec.partition(":")
     if kind == "simulated":
+        from avshot.data.simulated.pairs import SIZES, load_simulated_pairs
         from avshot.data.simulated.simulate import load_simulated
 
-        return load_simulated(rest)
+        name = rest.partition("?")[0]
+        of_pairs = name in SIZES or "adverb" in name
+        return load_simulated_pairs(rest) if of_pairs else load_simulated(rest)
     if kind == "official":
         from avshot.data.official.benchmark import load_official_spec
 
         return load_official_spec(rest)
+    if kind == "adverbs":
+        from avshot.data.official.adverbs import load_adverbs_spec
+
+        return load_adverbs_spec(rest)
     if spec.endswith(".toml"):
         from avshot.data.manifest import load_manifest
 
@@ -37,10 +45,12 @@ def load_dataset(spec: str) -> Dataset:
     if Path(spec).is_dir():
         raise BadDataset(no_dataset(spec))
     file = f"{spec}.toml"
-    near = f" Did you mean {file!r}?" if Path(file).is_file() else did_you_mean(kind, ("simulated", "official"))
+    near = (
+        f" Did you mean {file!r}?" if Path(file).is_file() else did_you_mean(kind, ("simulated", "official", "adverbs"))
+    )
     raise BadDataset(
         f"Dataset {spec!r} is not known; expected the path of a dataset .toml (make one with `avshot dataset`), "
-        f"simulated:<name> or official:<root>?name=UCF&split=cls.{near}"
+        f"simulated:<name>, official:<root>?name=UCF&split=cls or adverbs:<root>?name=air.{near}"
     )
 
 
@@ -55,6 +65,8 @@ def load_described(spec: str) -> Dataset:
         cure = f"make them with `avshot extract {spec}`"
         if not any(clip.path for clip in dataset.clips):
             cure = "import the arrays again with `avshot import`"
+        if spec.startswith("adverbs:"):
+            cure = "name the released ones: &features=FOLDER"
         if spec.startswith("official:"):
             cure = "put the released ones into the folder features/ of the benchmark (docs/reproduce.md)"
         raise BadDataset(f"Dataset {dataset.name!r} has no features; {cure}.")

@@ -13,13 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from avshot.classes.names import join_key, refuse_alike, spoken, tidy
+from avshot.data.antonyms import read_antonyms
 from avshot.data.dataset import Dataset
 from avshot.data.fold_table import folds_csv, read_folds, relative
-from avshot.data.listing import Columns, list_clips
+from avshot.data.listing import Columns, Listing, list_clips
 from avshot.data.manifest_text import manifest_toml, present, rule_digest, stated_rule
-from avshot.data.own_text import read_own_text
+from avshot.data.own_text import own_text_of
+from avshot.data.pair_split import PairRule, split_pairs
+from avshot.data.pairs import Pairs, all_pairs, by_frequency
 from avshot.data.shots import check_few, check_shots
-from avshot.data.sources import FeatureSource, first_few
+from avshot.data.sources import FeatureSource, first_few, once
 from avshot.data.split import SplitRule, split_clips
 from avshot.errors import BadDataset, MissingFile, told_as
 from avshot.files.atomic import save_bytes
@@ -49,12 +52,13 @@ def declare(
     out: str | Path,
     *,
     columns: Columns | None = None,
-    rule: SplitRule | None = None,
+    rule: SplitRule | PairRule | None = None,
     name: str | None = None,
     media: str | Path | None = None,
     skip_missing: bool = False,
     overwrite: bool = False,
     shots: int | None = None,
+    antonyms: str | Path | None = None,
 ) -> Declared:
     """Declare a dataset: list the clips, cut them into folds, write `out` (`.toml`) and its `.folds.csv`.
 
@@ -62,12 +66,14 @@ def declare(
         source: Folder whose sub-folders are labels, or a CSV table.
         out: Path of the `.toml` to write.
         columns: What the columns of the table mean.
-        rule: How clips become folds; the default draws unseen labels and splits the others 70 / 15 / 15.
+        rule: How clips become folds; the default draws unseen labels and splits the others 70 / 15 / 15. For pairs
+            (`Columns.pairs`) a `PairRule`; the default is that of unseen compositions.
         name: Name of the dataset; default: the stem of `out`.
         media: Folder of the files a table names; default: beside the table, or in a sub-folder.
         skip_missing: Leave out clips whose file is not there, in place of an error.
         overwrite: Replace a dataset of the same path that differs.
         shots: Clips of each unseen label that a task with few shots trains on (`--task gfsl`); noted in `out`.
+        antonyms: Table of antonyms (`avshot.data.antonyms`) of the adverbs, where labels are pairs; noted in `out`.
 
     Raises:
         ValueError: The clips cannot be listed or split as asked (the message says why), `out` does not end in `.toml`,
@@ -76,19 +82,38 @@ def declare(
     Example:
         >>> declare("videos", "birds.toml", rule=SplitRule(unseen_test=2, seed=7))  # doctest: +SKIP
     """
-    out, columns, rule = manifest_path(out), columns or Columns(), rule or SplitRule()
+    out, columns = manifest_path(out), columns or Columns()
+    pairs = columns.pairs is not None
+    if (pairs != (not isinstance(rule, SplitRule)) and rule is not None) or (antonyms is not None and not pairs):
+        raise BadDataset(
+            "A rule of pairs and antonyms go with pairs of an action and an adverb (--pairs), and no others."
+        )
     listing = list_clips(source, columns, media=media, skip_missing=skip_missing)
-    split = split_clips(listing.clips, rule)
+    opposite = _opposites(listing, antonyms)
+    if pairs:
+        rule = rule or PairRule()
+        split = split_pairs(listing.clips, listing.pair_of, opposite, rule)  # type: ignore[arg-type]
+    else:
+        rule = rule or SplitRule()
+        split = split_clips(listing.clips, rule)  # type: ignore[arg-type]
     check_few(listing.clips, split.fold_of, shots)
     stated: dict[str, Any] = {"source": {"path": relative(source, out.parent)}}
     if Path(source).is_file():
         stated["source"] |= {"media": relative(listing.media, out.parent)} | present(asdict(columns))
-    stated |= stated_rule(split, rule)
-    files = manifest_files(out, listing.clips, split.fold_of, stated, name=name, shots=shots)
+    stated |= {"compositions": rule.stated()} if isinstance(rule, PairRule) else stated_rule(split, rule)
+    more: dict[str, Any] = {"pair_of": listing.pair_of, "antonyms": opposite}
+    files = manifest_files(out, listing.clips, split.fold_of, stated, name=name, shots=shots, **more)
     refuse_others(files, overwrite)
     write_files(files)
     dataset = load_manifest(out, features=False)
     return Declared(out, dataset, (*listing.warnings, *split.warnings, *dataset.warnings()))
+
+
+def _opposites(listing: Listing, antonyms: str | Path | None) -> dict[str, str]:
+    """The antonyms of the adverbs that occur, both ways; where one occurs alone, it is left out with its antonym."""
+    there = {adverb for _, adverb in listing.pair_of.values()}
+    found = {} if antonyms is None else read_antonyms(antonyms)
+    return {adverb: other for adverb, other in found.items() if adverb in there and other in there}
 
 
 def manifest_path(out: str | Path) -> Path:
@@ -108,6 +133,8 @@ def manifest_files(
     text: Mapping[str, str] | None = None,
     command: str = "avshot dataset",
     shots: int | None = None,
+    pair_of: Mapping[str, tuple[str, str]] | None = None,
+    antonyms: Mapping[str, str] | None = None,
 ) -> dict[Path, bytes]:
     """The two files of a declared dataset, `{path: content}`, the `.toml` last: it points to the table.
 
@@ -120,11 +147,13 @@ def manifest_files(
         text: `{text encoder: file of its class vectors}`, relative to `out`.
         command: What makes such a dataset.
         shots: Clips of each novel class that a task with few shots trains on; None says nothing of it.
+        pair_of: `{label: (action, adverb)}` where labels are pairs.
+        antonyms: Of their adverbs, both ways.
     """
     table = out.with_suffix(".folds.csv")
     head = {"name": name or out.stem, "folds": table.name, "rule": rule_digest(stated)} | present({"shots": shots})
-    toml = manifest_toml(head, stated, spelt_out(clips), text or {}, command)
-    return {table: folds_csv(clips, fold_of, out.parent).encode(), out: toml.encode()}
+    toml = manifest_toml(head, stated, spelt_out(clips), text or {}, command, antonyms)
+    return {table: folds_csv(clips, fold_of, out.parent, pair_of).encode(), out: toml.encode()}
 
 
 def spelt_out(clips: Sequence[Clip]) -> dict[str, str]:
@@ -166,18 +195,36 @@ def load_manifest(path: str | Path, *, features: bool = True) -> Dataset:
     table = path.parent / str(content.get("folds", path.with_suffix(".folds.csv").name))
     if not table.is_file():
         raise MissingFile(f"{path} keeps its folds in {table}, which is not there; run `avshot dataset` again.")
-    clips, folds = read_folds(table)
+    clips, folds, pair_of = read_folds(table)
     notes = []
-    stated: dict[str, Any] = {key: content[key] for key in ("source", "unseen", "split") if key in content}
+    stated: dict[str, Any] = {key: content[key] for key in _RULE if key in content}
     if "rule" in content and content["rule"] != rule_digest(stated):
         notes.append(f"The rule in {path.name} was edited after {table.name} was made; the table is what is used.")
-    names = sorted({clip.label for clip in clips if clip.label is not None})
+    pairs = _pairs(path, content.get("antonyms", {}), pair_of, clips)
+    found = {clip.label for clip in clips if clip.label is not None}
+    names = sorted(found) if pairs is None else list(pairs.actions)
     phrases = _phrases(path, content.get("phrases", {}), names)
     store = _open_features(path, content, clips, notes) if features else None
     name = str(content.get("name", path.stem))
-    text = read_own_text(path, content.get("text", {}), names, phrases)
-    more: dict[str, Any] = {"phrases": phrases, "text": text, "shots": shots, "notes": tuple(notes)}
+    text, pairs = own_text_of(path, content.get("text", {}), names, phrases, pairs)
+    more: dict[str, Any] = {"phrases": phrases, "text": text, "pairs": pairs, "shots": shots, "notes": tuple(notes)}
     return Dataset(name, tuple(clips), tuple(names), folds, store, **more)
+
+
+_RULE = ("source", "unseen", "split", "compositions")
+
+
+def _pairs(path: Path, antonyms: Any, pair_of: Mapping[str, tuple[str, str]], clips: Sequence[Clip]) -> Pairs | None:
+    """The pairs of a table that has them, words in the order of how many clips have them."""
+    if not isinstance(antonyms, dict) or not all(isinstance(word, str) for word in antonyms.values()):
+        raise BadDataset(f'{path} has antonyms of another form; expected lines "adverb" = "adverb" under [antonyms].')
+    if not pair_of:
+        if antonyms:
+            raise BadDataset(f"{path} has antonyms, and its clips no columns action and adverb; leave them out.")
+        return None
+    occur = [pair_of[clip.label] for clip in clips if clip.label is not None]
+    actions, adverbs = (by_frequency(words) for words in zip(*occur, strict=True))
+    return all_pairs(actions, adverbs, {str(a): b for a, b in antonyms.items()})
 
 
 def features_path(path: str | Path) -> str:
@@ -204,14 +251,15 @@ def _open_features(
             notes.append(f"The features of {path.name} are not there yet ({where}); make them with `avshot extract`.")
         return None
     store = FeatureStore(where)
-    lines = [store.lines[clip.id] for clip in clips if clip.id in store.lines]
+    described = once(clips)
+    lines = [store.lines[clip.id] for clip in described if clip.id in store.lines]
     unknown = sum(line.digests is None and line.shard is not None for line in lines)
     if unknown:
         notes.append(
             f"The features of {unknown} clips were stored by avshot 0.1, which did not note their files and spans: "
             "they are used unchecked. `avshot extract --retry` describes them again."
         )
-    return store.without(stale(clips, store.lines))
+    return store.without(stale(described, store.lines))
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

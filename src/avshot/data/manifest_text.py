@@ -17,6 +17,11 @@ _COMMENTS = {
     "split": [
         "# Clips of each seen label: a count, or a fraction such as 0.15; train takes the rest where not stated."
     ],
+    "compositions": [
+        "# Share of pairs that no training clip has, and of their clips that are unlabelled (the others are tested);",
+        "# share of the clips of other pairs that are tested and that select.",
+    ],
+    "antonyms": ["# Adverbs and their opposites."],
     "text": ["# Class vectors that came with the features: name of their text encoder = file."],
 }
 
@@ -34,6 +39,7 @@ def manifest_toml(
     phrases: Mapping[str, str],
     text: Mapping[str, str],
     command: str,
+    antonyms: Mapping[str, str] | None = None,
 ) -> str:
     """The file as text.
 
@@ -43,6 +49,7 @@ def manifest_toml(
         phrases: `{class: words}` where they differ.
         text: `{text encoder: file of its class vectors}`; empty for none.
         command: What makes such a dataset: "avshot dataset".
+        antonyms: Of the adverbs of pairs, both ways.
     """
     lines = [
         "# A dataset for avshot. The fold of each clip is in the table named under `folds`; the rule below made it.",
@@ -50,9 +57,11 @@ def manifest_toml(
         '# Features: the folder <this file without .toml>.features, or add a line  features = "folder or URL".',
         *(f"{key} = {_value(value)}" for key, value in head.items()),
     ]
-    for section, content in {**stated, **({"text": text} if text else {})}.items():
+    once = {a: b for a, b in sorted((antonyms or {}).items()) if a < b}
+    free = {"text": text, "antonyms": once}  # sections whose keys are any text
+    for section, content in {**stated, **{name: found for name, found in free.items() if found}}.items():
         lines += ["", *_COMMENTS.get(section, []), f"[{section}]"]
-        lines += [f"{key if section != 'text' else _value(key)} = {_value(value)}" for key, value in content.items()]
+        lines += [f"{_value(key) if section in free else key} = {_value(value)}" for key, value in content.items()]
     lines += [
         "",
         "# The words that stand for a class when its name is embedded, where they differ from the name.",

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from avshot.classes.encoder import unit_rows
 from avshot.classes.named_vectors import read_named_vectors
 from avshot.classes.names import join_key
+from avshot.data.pairs import Pairs
 from avshot.errors import BadDataset
 
 _SHOWN = 5  # classes named one by one in an error
@@ -40,6 +43,42 @@ def read_own_text(path: Path, stated: Any, names: Sequence[str], phrases: Mappin
             raise BadDataset(f"{path} keeps the class vectors {encoder!r} in {place}, which is not there.")
         found[encoder] = unit_vectors(pick_vectors(read_named_vectors(place), names, phrases, place))
     return found
+
+
+def own_text_of(
+    path: Path, stated: Any, names: Sequence[str], phrases: Mapping[str, str], pairs: Pairs | None
+) -> tuple[dict[str, Tensor], Pairs | None]:
+    """The vectors that a dataset brings of its classes, and where they are pairs, the pairs with those of their words.
+
+    A pair without a vector of its own, under its name, has the mean of those of its two words, at length 1.
+
+    Args:
+        path: The `.toml`.
+        stated: Its section `[text]`.
+        names: Classes.
+        phrases: `{class: words}`.
+        pairs: What pair each class is; None where they are plain.
+
+    Raises:
+        ValueError: As `read_own_text`; for a word of a pair likewise.
+    """
+    if pairs is None or not stated:
+        return read_own_text(path, stated, names, phrases), pairs
+    words = [word for of in pairs.words.values() for word in of]
+    found = read_own_text(path, stated, list(dict.fromkeys(words)), {})
+    place = {word: i for i, word in enumerate(dict.fromkeys(words))}
+    text, own = {}, {}
+    for encoder, vectors in found.items():
+        parts = {factor: vectors[[place[word] for word in of]] for factor, of in pairs.words.items()}
+        rows = [[place[of[name]] for name in names] for of in (pairs.actions, pairs.adverbs)]
+        means = F.normalize(vectors[rows[0]] + vectors[rows[1]], dim=1)
+        there = read_named_vectors(path.parent / stated[encoder])
+        spelt = {join_key(name): torch.from_numpy(vector).float() for name, vector in there.items()}
+        for i, name in enumerate(names):
+            if (vector := spelt.get(join_key(name))) is not None:
+                means[i] = F.normalize(vector, dim=0)
+        text[encoder], own[encoder] = means, parts
+    return text, replace(pairs, text=own)
 
 
 def pick_vectors(

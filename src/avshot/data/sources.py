@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from avshot.errors import BadDataset
-from avshot.types import MODALITIES, Features
+from avshot.types import MODALITIES, Clip, Features
 
 _CHUNK = 256  # clips averaged at a time
 
@@ -107,6 +107,14 @@ def as_indices(rows: ArrayLike) -> np.ndarray:
     if found.size and not np.issubdtype(found.dtype, np.integer):
         raise BadDataset(f"Clip indices have type {found.dtype}; expected integers.")
     return found.astype(np.int64).reshape(-1)
+
+
+def once(clips: Iterable[Clip]) -> list[Clip]:
+    """What is to be described: a clip for each key of features, under that id, whatever rows and labels share it."""
+    found: dict[str, Clip] = {}
+    for clip in clips:
+        found.setdefault(clip.key, replace(clip, id=clip.key, stored_as=None) if clip.stored_as else clip)
+    return list(found.values())
 
 
 def first_few(items: Iterable[str], count: int = 5) -> str:

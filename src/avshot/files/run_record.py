@@ -133,6 +133,7 @@ class _Record(_Part):
     key: _Key | None = None
     knows: _Knows | None = None
     few: list[str] = []
+    factors: dict[str, list[str]] = {}
     task: dict[str, Any] = {}
     taught: list[_Taught] = []
 

@@ -35,6 +35,10 @@ def fit_temperature(scores: Tensor, labels: Tensor) -> float:
     others = (among.sum(dim=1, keepdim=True) - 1).clamp(min=1)
     target = torch.where(among, doubt / others.double(), 0.0)
     target[torch.arange(len(labels)), labels] = 1 - doubt
+    if not whole:  # thousands of classes, of which a clip may have a few: only these are gone through
+        most = int(among.sum(dim=1).max())
+        columns = among.to(torch.uint8).argsort(dim=1, descending=True, stable=True)[:, :most]
+        calibrated, target, among = (part.gather(1, columns) for part in (calibrated, target, among))
 
     def loss(temperature: float) -> float:
         logs = torch.log_softmax(calibrated / temperature, dim=1)

@@ -13,7 +13,8 @@ from fnmatch import fnmatchcase
 from functools import cache
 from importlib.resources import files
 
-from avshot.data.official.audit import Audit, Finding
+from avshot.data.findings import Finding
+from avshot.data.official.audit import Audit
 from avshot.report.published import published
 from avshot.terminal.tables import markdown
 

@@ -6,11 +6,12 @@ import csv
 from functools import cache
 from importlib.resources import files
 
-_FILES = ("published.csv", "published_few.csv")  # zero-shot learning: S, U, HM, ZSL; few-shot learning: B, N, HM, FSL
+# Zero-shot learning: S, U, HM, ZSL; few-shot learning: B, N, HM, FSL; adverbs: mAP W, mAP M, Acc-A, Acc-A cls.
+_FILES = ("published.csv", "published_few.csv", "published_adverbs.csv")
 
 
 def published(dataset: str) -> list[dict[str, str]]:
-    """Rows of published results in percent on `dataset` (`ucf-cls`, `ucf-fsl-5`, ...); empty for any other name.
+    """Rows of published results in percent on `dataset` (`ucf-cls`, `ucf-fsl-5`, `air`, ...); empty for any other name.
 
     Case does not matter; `-legacy` (class vectors joined as the authors' code does) is the same benchmark.
 

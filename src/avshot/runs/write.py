@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
+from avshot.classes.factors import factor_tensors
 from avshot.data.dataset import Dataset
 from avshot.experiment import Experiment, Parts, files_of
 from avshot.files.atomic import file_digest, save_json, save_tensors, save_text
@@ -39,6 +40,7 @@ class Part:
         """What `scores.safetensors` holds of it, each name behind `prefix/`; there must be scores."""
         assert self.scores is not None
         values = {"scores": self.scores, "labels": self.judged.source.labels, "seen": self.judged.classes.seen}
+        values |= {} if self.judged.counts is None else {"counts": self.judged.counts}
         return {f"{prefix}/{key}": value for key, value in values.items()}
 
     def about(self) -> dict[str, Any]:
@@ -114,6 +116,7 @@ def _info(experiment: Experiment, parts: Parts, dataset: Dataset, trained: Train
         "inputs": asdict(trained.model.inputs),
         "shown": test.source.modality,
         "classes": list(test.classes.names),
+        "factors": {name: list(factor.names) for name, factor in test.classes.factors.items()},
         "few": list(trained.few),
         "task": parts.task.record(dataset),
         "encoders": list(test.classes.text),
@@ -135,11 +138,18 @@ def _info(experiment: Experiment, parts: Parts, dataset: Dataset, trained: Train
 def _metrics(parts: Parts, trained: Trained) -> dict[str, Any]:
     """The task's metrics of the tested stages, averaged where there are several; empty where nothing was tested."""
     draws = [
-        parts.task.measure(part.judged.scored(part.scores), trained.chosen["settings"])
+        _measured(parts, part, trained.chosen["settings"])
         for name, part in trained.parts.items()
         if name != "val" and part.scores is not None
     ]
     return {} if not draws else draws[0] if len(draws) == 1 else parts.task.average(draws)
+
+
+def _measured(parts: Parts, part: Part, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The metrics of a tested stage; where its clips chose the epoch, as the task counts those of all epochs."""
+    assert part.scores is not None
+    found = parts.task.measure(part.judged.scored(part.scores), settings)
+    return parts.task.over_epochs(found, part.history.get("metrics", ())) if parts.oracle else found
 
 
 def _tensors(trained: Trained) -> dict[str, dict[str, Tensor]]:
@@ -150,7 +160,7 @@ def _tensors(trained: Trained) -> dict[str, dict[str, Tensor]]:
     scored = {name: part for name, part in trained.parts.items() if part.scores is not None}
     return {
         "weights": trained.model.state_dict(),
-        "classes": text | {"seen": classes.seen} | {f"factor/{k}": v for k, v in classes.factors.items()},
+        "classes": text | {"seen": classes.seen} | factor_tensors(classes),
         "scores": {k: v for name, part in scored.items() for k, v in part.tensors(name).items()},
         "familiar": trained.usual,
     }

@@ -23,6 +23,7 @@ class History:
         losses: Per epoch, the mean of each loss term.
         scores: Per epoch, the judge's score (empty without a judge).
         settings: Per epoch, what the task chose along with that score (`avshot.task.Verdict`).
+        metrics: Per epoch, the task's metrics, where it wants them of every epoch; else empty.
         drops: Epochs after which the learning rate was cut.
         starts: Epochs with which the stretches of the training began that each have an epoch of their own chosen
             (`avshot.recipe.stretches`); empty where it is one stretch.
@@ -34,6 +35,7 @@ class History:
     losses: list[dict[str, float]] = field(default_factory=list)
     scores: list[float] = field(default_factory=list)
     settings: list[dict[str, Any]] = field(default_factory=list)
+    metrics: list[dict[str, float]] = field(default_factory=list)
     drops: list[int] = field(default_factory=list)
     starts: list[int] = field(default_factory=list)
 
@@ -98,6 +100,6 @@ def load_history(path: Path) -> History:
 
 def _history(path: Path, about: dict[str, Any]) -> History:
     wanted = {field.name for field in fields(History)}
-    if set(about) != {"history", "seed", "recipe"} or set(about["history"]) != wanted:
+    if set(about) != {"history", "seed", "recipe"} or {*about["history"], "metrics"} != wanted:
         raise DamagedRun(f"{path} is no checkpoint of a training; it is damaged: remove it.")
     return History(**about["history"])

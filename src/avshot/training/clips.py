@@ -24,6 +24,7 @@ class ClipSource:
         classes: The classes that labels refer to.
         modality: "both", "audio" or "visual": what the method gets to see.
         pools: `{name: [clip] positions among the clips}` that a turn of a training may draw from alone.
+        aside: `{name: further clips}` that are drawn only by a turn that asks for them (`avshot.task.Stage.aside`).
     """
 
     def __init__(
@@ -33,11 +34,13 @@ class ClipSource:
         classes: Classes,
         modality: str = "both",
         pools: Mapping[str, Tensor] | None = None,
+        aside: Mapping[str, ClipSource] | None = None,
     ) -> None:
         self.dataset, self.clips, self.classes, self.modality = dataset, clips, classes, modality
         names = [dataset.names[i] for i in dataset.labels(clips).tolist()]
         self.labels = torch.tensor([classes.index(name) for name in names], dtype=torch.long)
         self.pools: Mapping[str, Tensor] = pools or {}
+        self.aside: Mapping[str, ClipSource] = aside or {}
 
     def __len__(self) -> int:
         return len(self.clips)
@@ -73,6 +76,12 @@ class ClipSource:
     def once(self, device: torch.device) -> Passes:
         """All clips in order, as batches on `device`; can be passed through several times."""
         return Passes(self, device)
+
+
+def clips_of_each(dataset: Dataset, clips: np.ndarray, classes: Classes) -> Tensor:
+    """How many of the clips (indices `[clip]`) each class has: `[class]` long."""
+    rows, number = torch.bincount(dataset.labels(clips), minlength=len(dataset.names)), dataset.number_of
+    return torch.tensor([int(rows[number[name]]) for name in classes.names], dtype=torch.long)
 
 
 def modalities_of(dataset: Dataset, clips: np.ndarray) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from avshot.classes.candidates import class_embeddings
+from avshot.classes.factors import with_factors
 from avshot.data.dataset import Dataset
 from avshot.errors import BadSetting
 from avshot.experiment import Parts
@@ -26,7 +27,12 @@ _BYTES = 4  # of a number
 def embedded(parts: Parts, dataset: Dataset, names: tuple[str, ...] | None = None) -> Classes:
     """Class embeddings of `names`, or of all candidates of the task, as asked for; before any optimisation."""
     names = parts.task.candidates(dataset) if names is None else names
-    return class_embeddings(names, parts.wording, words=dataset.phrases, own=dataset.text_of(names))
+    found = class_embeddings(names, parts.wording, words=dataset.phrases, own=dataset.text_of(names))
+    pairs = dataset.pairs
+    if pairs is None:
+        return found
+    opposites = {"adverb": pairs.opposites} if pairs.antonyms else {}
+    return with_factors(found, pairs.of_class, pairs.words, parts.wording, own=pairs.text, opposites=opposites)
 
 
 def reads_averages(parts: Parts) -> bool:
@@ -51,7 +57,7 @@ def shown(parts: Parts, dataset: Dataset, stage: Stage) -> str:
 
 
 def fit(parts: Parts, dataset: Dataset, stage: Stage, classes: Classes, **options: Any) -> tuple[Method, History]:
-    """Build and train a method on one stage; labels refer to the trained classes only.
+    """Build and train a method on one stage; labels refer to the trained classes only (`learnt`).
 
     Args:
         parts: What is asked.
@@ -65,8 +71,10 @@ def fit(parts: Parts, dataset: Dataset, stage: Stage, classes: Classes, **option
     """
     model = _built(parts, dataset, stage, classes)
     check_modalities(model, modalities_of(dataset, stage.train), parts.modality)  # a width alone is no features
-    trained = classes.select(stage.trained)
-    source = ClipSource(dataset, stage.train, trained, shown(parts, dataset, stage), _positions(stage))
+    trained, sees = learnt(parts.method, stage, classes), shown(parts, dataset, stage)
+    apart = stage.aside if parts.method.needs.pairs else {}  # others are not told of classes without training clips
+    aside = {name: ClipSource(dataset, clips, trained, sees) for name, clips in apart.items()}
+    source = ClipSource(dataset, stage.train, trained, sees, _positions(stage), aside)
     number = int(stage.name.removeprefix("stage"))
     seed = int(np.random.SeedSequence([parts.seed, number]).generate_state(1)[0])
     return model, train(model, source, parts.recipe, seed=seed, candidates=classes, **options)
@@ -74,15 +82,29 @@ def fit(parts: Parts, dataset: Dataset, stage: Stage, classes: Classes, **option
 
 def _built(parts: Parts, dataset: Dataset, stage: Stage, classes: Classes) -> Method:
     torch.manual_seed(parts.seed)
-    inputs = Inputs.of(dataset.gather(stage.train[:1]), classes, stage.trained)
+    inputs = Inputs.of(dataset.gather(stage.train[:1]), classes, learnt(parts.method, stage, classes).names)
     made = build_method(parts.method, parts.config, inputs, parts.modality).to(parts.device)
-    _check_candidates(made, stage, parts)
+    _check_candidates(made, stage, parts, dataset)
     return made
 
 
-def _check_candidates(method: Method, stage: Stage, parts: Parts) -> None:
+def learnt(method: type[Method], stage: Stage, classes: Classes) -> Classes:
+    """The classes that a method is trained among.
+
+    Those with training clips; for a method of pairs (`Needs.pairs`) all candidates, of which `seen` tells those with
+    training clips: it composes all of them.
+    """
+    return classes if method.needs.pairs else classes.select(stage.trained)
+
+
+def _check_candidates(method: Method, stage: Stage, parts: Parts, dataset: Dataset) -> None:
     """Refuse to train what could not score a candidate. Raises ValueError."""
-    bare = [name for name in stage.candidates if name not in set(stage.trained)]
+    if method.needs.pairs and dataset.pairs is None:
+        raise BadSetting(
+            f"Method {method.name!r} composes an action and an adverb, and the classes of {dataset.name!r} are not "
+            "such pairs; declare it with `avshot dataset --pairs`, or choose another method (`avshot methods`)."
+        )
+    bare = [] if method.needs.pairs else [name for name in stage.candidates if name not in set(stage.trained)]
     if method.closed and bare:
         raise BadSetting(
             f"Method {method.name!r} with these settings scores only classes that have training clips, and the task "
@@ -112,10 +134,11 @@ def why_not(parts: Parts, dataset: Dataset, classes: Classes | None = None) -> s
     try:
         classes = embedded(parts, dataset, dataset.names[:1]) if classes is None else classes
         stage = parts.task.stages(dataset)[0]
-        inputs = Inputs.of(dataset.gather(stage.train[:1]), classes, stage.trained)
+        names = stage.candidates if parts.method.needs.pairs else stage.trained
+        inputs = Inputs.of(dataset.gather(stage.train[:1]), classes, names)
         with torch.device("meta"):
             model = build_method(parts.method, parts.config, inputs, parts.modality)
-        _check_candidates(model, stage, parts)
+        _check_candidates(model, stage, parts, dataset)
     except ValueError as error:
         return str(error)
     except (RuntimeError, OverflowError, MemoryError) as error:  # sizes beyond all bounds

@@ -132,7 +132,7 @@ def _epoch(
 ) -> dict[str, float]:
     """All steps of one epoch; the mean of each loss term. Raises ValueError when one is not finite."""
     method, recipe = players.method, players.recipe
-    draws = {pool: _Draw(source, pool) for pool in players.pools}
+    draws = {pool: _Draw(source, pool, recipe.class_balanced) for pool in players.pools}
     part = players.processes.part(recipe.batch_size)
     method.train()
     sums: dict[str, float] = {}
@@ -188,15 +188,16 @@ def _mixed(*numbers: int) -> int:
 
 
 class _Draw:
-    """Draws class-balanced batches from a pool of training clips; the pool "" is all of them."""
+    """Draws batches from a pool of training clips; the pool "" is all of them."""
 
-    def __init__(self, source: ClipSource, pool: str) -> None:
-        if pool and pool not in source.pools:
-            known = ", ".join(source.pools) or "none"
+    def __init__(self, source: ClipSource, pool: str, balanced: bool) -> None:
+        if pool and pool not in {**source.pools, **source.aside}:
+            known = ", ".join({**source.pools, **source.aside}) or "none"
             raise ValueError(f"A turn draws from the pool {pool!r} of training clips; the task has {known}.")
-        self.source, self.places = source, source.pools[pool] if pool else None
-        self.labels = source.labels if self.places is None else source.labels[self.places]
-        self.sampler = BalancedSampler(self.labels)
+        self.source = source.aside.get(pool, source)
+        self.places = source.pools.get(pool)
+        self.labels = self.source.labels if self.places is None else self.source.labels[self.places]
+        self.sampler = BalancedSampler(self.labels, balanced=balanced)
 
     def batch(self, count: int, generator: torch.Generator, negatives: bool, part: slice) -> Batch:
         """Draw `count` clips, gather `part` of them: what is drawn does not depend on how many processes share it."""
@@ -218,6 +219,8 @@ def _judged(method: Method, judge: _Judge) -> Verdict:
 def _note(verdict: Verdict, history: History, recipe: Recipe, epoch: int) -> None:
     history.scores.append(verdict.score)
     history.settings.append(dict(verdict.settings))
+    if verdict.metrics:
+        history.metrics.append(dict(verdict.metrics))
     if recipe.schedule != "plateau":
         return
     since = max([history.best, *history.drops])

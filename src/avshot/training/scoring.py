@@ -24,18 +24,21 @@ class Judged:
         source: The clips, labelled among `classes`.
         classes: The candidates.
         trials: Where not every clip is scored among all of them (`avshot.task.Stage.trials`).
+        counts: `[class]` training clips of each.
     """
 
     source: ClipSource
     classes: Classes
     trials: tuple[Trial, ...] = ()
+    counts: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.source)
 
     def scored(self, scores: Tensor) -> Scored:
         """These clips with their scores, as a task looks at them."""
-        return Scored(scores, self.source.labels, self.classes.seen, self.classes.names, tuple(self.source.ids))
+        about, classes = tuple(self.source.ids), self.classes
+        return Scored(scores, self.source.labels, classes.seen, classes.names, about, classes.factors, self.counts)
 
 
 @torch.inference_mode()

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from avshot.classes.dictionary import read_class_vectors
+from avshot.data.findings import Finding, rendered
 from avshot.data.official.class_vectors import join_by_name, join_by_position
 from avshot.data.official.feature_audit import count_features
 from avshot.data.official.tables import RETRAIN, STAGES, Tables, find_benchmark, read_table, read_tables
@@ -23,25 +24,6 @@ from avshot.errors import BadDataset
 
 _SHOWN = 5  # files named one by one
 _FOLD_OF = {stage: fold for fold, stage in STAGES.items()} | {RETRAIN: "stage-2 training"}
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One line of an audit.
-
-    Attributes:
-        section: "classes", "clips", "lists", "class vectors", "descriptions", "shared sources" or "features".
-        item: What was counted, for example "test_unseen (cls)".
-        found: The count, or None where it cannot be computed.
-        total: What it is a part of, where it is a part.
-        note: More about it.
-    """
-
-    section: str
-    item: str
-    found: int | None
-    total: int | None = None
-    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -69,7 +51,7 @@ class Audit:
 
     def to_rows(self) -> list[tuple[str, str, str, str]]:
         """`(section, item, count, note)` as text, for a table."""
-        return [(f.section, f.item, _count(f), f.note) for f in self.findings]
+        return [(f.section, f.item, f.count, f.note) for f in self.findings]
 
     def to_dict(self) -> dict[str, Any]:
         """The audit as plain JSON."""
@@ -78,16 +60,7 @@ class Audit:
 
     def render(self) -> str:
         """The audit as text with aligned columns."""
-        rows = self.to_rows()
-        wide = max((len(item) for _, item, _, _ in rows), default=0)
-        far = max((len(count) for _, _, count, _ in rows), default=0)
-        lines, section = [f"{self.benchmark}-GZSL"], ""
-        for at, item, count, note in rows:
-            if at != section:
-                lines += ["", at]
-                section = at
-            lines.append(f"  {item:<{wide}}  {count:>{far}}  {note}".rstrip())
-        return "\n".join(lines) + "\n"
+        return rendered(f"{self.benchmark}-GZSL", self.findings)
 
 
 def audit(
@@ -277,8 +250,3 @@ def _features(base: Path) -> list[Finding]:
         unread = f"cannot be read, {count.folder}"
         found.append(Finding("features", unread, len(count.broken), count.files, "; ".join(count.broken[:_SHOWN])))
     return found
-
-
-def _count(finding: Finding) -> str:
-    found = "unknown" if finding.found is None else str(finding.found)
-    return found if finding.total is None else f"{found} / {finding.total}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -15,11 +15,12 @@ from torch import Tensor
 
 from avshot.data.sources import as_indices, digest_of
 from avshot.errors import BadDataset
-from avshot.types import Features
+from avshot.types import MODALITIES, Features
 
 VERSION = 1  # counts up when the same settings make other numbers
 SCENE_DIM = 16
 HOP = {"audio": 0.96, "visual": 0.64}  # seconds per VGGish and per C3D step
+_PARTS = ("", "_mask", "_time")  # of a modality, in `Features`
 _BETWEEN = {
     "signal": (0.0, math.inf),
     "noise": (0.0, math.inf),
@@ -120,10 +121,18 @@ class SimulatedFeatures:
         index = as_indices(rows)
         draws = [_draw(self.story, int(row), self.vectors.shape[1], float(self.seconds[row])) for row in index]
         if not self.story.temporal:
-            return Features.averaged(*(self._averaged(m, index, draws) for m in range(2)))
+            return self._shown(Features.averaged(*(self._averaged(m, index, draws) for m in range(2))))
         audio, visual = (self._sequences(m, index, draws) for m in range(2))
         times = [[torch.from_numpy(draw.time[m]) for draw in draws] for m in range(2)]
-        return Features.from_sequences(audio, visual, times[0], times[1], dims=self.dims)
+        return self._shown(Features.from_sequences(audio, visual, times[0], times[1], dims=self.dims))
+
+    def _shown(self, features: Features) -> Features:
+        """A modality of width 0 does not exist: its mask is False, and one step of it is kept."""
+        lacking = [name for name, width in zip(MODALITIES, self.dims, strict=True) if width == 0]
+        for name in lacking:
+            one = {f"{name}{part}": torch.zeros_like(getattr(features, f"{name}{part}")[:, :1]) for part in _PARTS}
+            features = replace(features, **one)
+        return features
 
     def class_part(self, modality: int, vectors: np.ndarray) -> np.ndarray:
         """What modality 0 (audio) or 1 (visual) shows of classes with `vectors [class, 300]`: their mean latents."""
