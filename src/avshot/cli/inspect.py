@@ -69,7 +69,10 @@ def _size(name: str) -> str:
     from avshot.method import Inputs
     from avshot.registry import create_method, get_method
 
-    inputs = Inputs(128, 4096, {f"text{i}": 300 for i in range(get_method(name).needs.texts)})
+    needs = get_method(name).needs
+    pairs = {"action": tuple(f"action {i}" for i in range(48)), "adverb": tuple(f"adverb {i}" for i in range(10))}
+    text = {f"text{i}": 300 for i in range(needs.texts)}
+    inputs = Inputs(128, 4096, text, factors=pairs if needs.pairs else {})
     try:
         return f"{sum(p.numel() for p in create_method(name, inputs).parameters()) / 1e6:.2f} M"
     except ValueError:
