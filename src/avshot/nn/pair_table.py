@@ -73,11 +73,12 @@ class TableNorm(nn.Module):
 
     def forward(self, main: Tensor, aux: Tensor, table: Table) -> tuple[Tensor, Tensor]:
         """Normalise both halves."""
-        number, width = float(table.main_count.sum()), main.shape[1]
+        width = main.shape[1]
         mean, variance = self.running_mean, self.running_var
-        if self.training and number >= 2:
+        number = float(table.main_count.sum()) if self.training else 0.0
+        if number >= 2:
             sides = ((main, table.main_count), (aux, table.aux_count))
-            moments = [_moments(side, count / number) for side, count in sides]
+            moments = [_moments(side, count, number) for side, count in sides]
             mean, variance = (torch.cat(part) for part in zip(*moments, strict=True))
             with torch.no_grad():
                 self.running_mean.lerp_(mean.to(self.running_mean.dtype), self.momentum)
@@ -85,8 +86,8 @@ class TableNorm(nn.Module):
                 self.running_var.lerp_(unbiased.to(self.running_var.dtype), self.momentum)
                 self.num_batches_tracked.add_(1)
         scale = self.weight * torch.rsqrt(variance + self.eps)
-        shift = self.bias - mean * scale
-        return main * scale[:width] + shift[:width], aux * scale[width:] + shift[width:]
+        mean, scale, bias = (part.split(width) for part in (mean, scale, self.bias))
+        return (main - mean[0]) * scale[0] + bias[0], (aux - mean[1]) * scale[1] + bias[1]
 
 
 class PairNetwork(nn.Module):
@@ -126,9 +127,9 @@ class PairNetwork(nn.Module):
         return value
 
 
-def _moments(rows: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and variance `[dim]` of `rows [value, dim]` that make up the shares `[value]` of a table."""
+def _moments(rows: Tensor, count: Tensor, number: float) -> tuple[Tensor, Tensor]:
+    """Mean and variance `[dim]` of a table of `number` rows, made up of `rows [value, dim]` so many times each."""
     rows = rows.to(torch.promote_types(rows.dtype, torch.float32))  # sums of bfloat16 would be worth little
-    share = share.to(rows.dtype)
+    share = count.to(rows.dtype) / number
     mean = share @ rows
     return mean, share @ (rows - mean).square()
