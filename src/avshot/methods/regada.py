@@ -92,7 +92,7 @@ def _published() -> dict[str, Preset]:
     found = {}
     for prefix, decay, said in (("", 5e-5, "weight decay 5e-5"), ("paper-", 1e-5, "but the thesis' weight decay")):
         for name, (fields, lr) in _DATA.items():
-            recipe = Recipe(epochs=200, passes_per_epoch=10, batch_size=512, draw="clips", lr=lr, weight_decay=decay)
+            recipe = Recipe(epochs=200, passes_per_epoch=10, batch_size=512, balanced=False, lr=lr, weight_decay=decay)
             config = replace_fields(Config(), fields)
             found[f"{prefix}{name}"] = Preset(config, recipe, _SOURCE.format(decay=said))
     return found
@@ -111,7 +111,7 @@ _OWN = Preset(
         negatives="seen",
         norm_over="seen",
     ),
-    Recipe(epochs=15, passes_per_epoch=5, batch_size=64, draw="clips", lr=1e-3, weight_decay=1e-4, schedule="cosine"),
+    Recipe(epochs=15, passes_per_epoch=5, batch_size=64, balanced=False, lr=1e-3, weight_decay=1e-4, schedule="cosine"),
     "ours, for small own datasets: narrower, with sound, and a higher rate; not tuned",
     Selection(views=VIEWS),
 )
