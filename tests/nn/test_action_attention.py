@@ -1,12 +1,11 @@
 """Attention over time with a word as the query, against loops over heads and steps."""
 
-import math
-
 import pytest
 import torch
 
 from avshot.nn.action_attention import ActionAttention, ActionVideo, VideoConfig
 from avshot.types import Features
+from naive_pairs import naive_attention
 from pair_classes import AUDIO, LENGTHS, TEXT, VISUAL, padded, some_features
 
 FORMS = [{}, {"bias": True}, {"shared": True, "bias": True}, {"shared": True}]
@@ -15,26 +14,6 @@ FORMS = [{}, {"bias": True}, {"shared": True, "bias": True}, {"shared": True}]
 def made(query=TEXT, key=VISUAL, heads=2, dropout=0.0, **form):
     torch.manual_seed(0)
     return ActionAttention(query, key, 7, heads=heads, head_dim=4, dropout=dropout, **form)
-
-
-def naive(model, query, steps):
-    """One query `[query_dim]` over the real steps `[time, key_dim]` of one clip: thesis eq. 6.2."""
-    found = []
-    for head in range(model.heads):
-
-        def own(layer, value, head=head):
-            bias = torch.zeros(()) if layer.bias is None else layer.bias
-            if model.copies > 1:  # one map for all pieces
-                return layer.weight @ value.chunk(model.heads)[head] + bias
-            part = slice(4 * head, 4 * head + 4)
-            return layer.weight[part] @ value + (bias if layer.bias is None else bias[part])
-
-        asked = own(model.to_q, query)
-        logits = [float(asked @ own(model.to_k, step)) / math.sqrt(4) for step in steps]
-        total = sum(math.exp(x) for x in logits)
-        weights = [math.exp(x) / total for x in logits]
-        found.append(sum((w * own(model.to_v, s) for w, s in zip(weights, steps, strict=True)), torch.zeros(4)))
-    return model.out.weight @ torch.cat(found) + model.out.bias
 
 
 @torch.no_grad()
@@ -49,7 +28,7 @@ def test_attention_against_a_loop(form, alike, count):
     assert found.shape == (len(features), count, 7)
     for i, (_, length) in enumerate(LENGTHS):
         for a in range(count):
-            expected = naive(model, words[0 if alike else i, a], features.visual[i, :length])
+            expected = naive_attention(model, words[0 if alike else i, a], features.visual[i, :length])
             torch.testing.assert_close(found[i, a], expected, atol=1e-5, rtol=1e-4)
 
 
@@ -109,7 +88,11 @@ def test_sound_and_picture_are_averaged_where_both_are_there():
         parts = []
         for name, length in zip(("audio", "visual"), lengths, strict=True):
             steps = getattr(features, name)[i, :length]
-            parts += [torch.stack([naive(model.attention[name], word, steps) for word in words[0]])] if length else []
+            parts += (
+                [torch.stack([naive_attention(model.attention[name], word, steps) for word in words[0]])]
+                if length
+                else []
+            )
         torch.testing.assert_close(found[i], torch.stack(parts).mean(dim=0), atol=1e-5, rtol=1e-4)
     assert not found[3].any()
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from avshot.nn.pair_table import Form, PairNetwork, Table, TableNorm
 from avshot.nn.pair_text import PairText, TextConfig
-from avshot.nn.pairs import class_of_pair, word_vectors
+from naive_pairs import naive_text
 from pair_classes import ACTIONS, ADVERBS, TEXT, pairs
 
 TIRG = Form(slope=0.0, relu_first=True, weights=(1.0, 10.0))
@@ -99,42 +99,6 @@ def made(seed=0, **fields):
     with torch.no_grad():
         text.weights.copy_(torch.tensor([0.7, 1.3]))
     return text
-
-
-def naive_text(model, classes, action, adverb, counted):
-    """Equation 6.1 of one pair after another; the batch norm runs over the `counted (action, adverb)` pairs."""
-    config = model.config
-
-    def word(part, a, v):
-        if part == "pair":
-            value = classes.text["words"][class_of_pair(classes)[a, v]]
-        else:
-            value = word_vectors(classes, part)[a if part == "action" else v]
-        return model.project[part].weight @ value + model.project[part].bias
-
-    def network(net, a, v):
-        rows = torch.stack([torch.cat([word(config.main, *p), word(config.aux, *p)]) for p in counted])
-        value = torch.cat([word(config.main, a, v), word(config.aux, a, v)])
-        mean, variance = rows.mean(dim=0), rows.var(dim=0, correction=0)
-        if not net.training:
-            mean, variance = net.norm.running_mean, net.norm.running_var
-        value = (value - mean) / (variance + 1e-5).sqrt() * net.norm.weight + net.norm.bias
-        for i, layer in enumerate(net.layers):
-            if i > 0:
-                value = torch.where(value > 0, value, 0.2 * value)
-            value = layer.weight @ value + layer.bias
-        return value
-
-    found = []
-    for a, v in zip(action.tolist(), adverb.tolist(), strict=True):
-        gate = network(model.gate, a, v)
-        open_by = torch.stack([1 / (1 + torch.exp(-x)) for x in gate]) if config.sigmoid else gate
-        out = model.weights[0] * open_by * word(config.main, a, v)
-        if config.residual:
-            rest = gate if config.share_weights else network(model.residual, a, v)
-            out = out + model.weights[1] * rest
-        found.append(out)
-    return torch.stack(found)
 
 
 @torch.no_grad()
