@@ -224,8 +224,9 @@ def test_published_sizes(name):
 
 def test_published_presets():
     presets = get_method("regada").presets
-    assert set(presets) == {"default", *SETS, *(f"paper-{name}" for name in SETS)}
-    for name in SETS:
+    unseen = {f"{name}-unseen" for name in list(SETS)[2:]}
+    assert set(presets) == {"default"} | {f"{kind}{name}" for kind in ("", "paper-") for name in {*SETS, *unseen}}
+    for name in {*SETS, *unseen}:
         code, thesis = presets[name], presets[f"paper-{name}"]
         assert (code.recipe.weight_decay, thesis.recipe.weight_decay) == (5e-5, 1e-5)
         assert (code.config, replace(code.recipe, weight_decay=1e-5)) == (thesis.config, thesis.recipe)
@@ -236,7 +237,7 @@ def test_published_presets():
         assert code.published
         assert (code.config.audio, code.config.negatives) == (False, "all")
     wanted = {"air": (4, 3, 0.7, 0.1, 1.5, 1.0), "howto100m-adverbs": (3, 2, 0.7, 0.3, 2.0, 1.5)}
-    for name in SETS:
+    for name in {*SETS, *unseen}:
         c = presets[name].config
         found = (c.gate_layers, c.residual_layers, c.dropout_gate, c.dropout_video, c.adverb, c.regression_weight)
         assert found == wanted.get(name, (2, 2, 0.6, 0.3, 2.0, 1.0))

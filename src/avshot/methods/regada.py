@@ -40,6 +40,7 @@ from torch import Tensor
 from avshot.errors import BadSetting
 from avshot.method import VIEWS, Inputs, Method, Needs, Preset, Recipe, Selection, method, replace_fields
 from avshot.nn.action_attention import ActionVideo, VideoConfig
+from avshot.nn.adverb_sets import SETS, adverb_recipe
 from avshot.nn.autocast import exact, widened
 from avshot.nn.batch_means import mean_over
 from avshot.nn.pair_negatives import antonym, other_action, other_adverb
@@ -72,18 +73,9 @@ _SOURCE = (
     "thesis section 6.5: layers, dropout of the gate, weights, batch, rate, epochs; the code alone (ReGaDa d9d0bfb): "
     "dropout of the video encoder, heads, margin, {decay}"
 )
-_DATA: dict[str, tuple[dict[str, Any], float]] = {
-    "howto100m-adverbs": (
-        {"gate_layers": 3, "dropout_gate": 0.7, "dropout_video": 0.3, "regression_weight": 1.5},
-        3e-5,
-    ),
-    "air": (
-        {"gate_layers": 4, "residual_layers": 3, "dropout_gate": 0.7, "dropout_video": 0.1, "adverb": 1.5},
-        1e-5,
-    ),
-    "activitynet-adverbs": ({}, 1e-5),
-    "msrvtt-adverbs": ({}, 1e-5),
-    "vatex-adverbs": ({}, 1e-5),
+_DATA: dict[str, dict[str, Any]] = {
+    "howto100m-adverbs": {"gate_layers": 3, "dropout_gate": 0.7, "dropout_video": 0.3, "regression_weight": 1.5},
+    "air": {"gate_layers": 4, "residual_layers": 3, "dropout_gate": 0.7, "dropout_video": 0.1, "adverb": 1.5},
 }
 
 
@@ -91,9 +83,10 @@ def _published() -> dict[str, Preset]:
     """Presets by dataset as the code trains, and `paper-<dataset>` with the weight decay of the thesis."""
     found = {}
     for prefix, decay, said in (("", 5e-5, "weight decay 5e-5"), ("paper-", 1e-5, "but the thesis' weight decay")):
-        for name, (fields, lr) in _DATA.items():
-            recipe = Recipe(epochs=200, passes_per_epoch=10, batch_size=512, balanced=False, lr=lr, weight_decay=decay)
-            config = replace_fields(Config(), fields)
+        for name in SETS:
+            rate = 3e-5 if name == "howto100m-adverbs" else 1e-5
+            recipe = adverb_recipe(epochs=2000, lr=rate, weight_decay=decay)
+            config = replace_fields(Config(), _DATA.get(name, {}))
             found[f"{prefix}{name}"] = Preset(config, recipe, _SOURCE.format(decay=said))
     return found
 

@@ -82,11 +82,13 @@ class ActionGroups:
 
     Attributes:
         actions: `[group]` long: the distinct actions of the candidates.
+        group: `[class]` long: the group of each pair.
         place: `[class]` long: where a pair stands in `[group, most]`, flattened.
         most: Pairs of the largest group.
     """
 
     actions: Tensor
+    group: Tensor
     place: Tensor
     most: int
 
@@ -98,7 +100,7 @@ class ActionGroups:
         rank = torch.empty_like(order)
         rank[order] = torch.arange(len(order), device=order.device) - (counts.cumsum(0) - counts)[group[order]]
         most = int(counts.max()) if len(counts) else 0
-        return cls(actions, group * most + rank, most)
+        return cls(actions, group, group * most + rank, most)
 
     def table(self, rows: Tensor) -> Tensor:
         """Rows of the candidates `[class, dim]` as `[group, most, dim]`, zeros where a group is smaller."""
