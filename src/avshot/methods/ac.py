@@ -30,9 +30,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from avshot.errors import BadSetting
-from avshot.method import VIEWS, Inputs, Method, Needs, Preset, Recipe, Selection, method
+from avshot.method import VIEWS, Inputs, Method, Needs, Preset, Selection, method
 from avshot.nn.action_attention import ActionVideo, VideoConfig
-from avshot.nn.adverb_sets import same_for_all
+from avshot.nn.adverb_sets import own_recipe, same_for_all
 from avshot.nn.autocast import exact, widened
 from avshot.nn.pairs import ActionGroups, class_of_pair, factor, parts_of, rows_of, word_vectors
 from avshot.types import MODALITIES, Batch, Classes, Features
@@ -82,15 +82,7 @@ class Ac(Method):
                 drop_modality=0.3,
                 audio=True,
             ),
-            Recipe(
-                epochs=15,
-                passes_per_epoch=5,
-                batch_size=64,
-                balanced=False,
-                lr=1e-3,
-                weight_decay=1e-4,
-                schedule="cosine",
-            ),
+            own_recipe(),
             "ours, for small own datasets: narrower, and with sound, as the default of regada; not tuned",
             Selection(views=VIEWS),
         ),

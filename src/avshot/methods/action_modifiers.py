@@ -31,9 +31,9 @@ import torch
 from torch import Tensor, nn
 
 from avshot.errors import BadSetting
-from avshot.method import VIEWS, Inputs, Method, Needs, Phase, Preset, Recipe, Selection, Turn, method
+from avshot.method import VIEWS, Inputs, Method, Needs, Phase, Preset, Selection, Turn, method
 from avshot.nn.action_attention import ActionVideo, VideoConfig
-from avshot.nn.adverb_sets import same_for_all
+from avshot.nn.adverb_sets import own_recipe, same_for_all
 from avshot.nn.autocast import exact, widened
 from avshot.nn.batch_means import mean_over
 from avshot.nn.pair_negatives import antonym, other_action, other_adverb
@@ -84,15 +84,7 @@ class ActionModifiers(Method):
                 negatives="seen",
                 later_rate=1.0,
             ),
-            Recipe(
-                epochs=15,
-                passes_per_epoch=5,
-                batch_size=64,
-                balanced=False,
-                lr=1e-3,
-                weight_decay=1e-4,
-                schedule="cosine",
-            ),
+            own_recipe(),
             "ours, for small own datasets: with sound, as the default of regada, and one rate throughout; not tuned",
             Selection(views=VIEWS),
         ),
@@ -220,7 +212,7 @@ class ActionModifiers(Method):
         opposite = factor(classes, "adverb").opposite
         if opposite is None or not bool((opposite >= 0).any()):
             raise BadSetting(
-                "Adverbs are guessed by their lead over the antonym, and none has one; pass pseudo_labels=0."
+                "Adverbs are guessed by their lead over the antonym, and none has one; set pseudo_labels=0."
             )
         modes = {module: module.training for module in self.modules()}
         self.eval()

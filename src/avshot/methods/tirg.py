@@ -25,9 +25,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from avshot.method import VIEWS, Inputs, Method, Needs, Preset, Recipe, Selection, method
+from avshot.method import VIEWS, Inputs, Method, Needs, Preset, Selection, method
 from avshot.nn.action_attention import ActionVideo, VideoConfig
-from avshot.nn.adverb_sets import same_for_all
+from avshot.nn.adverb_sets import own_recipe, same_for_all
 from avshot.nn.autocast import exact, widened
 from avshot.nn.pair_table import Form
 from avshot.nn.pair_text import PairText, TextConfig
@@ -72,15 +72,7 @@ class Tirg(Method):
                 audio=True,
                 norm_over="seen",
             ),
-            Recipe(
-                epochs=15,
-                passes_per_epoch=5,
-                batch_size=64,
-                balanced=False,
-                lr=1e-3,
-                weight_decay=1e-4,
-                schedule="cosine",
-            ),
+            own_recipe(),
             "ours, for small own datasets: narrower, and with sound, as the default of regada; not tuned",
             Selection(views=VIEWS),
         ),

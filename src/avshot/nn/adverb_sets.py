@@ -17,6 +17,19 @@ def adverb_recipe(*, epochs: int, lr: float, weight_decay: float = 5e-5) -> Reci
     )
 
 
+def own_recipe() -> Recipe:
+    """For small own datasets, the same for all methods for adverbs: ours, not tuned."""
+    return Recipe(
+        epochs=15,
+        passes_per_epoch=5,
+        batch_size=64,
+        balanced=False,
+        lr=1e-3,
+        weight_decay=1e-4,
+        schedule="cosine",
+    )
+
+
 def same_for_all(config: Any, source: str) -> dict[str, Preset]:
     """A preset for each benchmark: 1000 passes at a rate of 1e-4 (thesis section 6.5), the same settings for all."""
     return {name: Preset(config, adverb_recipe(epochs=1000, lr=1e-4), source) for name in SETS}
