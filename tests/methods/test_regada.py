@@ -232,7 +232,7 @@ def test_published_presets():
         assert (code.config, replace(code.recipe, weight_decay=1e-5)) == (thesis.config, thesis.recipe)
         recipe = code.recipe
         assert recipe.epochs * recipe.passes_per_epoch == 2000
-        assert (recipe.batch_size, recipe.balanced, recipe.betas) == (512, False, (0.9, 0.999))
+        assert (recipe.batch_size, recipe.class_balanced, recipe.betas) == (512, False, (0.9, 0.999))
         assert recipe.lr == (3e-5 if name == "howto100m-adverbs" else 1e-5)
         assert code.published
         assert (code.config.audio, code.config.negatives) == (False, "all")

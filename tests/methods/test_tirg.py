@@ -83,7 +83,7 @@ def test_what_the_thesis_states_is_in_the_presets():
             continue
         assert (preset.config.main, preset.config.aux, preset.config.audio) == ("action", "adverb", False)
         assert preset.recipe.epochs * preset.recipe.passes_per_epoch == 1000
-        assert (preset.recipe.lr, preset.recipe.balanced) == (1e-4, False)
+        assert (preset.recipe.lr, preset.recipe.class_balanced) == (1e-4, False)
     fresh = get_method("tirg")(preset.config, made().inputs)
     assert fresh.text.weights.tolist() == [1.0, 10.0]
     assert fresh.scale.item() == 4.0

@@ -13,7 +13,7 @@ SETS = ("howto100m-adverbs", "air", "activitynet-adverbs", "msrvtt-adverbs", "va
 def adverb_recipe(*, epochs: int, lr: float, weight_decay: float = 5e-5) -> Recipe:
     """So many passes over the training clips in batches of 512, judged after each tenth pass, as the programs do."""
     return Recipe(
-        epochs=epochs // 10, passes_per_epoch=10, batch_size=512, balanced=False, lr=lr, weight_decay=weight_decay
+        epochs=epochs // 10, passes_per_epoch=10, batch_size=512, class_balanced=False, lr=lr, weight_decay=weight_decay
     )
 
 
@@ -23,7 +23,7 @@ def own_recipe() -> Recipe:
         epochs=15,
         passes_per_epoch=5,
         batch_size=64,
-        balanced=False,
+        class_balanced=False,
         lr=1e-3,
         weight_decay=1e-4,
         schedule="cosine",
