@@ -25,7 +25,8 @@ def print_methods(names: Sequence[str] = ()) -> None:
     rows = []
     for name in names or list_methods():
         cls = get_method(name)
-        reads = ["steps" if cls.needs.temporal else "averages"] + (["negatives"] if cls.needs.negatives else [])
+        extra = {"negatives": cls.needs.negatives, "pairs": cls.needs.pairs}
+        reads = ["steps" if cls.needs.temporal else "averages", *(what for what, needed in extra.items() if needed)]
         year = re.search(r"\b(19|20)\d\d\b", cls.paper)
         texts = f"1-{cls.needs.texts}" if cls.needs.fewer_texts else str(cls.needs.texts)
         about = [year[0] if year else "-", " + ".join(reads), texts]
