@@ -28,6 +28,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from avshot.errors import BadSetting
@@ -147,7 +148,8 @@ class ActionModifiers(Method):
     def table(self, classes: Classes) -> Tensor:
         """ReLU(M_adverb e_action) of all actions and all adverbs with a matrix: `[action, adverb, text]`."""
         # All matrices times all words is one product; picking a matrix for each clip would copy it.
-        return torch.einsum("vij,aj->avi", self.modifiers, word_vectors(classes, "action")).relu()
+        changed = F.linear(word_vectors(classes, "action"), self.modifiers.flatten(0, 1))
+        return changed.unflatten(1, (len(self.modifiers), -1)).relu()
 
     def rows(self, classes: Classes) -> Tensor:
         """Which matrix each adverb has, `[adverb]`. Raises ValueError where a class has an adverb without one."""
