@@ -255,8 +255,8 @@ def load_official(name: str, state_dict: Mapping[str, Tensor] | str | Path, **ov
         name: A method whose file defines `from_official`, for example `"avca"`.
         state_dict: Tensors by the authors' names, or the path of a `.safetensors` or `.pt`/`.pth` file with them. A
             training checkpoint `{"model": state_dict, ...}` is unwrapped.
-        overrides: Fields of the method's `Config` to change; needed where a setting leaves no trace in the tensors. Some
-            methods need names: `classes`, or `actions` and `adverbs` (`regada`).
+        overrides: Fields of the method's `Config` to change; needed where a setting leaves no trace in the tensors.
+            Some methods need names as well: `classes`, or `actions` and `adverbs` (`regada`).
 
     Returns:
         The method. It expects features and class embeddings as raw as the authors' model did, one text entry `"w2v"`
