@@ -197,6 +197,11 @@ def doubled(batch):
         )
     )
     classes = batch.classes.with_text({key: value.double() for key, value in batch.classes.text.items()})
+    factors = {
+        part: dataclasses.replace(factor, text={key: value.double() for key, value in factor.text.items()})
+        for part, factor in classes.factors.items()
+    }
+    classes = dataclasses.replace(classes, factors=factors)
     return Batch(features, batch.labels, classes, None if batch.negative is None else doubled(batch.negative))
 
 
