@@ -115,6 +115,7 @@ def render_picture(
     span: tuple[float, float],
     difficulty: float,
     size: tuple[int, int],
+    motion: Motion | None = None,
 ) -> np.ndarray:
     """Frames `[frame, height, width, 3]` uint8 RGB with the shape visible during `span`.
 
@@ -126,6 +127,7 @@ def render_picture(
         span: Begin and end of the event in seconds.
         difficulty: 0 = one clear shape; 1 = small shape, strong light changes, noise, several grey shapes about.
         size: Height and width in pixels, at least 32.
+        motion: In place of the one that `words` name.
     """
     time = np.arange(round(seconds * fps)) / fps
     frames = _background(rng, len(time), size, difficulty)
@@ -135,7 +137,7 @@ def render_picture(
         _draw(frames, track, SHAPES[rng.choice(sorted(SHAPES))], radius=rng.uniform(0.07, 0.12), colour=grey)
     if words:
         radius = rng.uniform(0.24 - 0.08 * difficulty, 0.28)
-        motion = MOTIONS[words["motion"]] if "motion" in words else drifting
+        motion = motion or (MOTIONS[words["motion"]] if "motion" in words else drifting)
         colour = COLOURS[words.get("colour") or rng.choice(sorted(COLOURS))]
         shape = SHAPES[words.get("shape") or rng.choice(sorted(SHAPES))]
         track = _during(span, time, motion, rng)
