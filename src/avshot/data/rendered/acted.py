@@ -58,8 +58,8 @@ def growing(manner: Manner, t: np.ndarray, part: np.ndarray, rng: np.random.Gene
 def spinning(manner: Manner, t: np.ndarray, part: np.ndarray, rng: np.random.Generator) -> Track:
     """Turning about its centre: whole turns where it is done completely, else part of a turn and back."""
     turned = 2 * np.pi * manner.tempo * rng.uniform(0.55, 0.7) * _clock(manner, t, rng)
-    if manner.extent < 0.55:
-        arc = 2 * np.pi * 0.8 * manner.extent
+    if manner.extent < 0.5:
+        arc = 2 * np.pi * manner.extent
         turned = arc / 2 * _wave(turned / (2 * arc) + rng.uniform(0, 1))
     x = _place(rng) + (0.15 * np.sin(2 * turned) if manner.rise else 0.0)
     y = _risen(manner, part, rng, low=0.7, high=-0.7) if manner.rise else _place(rng)
@@ -81,7 +81,7 @@ ACTED: Mapping[str, Acted] = {motion.__name__: motion for motion in (bouncing, s
 
 
 def _place(rng: np.random.Generator) -> float:
-    return float(rng.uniform(-0.6, 0.6))
+    return float(rng.uniform(-0.45, 0.45))
 
 
 def _sway(t: np.ndarray, rng: np.random.Generator, amount: float) -> np.ndarray:
@@ -105,9 +105,7 @@ def _clock(manner: Manner, t: np.ndarray, rng: np.random.Generator) -> np.ndarra
     return np.cumsum(awake * step) / max(1 - manner.pause, 0.2)
 
 
-def _risen(
-    manner: Manner, part: np.ndarray, rng: np.random.Generator, *, low: float, high: float
-) -> np.ndarray:
+def _risen(manner: Manner, part: np.ndarray, rng: np.random.Generator, *, low: float, high: float) -> np.ndarray:
     """Height `[frame]` of what rises from `low` to `high`, or sinks from `high` to `low`, and then stays there.
 
     Without a direction it stays at `low`; the same numbers are drawn.

@@ -1,9 +1,9 @@
 """The rendered world of manners: small real videos whose classes say what is done and how, "sliding upwards".
 
-Five motions in ten manners. Manners of tempo, extent, pauses and direction are in the picture alone, that of loudness in
-the sound alone; colour, shape, place, phase and voice are drawn for each clip whatever the class. A manner looks another
-way in each motion (`avshot.data.rendered.acted`): a quick slide and a quick spin share little but the word, and a slow
-shake moves more in a second than a quick growth.
+Five motions in ten manners. Manners of tempo, extent, pauses and direction are in the picture alone, that of loudness
+in the sound alone; colour, shape, place, phase and voice are drawn for each clip whatever the class. A manner looks
+another way in each motion (`avshot.data.rendered.acted`): a quick slide and a quick spin share little but the word, and
+a loud slide is no louder than a usual bounce.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ RENDERER = 1  # to be counted up when equal settings give other clips
 SECONDS, SIZE = 2.4, (96, 128)  # a slow bounce takes two seconds; no feature of avshot's own looks at more pixels
 _DEMO_SEED = 1000  # far from the seeds of worlds, so that a clip of `demo_manner` is none of theirs
 _SHAPES = ("heart", "moon", "triangle")  # those whose turn is seen at any speed of the world
+_COLOURS = ("yellow", "white", "pink", "orange")  # bright before a dark background: what moves can be told from what
+_LIGHT = (0.12, 0.35)  # does not by features that know brightness alone
 
 # Voices and decibels of each motion. A loud slide is no louder than a usual bounce: how loud is loud depends on what is
 # done. Two voices each, so that the word alone does not say what is heard.
@@ -74,7 +76,7 @@ def render_manner(label: str, number: int, look: Look) -> tuple[np.ndarray, np.n
     begin = when.uniform(0, look.seconds - length)
     manner = draw_manner(adverb, how)
     frames = render_picture(
-        {"shape": str(draw.choice(_SHAPES))},
+        {"shape": str(draw.choice(_SHAPES)), "colour": str(draw.choice(_COLOURS))},
         draw,
         seconds=look.seconds,
         fps=look.fps,
@@ -82,13 +84,12 @@ def render_manner(label: str, number: int, look: Look) -> tuple[np.ndarray, np.n
         difficulty=look.difficulty,
         size=look.size,
         motion=partial(ACTED[action], manner),
+        light=_LIGHT,
     )
     return frames, _heard(action, manner, play, look, (begin, begin + length))
 
 
-def _heard(
-    action: str, manner: Manner, rng: np.random.Generator, look: Look, span: tuple[float, float]
-) -> np.ndarray:
+def _heard(action: str, manner: Manner, rng: np.random.Generator, look: Look, span: tuple[float, float]) -> np.ndarray:
     voices, usual = _VOICES[action]
     return render_sound(
         str(rng.choice(voices)),

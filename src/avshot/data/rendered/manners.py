@@ -1,8 +1,8 @@
 """How something is done, in the rendered world: ten adverbs in five pairs of opposites.
 
-An adverb fixes one side of a manner and leaves the others in the middle, where they vary from clip to clip. What a side
-looks like is for the motion to say (`avshot.data.rendered.acted`): a quick slide crosses the frame quickly, a quick spin
-turns quickly.
+An adverb fixes one side of a manner and leaves the others in the middle, where they vary from clip to clip. What a
+side looks like is for the motion to say (`avshot.data.rendered.acted`): a quick slide crosses the frame quickly, a quick
+spin turns quickly.
 """
 
 from __future__ import annotations
@@ -58,17 +58,17 @@ def draw_manner(adverb: str, rng: np.random.Generator) -> Manner:
         KeyError: There is no such adverb.
     """
 
-    def side(much: str, little: str, ends: tuple[float, float, float, float]) -> float:
-        """Between the first two numbers for `little`, the last two for `much`, the middle two for other adverbs."""
-        low, high = {little: ends[:2], much: ends[2:]}.get(adverb, ends[1:3])
+    def side(much: str, little: str, *ranges: tuple[float, float]) -> float:
+        """From the first range for `little`, the last for `much`, the middle one for every other adverb."""
+        low, high = ranges[{little: 0, much: 2}.get(adverb, 1)]
         return float(rng.uniform(low, high))
 
     _ = OPPOSITES[adverb]
     return Manner(
-        tempo=2 ** side("quickly", "slowly", (-1.3, -0.6, 0.6, 1.2)),
-        extent=side("completely", "partially", (0.25, 0.45, 0.75, 1.0)),
-        pause=side("periodically", "continuously", (0.0, 0.0, 0.35, 0.6)),
+        tempo=2 ** side("quickly", "slowly", (-1.5, -0.8), (-0.3, 0.3), (0.8, 1.4)),
+        extent=side("completely", "partially", (0.2, 0.35), (0.55, 0.7), (0.85, 1.0)),
+        pause=side("periodically", "continuously", (0.0, 0.0), (0.1, 0.25), (0.45, 0.65)),
         pauses=float(rng.uniform(1.2, 1.9)),
         rise={"upwards": 1, "downwards": -1}.get(adverb, 0),
-        level=side("loudly", "quietly", (-12.0, -6.0, 2.0, 8.0)),
+        level=side("loudly", "quietly", (-16.0, -10.0), (-4.0, 0.0), (4.0, 8.0)),
     )
