@@ -1,8 +1,8 @@
 """How something is done, in the rendered world: ten adverbs in five pairs of opposites.
 
 An adverb fixes one side of a manner and leaves the others in the middle, where they vary from clip to clip. What a
-side looks like is for the motion to say (`avshot.data.rendered.acted`): a quick slide crosses the frame quickly, a quick
-spin turns quickly.
+side looks like is for the motion to say (`avshot.data.rendered.acted`): a quick slide crosses the frame quickly, a
+quick spin turns quickly.
 """
 
 from __future__ import annotations
