@@ -48,7 +48,7 @@ def growing(manner: Manner, t: np.ndarray, part: np.ndarray, rng: np.random.Gene
     """Small at first, then larger and larger, and anew; upwards and downwards one of its ends stays where it is."""
     age = manner.tempo * rng.uniform(0.75, 0.95) * _clock(manner, t, rng) + rng.uniform(0, 0.25)
     size = 0.35 + 1.05 * manner.extent * (age % 1.0)
-    x, y = _place(rng), _place(rng)
+    x, y = _place(rng), np.full(len(t), _place(rng))
     if manner.rise:
         half, foot = 0.5 * size, rng.uniform(0.0, 0.4)  # of the frame's half height, below the middle
         y = manner.rise * (foot - half) / (1 - half)  # `Track.y` is a part of the room that the shape leaves

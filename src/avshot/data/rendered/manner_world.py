@@ -31,7 +31,7 @@ SECONDS, SIZE = 2.4, (96, 128)  # a slow bounce takes two seconds; no feature of
 _DEMO_SEED = 1000  # far from the seeds of worlds, so that a clip of `demo_manner` is none of theirs
 _SHAPES = ("heart", "moon", "triangle")  # those whose turn is seen at any speed of the world
 _COLOURS = ("yellow", "white", "pink", "orange")  # bright before a dark background: what moves can be told from what
-_LIGHT = (0.12, 0.35)  # does not by features that know brightness alone
+_GROUND = (0.12, 0.35)  # does not by features that know brightness alone
 
 # Voices and decibels of each motion. A loud slide is no louder than a usual bounce: how loud is loud depends on what is
 # done. Two voices each, so that the word alone does not say what is heard.
@@ -84,7 +84,7 @@ def render_manner(label: str, number: int, look: Look) -> tuple[np.ndarray, np.n
         difficulty=look.difficulty,
         size=look.size,
         motion=partial(ACTED[action], manner),
-        light=_LIGHT,
+        ground=_GROUND,
     )
     return frames, _heard(action, manner, play, look, (begin, begin + length))
 

@@ -116,7 +116,7 @@ def render_picture(
     difficulty: float,
     size: tuple[int, int],
     motion: Motion | None = None,
-    light: tuple[float, float] = (0.2, 0.7),
+    ground: tuple[float, float] = (0.2, 0.7),
 ) -> np.ndarray:
     """Frames `[frame, height, width, 3]` uint8 RGB with the shape visible during `span`.
 
@@ -129,10 +129,10 @@ def render_picture(
         difficulty: 0 = one clear shape; 1 = small shape, strong light changes, noise, several grey shapes about.
         size: Height and width in pixels, at least 32.
         motion: In place of the one that `words` name.
-        light: Least and greatest brightness of the background, 0 to 1.
+        ground: Least and greatest brightness of the background, 0 to 1.
     """
     time = np.arange(round(seconds * fps)) / fps
-    frames = _background(rng, len(time), size, difficulty, light)
+    frames = _background(rng, len(time), size, difficulty, ground)
     for _ in range(rng.binomial(4, difficulty)):
         grey = rng.uniform(0.25, 0.8) + rng.uniform(-0.12, 0.12, size=3) * difficulty
         track = drifting(time, time / seconds, rng)
@@ -168,7 +168,7 @@ def _during(span: tuple[float, float], time: np.ndarray, motion: Motion, rng: np
 
 
 def _background(
-    rng: np.random.Generator, count: int, size: tuple[int, int], difficulty: float, light: tuple[float, float]
+    rng: np.random.Generator, count: int, size: tuple[int, int], difficulty: float, ground: tuple[float, float]
 ) -> np.ndarray:
     """Two muted colours blended by smooth noise, slowly panned: `[frame, height, width, 3]` float32."""
     height, width = size
@@ -176,7 +176,7 @@ def _background(
     scales = [_smooth_noise(rng, (height + margin, width + margin), cells) / cells**0.5 for cells in (3, 6, 24)]
     field = np.sum(scales, axis=0)
     field = (field - field.min()) / max(float(np.ptp(field)), 1e-9)
-    base = rng.uniform(*light)
+    base = rng.uniform(*ground)
     ends = base + rng.uniform(-0.12, 0.12, size=(2, 1)) + rng.uniform(-0.10, 0.10, size=(2, 3))
     contrast = 0.25 + 0.75 * difficulty
     mid = ends.mean(axis=0)
