@@ -11,6 +11,7 @@ from __future__ import annotations
 import csv
 import io
 import zlib
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -18,16 +19,20 @@ from pathlib import Path
 
 import numpy as np
 
+from avshot.data.label_table import PAIRS, Columns
+from avshot.data.pair_split import PairRule, split_pairs
 from avshot.data.rendered.acted import ACTED
 from avshot.data.rendered.filling import clip_name, fill, lone_clip, replace_file
-from avshot.data.rendered.manners import ADVERBS, Manner, draw_manner
+from avshot.data.rendered.manners import ADVERBS, OPPOSITES, Manner, draw_manner
 from avshot.data.rendered.picture import render_picture
 from avshot.data.rendered.sound import render_sound
 from avshot.data.rendered.world import Look
 from avshot.errors import BadDataset
+from avshot.types import Clip
 
 RENDERER = 1  # to be counted up when equal settings give other clips
 SECONDS, SIZE = 2.4, (96, 128)  # a slow bounce takes two seconds; no feature of avshot's own looks at more pixels
+TESTED = 0.25  # of the clips of each pair that trains
 _DEMO_SEED = 1000  # far from the seeds of worlds, so that a clip of `demo_manner` is none of theirs
 _SHAPES = ("heart", "moon", "triangle")  # those whose turn is seen at any speed of the world
 _COLOURS = ("yellow", "white", "pink", "orange")  # bright before a dark background: what moves can be told from what
@@ -105,31 +110,35 @@ def _heard(action: str, manner: Manner, rng: np.random.Generator, look: Look, sp
 def render_manners(
     folder: str | Path,
     *,
-    clips_per_class: int = 12,
-    difficulty: float = 0.3,
+    clips_per_class: int = 20,
+    difficulty: float = 0.2,
     seed: int = 0,
     seconds: float = SECONDS,
     names: Sequence[str] | None = None,
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Path:
-    """Render the world of manners as `.mp4` files into `folder`, and write the table of its clips.
+    """Render the world of manners as `.mp4` files into `folder` and declare it as a dataset of pairs.
 
-    Clips that an earlier call rendered are kept when they still are what it wrote.
+    Half of the pairs have no training clip, by the rule of the benchmark (`avshot.data.pair_split`): of these, half of
+    the clips are tested and half unlabelled. Of the other pairs a quarter of the clips is tested. Of the halves that
+    the rule may draw, the first is taken in which every motion and every adverb trains in two pairs of opposites: an
+    adverb that is known from one motion alone says little about another one. Clips that an earlier call rendered are
+    kept when they still are what it wrote.
 
     Args:
         folder: Made if absent. Receives `clips/*.mp4`, `labels.csv` (columns filename, label, action, adverb),
-            `world.json` (the look) and `rendered.jsonl` (digests of the clips).
+            `antonyms.csv`, `world.json` (the look), `rendered.jsonl` (digests of the clips) and `world.toml`.
         clips_per_class: Clips of each of the 50 pairs, numbered from 0; at least 5.
         difficulty: 0 (clear) to 1 (hard).
-        seed: Another seed gives other clips of the same classes.
+        seed: Another seed gives other clips, and other unseen pairs.
         seconds: Length of a clip.
         names: Only these pairs; None = all.
         workers: Processes; None = one per core.
         progress: Called with clips done, those kept included, and clips in all.
 
     Returns:
-        Path of `labels.csv`.
+        Path of `world.toml`, for `avshot.data.load.load_dataset`.
 
     Raises:
         ValueError: Settings out of range, a name that is no pair, or a folder that holds a world of another look.
@@ -148,14 +157,13 @@ def render_manners(
         workers=workers,
         progress=progress,
     )
-    table = io.StringIO()
     rows = [(f"clips/{clip_name(name, number)}", name, *pairs[name]) for name, number in jobs]
-    csv.writer(table, lineterminator="\n").writerows([("filename", "label", "action", "adverb"), *rows])
-    replace_file(root / "labels.csv", table.getvalue())
-    return root / "labels.csv"
+    _replace_table(root / "labels.csv", [("filename", "label", "action", "adverb"), *rows])
+    _replace_table(root / "antonyms.csv", [("adverb", "antonym"), *OPPOSITES.items()])
+    return _declare(root, pairs, seed)
 
 
-def demo_manner(folder: str | Path, label: str, *, difficulty: float = 0.3, seed: int = _DEMO_SEED) -> Path:
+def demo_manner(folder: str | Path, label: str, *, difficulty: float = 0.2, seed: int = _DEMO_SEED) -> Path:
     """Render one clip of `label` that belongs to no fold, `folder/<label>.mp4`, for trying a prediction on it.
 
     Raises:
@@ -171,3 +179,35 @@ def _write(target: Path, label: str, number: int, look: Look) -> None:
 
     frames, waveform = render_manner(label, number, look)
     write(target, frames, look.fps, waveform, look.rate)  # appears under its name only when complete
+
+
+def _replace_table(target: Path, rows: Sequence[Sequence[str]]) -> None:
+    table = io.StringIO()
+    csv.writer(table, lineterminator="\n").writerows(rows)
+    replace_file(target, table.getvalue())
+
+
+def unseen_rule(pairs: Mapping[str, tuple[str, str]], seed: int) -> PairRule:
+    """The rule whose draw leaves every motion and adverb two pairs of opposites to train in, where one of 100 does.
+
+    Args:
+        pairs: `{class: (motion, adverb)}`.
+        seed: Another one, other draws.
+    """
+    rows = [Clip(name, label=name) for name in pairs]
+    rules = [PairRule(test=TESTED, seed=100 * seed + draw) for draw in range(100)]
+    for rule in rules:
+        unseen = set(split_pairs(rows, pairs, OPPOSITES, rule).unseen_test)
+        trained = Counter(word for name, words in pairs.items() if name not in unseen for word in words)
+        if all(trained[action] >= 4 and trained[adverb] >= 2 for action, adverb in pairs.values()):
+            return rule
+    return rules[0]
+
+
+def _declare(root: Path, pairs: Mapping[str, tuple[str, str]], seed: int) -> Path:
+    """Write `world.toml` with the folds that the rule of pairs gives."""
+    from avshot.data.manifest import declare
+
+    rule, columns = unseen_rule(pairs, seed), Columns(pairs=PAIRS)
+    table, antonyms = root / "labels.csv", root / "antonyms.csv"
+    return declare(table, root / "world.toml", columns=columns, rule=rule, antonyms=antonyms, overwrite=True).path
