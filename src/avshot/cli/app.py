@@ -55,12 +55,22 @@ def demo(
     out: Annotated[Path, typer.Argument(help="Folder to work in.")] = Path("demo"),
     seeds: Seeds = "0",
     clips: Annotated[int, typer.Option(min=5, help="Clips per class.")] = 20,
-    difficulty: Annotated[float, typer.Option(min=0, max=1, help="0 = clean, 1 = hard.")] = 0.3,
+    difficulty: Annotated[
+        float | None, typer.Option(min=0, max=1, help="0 = clean, 1 = hard.", show_default="0.3; of adverbs 0.2")
+    ] = None,
+    task: Annotated[str, typer.Option(help="gzsl: unseen classes; adverb: how something is done.")] = "gzsl",
 ) -> None:
     """The whole line on rendered videos: render, extract, train, test, report, predict an unseen class."""
     from avshot.cli.demo import run_demo
+    from avshot.cli.demo_adverbs import run_adverb_demo
 
-    run_demo(out, seeds=parse_seeds(seeds), clips=clips, difficulty=difficulty)
+    shown: dict[str, Any] = {"seeds": parse_seeds(seeds), "clips": clips}
+    if task == "adverb":
+        run_adverb_demo(out, **shown, difficulty=0.2 if difficulty is None else difficulty)
+    elif task == "gzsl":
+        run_demo(out, **shown, difficulty=0.3 if difficulty is None else difficulty)
+    else:
+        raise ValueError(f"There is no demo of the task {task!r}; expected gzsl or adverb.")
 
 
 app.command()(dataset)
