@@ -8,9 +8,9 @@ from pathlib import Path
 
 from avshot.machine.cores import cores
 
-METHODS = ("regada", "ac_cls", "ez_avgzl")  # the last one knows nothing of actions and adverbs: pairs are classes to it
-# What a step of these sees: a fifth of a second of sound with its loudness, which logmel's usual scaling takes away; and
-# five frames on a coarse grid, since how fast something moves shows in several frames, and not where.
+METHODS = ("regada", "ac_cls", "ez_avgzl")  # the last one knows nothing of adverbs: a pair is a class like any other
+# Sound with its loudness, which logmel's usual scaling takes away; and five frames in a step, on a coarse grid: how
+# fast something moves shows in several frames, and anywhere.
 AUDIO = "logmel?normalise=none&mels=20&stack=4&hop=0.08"
 VISUAL = "pixels?rows=3&columns=4&colour_rows=1&colour_columns=1&hues=4&stack=5&hop=0.4"
 
@@ -48,7 +48,7 @@ def run_adverb_demo(out: Path, *, seeds: Sequence[int], clips: int, difficulty: 
 
 
 def prepare_manners(out: Path, *, clips: int = 20, difficulty: float = 0.2, seed: int = 0) -> Path:
-    """Render the world of manners into `out` and extract its features, where they are not there; returns its `.toml`."""
+    """Render the world of manners into `out` and extract its features, where they are not there; returns the `.toml`."""
     from avshot.cli.extract import extract_source
     from avshot.data.rendered.manner_world import render_manners
     from avshot.terminal.progress import show_progress
