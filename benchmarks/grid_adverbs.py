@@ -5,9 +5,9 @@ One command makes the whole table and resumes where it was stopped; the other on
     AVSHOT_DATA=<folder with grid/> python benchmarks/grid_adverbs.py --out results/grid-adverbs --jobs 2
     AVSHOT_DATA=<folder with grid/> python benchmarks/grid_adverbs.py --leak
 
-It is no test of composition. A sentence of GRID ("bin blue at f two now") begins with a command, bin, lay, place or set,
-and ends with an adverb, again, now, please or soon; both are heard, each at its own place, and "now" sounds the same
-whatever was commanded. What the table shows is that decoding, features, pairs, training and both directions of
+It is no test of composition. A sentence of GRID ("bin blue at f two now") begins with a command, bin, lay, place or
+set, and ends with an adverb, again, now, please or soon; both are heard, each at its own place, and "now" sounds the
+same whatever was commanded. What the table shows is that decoding, features, pairs, training and both directions of
 retrieval work on real videos.
 
 None of the four adverbs has an opposite, and the measure needs one, so two pairs of stand-ins take their place. Which

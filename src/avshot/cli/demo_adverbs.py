@@ -48,7 +48,7 @@ def run_adverb_demo(out: Path, *, seeds: Sequence[int], clips: int, difficulty: 
 
 
 def prepare_manners(out: Path, *, clips: int = 20, difficulty: float = 0.2, seed: int = 0) -> Path:
-    """Render the world of manners into `out` and extract its features, where they are not there; returns the `.toml`."""
+    """Render the world of manners into `out` and extract its features where there are none; returns its `.toml`."""
     from avshot.cli.extract import extract_source
     from avshot.data.rendered.manner_world import render_manners
     from avshot.terminal.progress import show_progress
