@@ -14,6 +14,7 @@ import torch
 from avshot.classes.names import tidy_all
 from avshot.machine.draws import sole_draws
 from avshot.method import Method
+from avshot.prediction.manners import Pair
 from avshot.prediction.names import Names
 from avshot.run import Run
 from avshot.runs.knowledge import few_clips
@@ -22,6 +23,9 @@ from avshot.types import Classes
 LISTS = 32  # of class names that are kept ready
 
 _log = logging.getLogger(__name__)
+
+
+_Asked = tuple[tuple[str, ...], tuple[Pair, ...] | None]  # names, and which pairs they are where that was said
 
 
 @dataclass
@@ -51,18 +55,25 @@ class ClassLists:
             closed = f"Method {run.experiment.method!r} knows only its own {len(run.classes())} classes"
         self._run, self._model, self._device = run, model, device
         self._names = Names(run, closed)
-        self._slots: OrderedDict[tuple[str, ...], _Slot] = OrderedDict()
+        self._slots: OrderedDict[_Asked, _Slot] = OrderedDict()
         self._lock = threading.Lock()  # of the table of slots; held for no longer than a look into it
 
-    def ready(self, names: Sequence[str] | None) -> tuple[Classes, Method]:
+    @property
+    def known(self) -> Classes:
+        """The Run's own classes."""
+        return self._names.known
+
+    def ready(self, names: Sequence[str] | None, pairs: tuple[Pair, ...] | None = None) -> tuple[Classes, Method]:
         """Candidates `names` in that order and spelling, None for the Run's own, and the method that scores them.
+
+        `pairs` says which action and adverb each name is, where that is known.
 
         Raises:
             ValueError: As `Names.classes`; a list that failed is tried again when it is asked for again.
         """
         if names is None:
             return self._names.known, self._model
-        wanted = tidy_all(names)
+        wanted = (tidy_all(names), pairs)
         with self._lock:
             slot = self._slots.setdefault(wanted, _Slot())
             self._slots.move_to_end(wanted)
@@ -73,17 +84,17 @@ class ClassLists:
                 slot.made = self._made(wanted, slot)
             return slot.made
 
-    def _made(self, wanted: tuple[str, ...], slot: _Slot) -> tuple[Classes, Method]:
+    def _made(self, wanted: _Asked, slot: _Slot) -> tuple[Classes, Method]:
         started = time.perf_counter()
         try:
-            candidates = self._names.classes(wanted)
+            candidates = self._names.classes(*wanted)
             model = self._adapted(candidates)
         except BaseException:
             with self._lock:  # else lists that cannot be made would push out those that can
                 if self._slots.get(wanted) is slot:
                     del self._slots[wanted]
             raise
-        _log.info("list of %d class names ready in %.2f s", len(wanted), time.perf_counter() - started)
+        _log.info("list of %d class names ready in %.2f s", len(wanted[0]), time.perf_counter() - started)
         return candidates, model
 
     def _adapted(self, candidates: Classes) -> Method:
