@@ -25,6 +25,7 @@ from avshot.experiment import Experiment, files_of, parse_experiment, resolve
 from avshot.features.extractor import Extractor, create_extractor, extractor_of
 from avshot.machine.device import check_device
 from avshot.prediction.predictor import Failed, Prediction, Predictor
+from avshot.prediction.search import Match, search
 from avshot.prediction.upload import LARGEST, Video
 from avshot.prediction.video import one_clip
 from avshot.run import Run, load_run
@@ -144,25 +145,41 @@ class Recognizer:
         return self._ready().run
 
     def predict(
-        self, video: Video, classes: Sequence[str] | None = None, *, top: int | None = None, largest: int = LARGEST
+        self,
+        video: Video,
+        classes: Sequence[str] | None = None,
+        *,
+        action: str | None = None,
+        adverbs: Sequence[str] | None = None,
+        top: int | None = None,
+        largest: int = LARGEST,
     ) -> Prediction:
-        """Rank classes for one video; see `avshot.prediction.predictor.Predictor.predict`.
+        """Rank classes, or of an action its manners, for one video; see `Predictor.predict` (`avshot.prediction`).
 
         Several threads may call it on one recogniser, but not while it learns (`fit`).
         """
-        return self._ready().predict(video, classes, top=top, largest=largest)
+        return self._ready().predict(video, classes, action=action, adverbs=adverbs, top=top, largest=largest)
 
     def predict_many(
         self,
         videos: Iterable[Video],
         classes: Sequence[str] | None = None,
         *,
+        action: str | None = None,
+        adverbs: Sequence[str] | None = None,
         top: int | None = None,
         workers: int | None = None,
         largest: int = LARGEST,
     ) -> Iterator[Prediction | Failed]:
         """Rank classes for many videos, in order; see `avshot.prediction.predictor.Predictor.predict_many`."""
-        return self._ready().predict_many(videos, classes, top=top, workers=workers, largest=largest)
+        asked: dict[str, Any] = {"action": action, "adverbs": adverbs, "top": top}
+        return self._ready().predict_many(videos, classes, **asked, workers=workers, largest=largest)
+
+    def search(
+        self, what: str, videos: Iterable[Video], *, workers: int | None = None
+    ) -> tuple[list[Match], list[Failed]]:
+        """Videos by how much they are what is named, best first; see `avshot.prediction.search.search`."""
+        return search(self._ready(), what, videos, workers=workers)
 
     def save(self, folder: str | Path) -> Path:
         """Copy the Run to `folder`; `Recognizer.load` opens it. Raises ValueError when the folder is not empty."""

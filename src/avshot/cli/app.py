@@ -229,6 +229,10 @@ def predict(
         str | None,
         typer.Option(help='Candidate classes in free text, comma-separated; quote one with a comma: "a, b".'),
     ] = None,
+    action: Annotated[str | None, typer.Option(help="Of a Run of the task adverb: what is done.")] = None,
+    adverbs: Annotated[
+        str | None, typer.Option(help="Likewise: manners to choose from, comma-separated; default: the Run's.")
+    ] = None,
     top: Annotated[int, typer.Option(min=1, help="How many classes to show.")] = 5,
     start: Annotated[float | None, typer.Option(help="Seconds at which to begin in each file.")] = None,
     end: Annotated[float | None, typer.Option(help="Seconds at which to end in each file.")] = None,
@@ -241,7 +245,26 @@ def predict(
 
     _use_code(code)
     names = None if classes is None else parse_list(classes)
-    if predict_videos(run, videos or (), names, top=top, as_json=json, device=device, start=start, end=end):
+    how: dict[str, Any] = {"action": action, "adverbs": None if adverbs is None else parse_list(adverbs)}
+    if predict_videos(run, videos or (), names, top=top, as_json=json, device=device, start=start, end=end, **how):
+        raise typer.Exit(1)
+
+
+@app.command()
+def search(
+    run: Annotated[Path, typer.Argument(help="A Run folder.")],
+    what: Annotated[str, typer.Argument(help='A class in free text; of a Run of the task adverb "cut slowly".')],
+    videos: Annotated[list[str], typer.Argument(help="Video files, or folders of them.")],
+    top: Annotated[int, typer.Option(min=1, help="How many videos to show.")] = 10,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object per line.")] = False,
+    device: Annotated[str, typer.Option(help="torch device.")] = "cpu",
+    code: Code = None,
+) -> None:
+    """Rank videos by how much they are what is named: "the slowest cuts first"."""
+    from avshot.cli.search import search_videos
+
+    _use_code(code)
+    if search_videos(run, what, videos, top=top, as_json=json, device=device):
         raise typer.Exit(1)
 
 

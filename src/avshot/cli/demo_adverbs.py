@@ -44,7 +44,9 @@ def run_adverb_demo(out: Path, *, seeds: Sequence[int], clips: int, difficulty: 
     best = next(run for run, e in made.placed.items() if (e.method, e.seed) == ("regada", seeds[0]))
     shown = _new_clips(best, toml, out / "new", difficulty)
     print(f"\nDone in {time.monotonic() - started:.0f} s. Look at {out / 'runs' / 'report.html'}, then try:")
-    print(f"  avshot predict {best} {shown}")
+    action, adverb = shown.stem.split("-")
+    print(f"  avshot predict {best} {shown} --action {action}")
+    print(f'  avshot search {best} "{action} {adverb}" {shown.parent}')
 
 
 def prepare_manners(out: Path, *, clips: int = 20, difficulty: float = 0.2, seed: int = 0) -> Path:
@@ -77,7 +79,7 @@ def _new_clips(run: Path, toml: Path, folder: Path, difficulty: float) -> Path:
     """Name the manner of a new clip of each unseen pair; returns the first that was right, else the first."""
     from avshot.data.load import load_dataset
     from avshot.data.rendered.manner_world import demo_manner, pair_of
-    from avshot.data.rendered.manners import ADVERBS, OPPOSITES
+    from avshot.data.rendered.manners import OPPOSITES
     from avshot.prediction.predictor import Predictor
     from avshot.run import load_run
     from avshot.terminal.tables import print_table
@@ -89,11 +91,11 @@ def _new_clips(run: Path, toml: Path, folder: Path, difficulty: float) -> Path:
     }
     for name, clip in clips.items():
         action, adverb = pair_of(name)
-        found = predictor.predict(str(clip), [f"{action} {other}" for other in ADVERBS]).ranking
-        place = {guess.name: i for i, guess in enumerate(found)}
-        ahead = place[name] < place[f"{action} {OPPOSITES[adverb]}"]
+        found = predictor.predict(str(clip), action=action).manners
+        place = {manner.adverb: i for i, manner in enumerate(found)}
+        ahead = place[adverb] < place[OPPOSITES[adverb]]
         right += [clip] if ahead else []
-        rows.append([action, adverb, found[0].name.split()[1], str(1 + place[name]), "yes" if ahead else "no"])
+        rows.append([action, adverb, found[0].adverb, str(1 + place[adverb]), "yes" if ahead else "no"])
     title = f"new clips of pairs without a training clip: {len(right)} of {len(rows)} rather so than the opposite"
     print_table(title, ["action", "adverb", "first of ten", "place of the adverb", "before its opposite"], rows)
     return (right or list(clips.values()))[0]

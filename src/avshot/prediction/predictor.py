@@ -71,6 +71,12 @@ class Predictor:
         """
         return self._lists.ready(names)[0]
 
+    def candidates(
+        self, names: Sequence[str] | None = None, pairs: tuple[Pair, ...] | None = None
+    ) -> tuple[Classes, Method]:
+        """As `classes`, with the method that scores them; `pairs` says which action and adverb each name is."""
+        return self._lists.ready(names, pairs)
+
     @property
     def _job(self) -> Job:
         """The Run's extractors, made once and with their weights loaded: threads would load them once each."""
