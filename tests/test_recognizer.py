@@ -13,7 +13,7 @@ from avshot import Recognizer
 from avshot.data.dataset import MemoryFeatures
 from avshot.errors import BadMedia, TooLarge
 from avshot.media import write
-from avshot.recognizer import _dataset
+from avshot.prediction.own_videos import dataset_of_classes
 from avshot.types import Clip, Features
 from small_videos import FPS, RATE, heard_videos, picture, sound
 
@@ -237,7 +237,9 @@ def folds_of(counts, extra=()):
     import torch
 
     zeros = torch.zeros(len(clips), 2)
-    return _dataset(clips, extra, MemoryFeatures([clip.id for clip in clips], Features.averaged(zeros, zeros), {}), 3)
+    return dataset_of_classes(
+        clips, extra, MemoryFeatures([clip.id for clip in clips], Features.averaged(zeros, zeros), {}), 3
+    )
 
 
 def test_what_is_held_out_to_choose_epochs_and_calibration():

@@ -7,6 +7,8 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
+from avshot.data.load import load_dataset
+from avshot.data.pair_split import split_pairs
 from avshot.data.rendered.acted import ACTED
 from avshot.data.rendered.manner_world import (
     demo_manner,
@@ -14,11 +16,13 @@ from avshot.data.rendered.manner_world import (
     pair_of,
     render_manner,
     render_manners,
+    unseen_rule,
 )
 from avshot.data.rendered.manners import ADVERBS, OPPOSITES, draw_manner
 from avshot.data.rendered.picture import MOTIONS
 from avshot.data.rendered.world import Look, Roster, render_world
 from avshot.media import read
+from avshot.types import Clip
 
 CLEAR = Look(difficulty=0.0, seconds=2.4, size=(48, 64))
 CLIPS = 6
@@ -158,8 +162,8 @@ NAMES = ("sliding quickly", "sliding slowly", "growing loudly")
 def test_the_world_is_balanced_and_its_bytes_repeat(tmp_path):
     """As many clips of each pair, action and adverb beside the label; two processes write what one writes."""
     settings = {"names": NAMES, "clips_per_class": 5, "seconds": 0.5}
-    table = render_manners(tmp_path / "a", workers=2, **settings)
-    with open(table, newline="", encoding="utf-8") as file:
+    toml = render_manners(tmp_path / "a", workers=2, **settings)
+    with open(toml.with_name("labels.csv"), newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert Counter(row["label"] for row in rows) == dict.fromkeys(NAMES, 5)
     assert all(row["label"] == f"{row['action']} {row['adverb']}" for row in rows)
@@ -168,6 +172,35 @@ def test_the_world_is_balanced_and_its_bytes_repeat(tmp_path):
     for name in ("labels.csv", *(row["filename"] for row in rows)):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
     assert read(tmp_path / "a" / rows[0]["filename"]).status == "ok"
+    pairs = load_dataset(str(toml)).pairs
+    assert set(pairs.words["action"]) == {"sliding", "growing"}
+    assert pairs.antonyms == {"quickly": "slowly", "slowly": "quickly"}  # "quietly" has no clip
+
+
+@pytest.mark.parametrize("seed", [0, 1, 7])
+def test_unseen_pairs_follow_the_rule_and_leave_enough_to_learn_from(seed):
+    """Opposites on one side, every word on both, and every word that trains does so in two pairs of opposites."""
+    pairs = {name: pair_of(name) for name in pair_names()}
+    clips = [Clip(f"{name} {i}", label=name) for name in pairs for i in range(20)]
+    rule = unseen_rule(pairs, seed)
+    split = split_pairs(clips, pairs, OPPOSITES, rule)
+    assert rule == unseen_rule(pairs, seed)
+    unseen = set(split.unseen_test)
+    assert len(unseen) in (24, 26)
+    for name, (action, adverb) in pairs.items():
+        assert (name in unseen) == (f"{action} {OPPOSITES[adverb]}" in unseen)
+    for word in (*ACTED, *ADVERBS):
+        own = {name for name, words in pairs.items() if word in words}
+        assert own & unseen
+        assert len(own - unseen) >= (4 if word in ACTED else 2)
+    folds = Counter((split.fold_of[clip.id], clip.label in unseen) for clip in clips)
+    count = len(unseen)
+    assert folds == {
+        ("train", False): 15 * (50 - count),
+        ("test_seen", False): 5 * (50 - count),
+        ("test_unseen", True): 10 * count,
+        ("unlabelled", True): 10 * count,
+    }
 
 
 def test_a_world_of_manners_is_no_other_world(tmp_path):
