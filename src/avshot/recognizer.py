@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import os
+import secrets
 import shutil
 import tempfile
+import warnings
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +20,13 @@ from avshot.errors import BadSetting, WrongRun
 from avshot.experiment import Experiment, files_of, parse_experiment, resolve
 from avshot.features.extractor import Extractor, create_extractor, extractor_of
 from avshot.machine.device import check_device
+from avshot.prediction.examples import read_examples
+from avshot.prediction.labelled import labelled_clips, own_dataset, usable_clips
+from avshot.prediction.labelled_pairs import further_classes, named_labels, own_pairs
 from avshot.prediction.manners import Pair
-from avshot.prediction.own_videos import (
-    dataset_of_classes,
-    dataset_of_pairs,
-    further_classes,
-    labelled_clips,
-    named_labels,
-    usable_clips,
-)
 from avshot.prediction.predictor import Failed, Prediction, Predictor
 from avshot.prediction.search import Match, search
+from avshot.prediction.teach import LOSE, teach
 from avshot.prediction.upload import LARGEST, Video
 from avshot.run import Run, load_run
 from avshot.settings import did_you_mean
@@ -130,14 +128,52 @@ class Recognizer:
         usable = usable_clips(clips, found.failed)
         source = FeatureStore(store)
         if pair_of:
-            dataset = dataset_of_pairs(usable, pair_of, antonyms or {}, source)
+            dataset = own_pairs(usable, pair_of, antonyms or {}, source)
         else:
-            dataset = dataset_of_classes(usable, further, source, self.experiment.seed)
+            dataset = own_dataset(usable, further, source, self.experiment.seed)
         files = files_of(self.experiment)  # of another text: another Run
         key = _digest([dataset.fingerprint(), self.experiment.model_dump(mode="json"), *([files] if files else [])])
         made = run(self.experiment, self.folder / f"run-{key}", dataset=dataset, progress=progress)
         # A Run that outlives this recogniser still reads its temporary folder.
-        self._predictor = Predictor(replace(made, keeps=self._temporary), self.device)
+        self._predictor = Predictor(dataclasses.replace(made, keeps=self._temporary), self.device)
+        return self
+
+    def teach(
+        self,
+        examples: Mapping[str, Iterable[Video]],
+        *,
+        replace: bool = False,
+        lose: float = LOSE,
+        progress: Callable[[str, int, int, dict[str, float]], None] | None = None,
+    ) -> Recognizer:
+        """Add classes from a few clips each: at once, without a training and without the old clips.
+
+        No weight moves; see `avshot.prediction.teach.teach`. `save` keeps what was taught. Clips that cannot be used
+        are left out with a warning.
+
+        Args:
+            examples: `{class name: its videos}`, each video as for `predict`.
+            replace: Classes that were taught before may be taught anew, from these clips alone.
+            lose: The share of the clips of trained classes that taught ones may take over, as far as the Run can tell.
+            progress: Called with ("teach", videos read, videos in all, {}).
+
+        Returns:
+            self.
+
+        Raises:
+            ValueError: A class without a usable clip, one that it was trained on or was taught before, or a recogniser
+                that has not learnt anything yet.
+        """
+        predictor, told = self._ready(), progress or (lambda *_: None)
+        found = read_examples(predictor, examples, progress=lambda done, total: told("teach", done, total, {}))
+        if found.failed:
+            first = found.failed[0]
+            warnings.warn(
+                f"{len(found.failed)} clips cannot be used, the first {first.video}: {first.error}", stacklevel=2
+            )
+        place = self.folder / f"taught-{secrets.token_hex(8)}"
+        made = teach(predictor.run, found.features, place, replace=replace, lose=lose, device=self.device)
+        self._predictor = Predictor(dataclasses.replace(made, keeps=self._temporary), self.device)
         return self
 
     @property

@@ -77,7 +77,7 @@ def test_the_assumed_action_has_most_probability(weights):
     of = {a: sum(float(p[j]) for j, name in enumerate(known.names) if name.startswith(a + " ")) for a in ACTIONS}
     assert of[action] == pytest.approx(max(of.values()))
     assert share == pytest.approx(of[action])
-    assert set(own.names) == {f"{action} {adverb}" for adverb in ADVERBS}
+    assert set(own) == {f"{action} {adverb}" for adverb in ADVERBS}
 
 
 @given(st.lists(st.floats(0, 1), min_size=4, max_size=4))
@@ -162,8 +162,8 @@ def test_words_in_free_text(loud, new):
 def test_new_words_have_the_embedding_that_training_would_give(loud):
     """As the run's own words: those of a known pair, embedded anew under the same names, are what they were."""
     known = loud.run.classes().factors["adverb"]
-    classes, _ = loud._ready().candidates(["singing sweetly"], (("singing", "sweetly"),))
-    factor = classes.factors["adverb"]
+    asked = loud._ready().candidates(["singing sweetly"], (("singing", "sweetly"),))
+    factor = asked.classes.factors["adverb"]
     assert factor.names == (*known.names, "sweetly")
     assert factor.opposite.tolist() == [*known.opposite.tolist(), -1]
     again = loud._ready()._lists._names._words(known.names)
@@ -208,11 +208,11 @@ def test_search_scores_are_those_of_the_method(loud, new):
     """The column of the pair, clip by clip, as the task ranks clips for an adverb."""
     predictor = loud._ready()
     found, _ = search(predictor, "low humming loudly", new[0], workers=1)
-    pair, model = predictor.candidates(["low humming loudly"])
+    asked = predictor.candidates(["low humming loudly"])
     for match in found:
         features, _, _ = predictor.features(Clip(match.video, match.video))
         with torch.inference_mode():
-            own = float(model.score(features.prefer(loud.run.view), pair)[0, 0])
+            own = float(asked.model.score(features.prefer(loud.run.view), asked.classes)[0, 0])
         assert match.score == pytest.approx(own, abs=1e-5)
 
 

@@ -13,6 +13,7 @@ from avshot.cli.endings import end_with, stop
 try:
     import typer
 
+    from avshot.cli.code import Code, use_named
     from avshot.cli.declaring import dataset, import_command
     from avshot.cli.parsing import ExtractCommand, parse_list, parse_seeds, parse_some
 except KeyboardInterrupt:
@@ -29,16 +30,6 @@ app = typer.Typer(
 
 Seeds = Annotated[str, typer.Option(help="Seeds, comma-separated.")]
 Jobs = Annotated[int, typer.Option(min=1, help="Trainings at a time, each on one thread when above 1.")]
-
-
-Code = Annotated[list[str] | None, typer.Option(help="A .py file that a Run may use as its method or task.")]
-
-
-def _use_code(paths: list[str] | None) -> None:
-    if paths:
-        from avshot.registry import use_code
-
-        use_code(*paths)
 
 
 @app.callback(invoke_without_command=True)
@@ -213,7 +204,7 @@ def report(
     """
     from avshot.cli.report import compare_runs, write_report
 
-    _use_code(code)
+    use_named(code)
     names = [] if classes is None else parse_some("--classes", classes)
     if compare:
         compare_runs(runs, out, classes=names)
@@ -243,7 +234,7 @@ def predict(
     """Rank class names for raw videos, with what the decision rested on."""
     from avshot.cli.predict import predict_videos
 
-    _use_code(code)
+    use_named(code)
     names = None if classes is None else parse_list(classes)
     how: dict[str, Any] = {"action": action, "adverbs": None if adverbs is None else parse_list(adverbs)}
     if predict_videos(run, videos or (), names, top=top, as_json=json, device=device, start=start, end=end, **how):
@@ -260,11 +251,36 @@ def search(
     device: Annotated[str, typer.Option(help="torch device.")] = "cpu",
     code: Code = None,
 ) -> None:
-    """Rank videos by how much they are what is named: "the slowest cuts first"."""
+    """Rank videos by how much they are what is named."""
     from avshot.cli.search import search_videos
 
-    _use_code(code)
+    use_named(code)
     if search_videos(run, what, videos, top=top, as_json=json, device=device):
+        raise typer.Exit(1)
+
+
+@app.command()
+def teach(
+    run: Annotated[Path, typer.Argument(help="A Run folder.")],
+    clips: Annotated[Path, typer.Option(help="Folder with a folder of clips for each class, named like the class.")],
+    out: Annotated[Path, typer.Option(help="Folder for the Run that knows these classes, too.")],
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Classes that the Run was taught before are taught anew.")
+    ] = False,
+    lose: Annotated[
+        float, typer.Option(help="Share of the clips of trained classes that taught ones may take over, 0 to 1.")
+    ] = 0.01,
+    device: Annotated[str, typer.Option(help="torch device.")] = "cpu",
+    code: Code = None,
+) -> None:
+    """Add classes to a Run from a few clips each, in seconds: no training, and no old clips needed.
+
+    Exit code 1: some clips could not be used; the others were.
+    """
+    from avshot.cli.teach import teach_classes
+
+    use_named(code)
+    if teach_classes(run, clips, out, replace=replace, lose=lose, device=device):
         raise typer.Exit(1)
 
 

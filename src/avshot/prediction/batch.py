@@ -15,9 +15,8 @@ from avshot.prediction.upload import Video, name_of
 
 AHEAD = 2  # videos that each thread may be ahead of the one that is answered
 
-Answer = TypeVar("Answer")
-
 _log = logging.getLogger(__name__)
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)

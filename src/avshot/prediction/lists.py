@@ -17,7 +17,6 @@ from avshot.method import Method
 from avshot.prediction.manners import Pair
 from avshot.prediction.names import Names
 from avshot.run import Run
-from avshot.runs.knowledge import few_clips
 from avshot.types import Classes
 
 LISTS = 32  # of class names that are kept ready
@@ -28,12 +27,32 @@ _log = logging.getLogger(__name__)
 _Asked = tuple[tuple[str, ...], tuple[Pair, ...] | None]  # names, and which pairs they are where that was said
 
 
+@dataclass(frozen=True)
+class Ready:
+    """A list of class names, ready for scoring.
+
+    Attributes:
+        classes: The candidates, in the order and spelling that was asked for.
+        meant: What each of them is called in the Run; its own name where it is new.
+        model: The method that scores them.
+    """
+
+    classes: Classes
+    meant: tuple[str, ...]
+    model: Method
+
+    def only(self, names: Sequence[str]) -> Ready:
+        """Some of the candidates."""
+        place = {name: i for i, name in enumerate(self.classes.names)}
+        return Ready(self.classes.select(names), tuple(self.meant[place[name]] for name in names), self.model)
+
+
 @dataclass
 class _Slot:
-    """One list: its candidates and the method that scores them, once they are made."""
+    """One list, once it is made."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
-    made: tuple[Classes, Method] | None = None
+    made: Ready | None = None
 
 
 class ClassLists:
@@ -63,7 +82,7 @@ class ClassLists:
         """The Run's own classes."""
         return self._names.known
 
-    def ready(self, names: Sequence[str] | None, pairs: tuple[Pair, ...] | None = None) -> tuple[Classes, Method]:
+    def ready(self, names: Sequence[str] | None, pairs: tuple[Pair, ...] | None = None) -> Ready:
         """Candidates `names` in that order and spelling, None for the Run's own, and the method that scores them.
 
         `pairs` says which action and adverb each name is, where that is known.
@@ -72,7 +91,7 @@ class ClassLists:
             ValueError: As `Names.classes`; a list that failed is tried again when it is asked for again.
         """
         if names is None:
-            return self._names.known, self._model
+            return Ready(self._names.known, self._names.known.names, self._model)
         wanted = (tidy_all(names), pairs)
         with self._lock:
             slot = self._slots.setdefault(wanted, _Slot())
@@ -84,10 +103,10 @@ class ClassLists:
                 slot.made = self._made(wanted, slot)
             return slot.made
 
-    def _made(self, wanted: _Asked, slot: _Slot) -> tuple[Classes, Method]:
+    def _made(self, wanted: _Asked, slot: _Slot) -> Ready:
         started = time.perf_counter()
         try:
-            candidates = self._names.classes(*wanted)
+            meant, candidates = self._names.meant(wanted[0]), self._names.classes(*wanted)
             model = self._adapted(candidates)
         except BaseException:
             with self._lock:  # else lists that cannot be made would push out those that can
@@ -95,7 +114,7 @@ class ClassLists:
                     del self._slots[wanted]
             raise
         _log.info("list of %d class names ready in %.2f s", len(wanted[0]), time.perf_counter() - started)
-        return candidates, model
+        return Ready(candidates, meant, model)
 
     def _adapted(self, candidates: Classes) -> Method:
         """The model; where it scores nothing but the candidates it has adapted to, one that has adapted to these.
@@ -113,12 +132,6 @@ class ClassLists:
             torch.manual_seed(self._run.experiment.seed)
             model.adapt(None, candidates.to(self._device))
         return model
-
-    def few(self, candidates: Sequence[str]) -> dict[str, int]:
-        """`{candidate: clips}` of those that the Run was trained on a few clips of (`runs.knowledge.few_clips`)."""
-        few = few_clips(self._run.info)
-        meant = self._names.meant(candidates) if few else ()
-        return {name: few[own] for name, own in zip(candidates, meant, strict=False) if own in few}
 
 
 def _rows(classes: Classes) -> set[tuple[float, ...]]:

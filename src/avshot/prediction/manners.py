@@ -37,6 +37,22 @@ class Manner:
     against: float | None
 
 
+def asked_names(
+    known: Classes, names: Sequence[str] | None, action: str | None, adverbs: Sequence[str] | None
+) -> tuple[Sequence[str] | None, tuple[Pair, ...] | None]:
+    """Names of candidates, and the pairs that they are where an action or adverbs were given in place of names.
+
+    Raises:
+        ValueError: Both were given, or `asked_pairs` cannot use them.
+    """
+    if action is None and adverbs is None:
+        return names, None
+    if names is not None:
+        raise BadSetting("Give class names, or an action and adverbs, and not both.")
+    pairs = asked_pairs(known, action, adverbs)
+    return [f"{action} {adverb}" for action, adverb in pairs], pairs
+
+
 def asked_pairs(known: Classes, action: str | None, adverbs: Sequence[str] | None) -> tuple[Pair, ...]:
     """The pairs that an action and adverbs make; what is None is every one that the Run knows.
 
@@ -120,13 +136,13 @@ def actions_of(classes: Classes) -> tuple[str, ...]:
     return tuple(action.names[i] for i in action.index.unique().tolist())
 
 
-def assumed_action(probabilities: Tensor, classes: Classes) -> tuple[str, float, Classes]:
-    """The action whose pairs have most of `probabilities [class]`, its share, and its pairs."""
+def assumed_action(probabilities: Tensor, classes: Classes) -> tuple[str, float, list[str]]:
+    """The action whose pairs have most of `probabilities [class]`, its share, and the names of its pairs."""
     action = classes.factors["action"]
     shares = probabilities.new_zeros(len(action)).index_add(0, action.index, probabilities)
     best = int(shares.argmax())
     own = [name for name, of in zip(classes.names, action.index.tolist(), strict=True) if of == best]
-    return action.names[best], float(shares[best]), classes.select(own)
+    return action.names[best], float(shares[best]), own
 
 
 def manners(probabilities: Tensor, classes: Classes) -> tuple[Manner, ...]:

@@ -18,6 +18,7 @@ from avshot.classes.phrase import read_descriptions
 from avshot.errors import BadClassName, WrongRun
 from avshot.machine.draws import sole_draws
 from avshot.prediction.manners import PARTS, Pair, parted, with_pairs
+from avshot.registry import TEXT_ENCODERS
 from avshot.run import Run
 from avshot.runs.key import class_changes
 from avshot.types import Classes
@@ -90,7 +91,7 @@ class Names:
         run, parts, known = self.run, self.run.parts, self.known
         if self._closed:
             raise BadClassName(f"{self._closed}, not {new[0]!r}.")
-        embedded = self._embedded(new)
+        embedded = self.embedded(new)
         names = known.names + tuple(new)
         unseen = torch.zeros(len(names), dtype=torch.bool)
         if parts.optimise is not None:
@@ -103,19 +104,23 @@ class Names:
         text = {k: torch.cat([known.text[k], embedded.text[k]]) for k in known.text}
         return Classes(names, text, torch.cat([known.seen, unseen[: len(new)]]))
 
-    def _embedded(self, new: Sequence[str]) -> Classes:
+    def embedded(self, new: Sequence[str]) -> Classes:
+        """New names as the text encoders give them, before any optimisation. Raises ValueError where there are none."""
         run, known = self.run, self.known
         with self._encoding:
             if self._encoders:
                 return worded(run, {name: name for name in new}, self._encoders)
+            came_along = BadClassName(
+                f"This Run uses the class vectors {', '.join(known.text)}, which came with its dataset, so it "
+                f"cannot embed {new[0]!r}; choose among its {len(known)} classes or train with a text encoder."
+            )
+            if any(spec.partition(":")[0] not in TEXT_ENCODERS.names() for spec in run.parts.wording.encoders):
+                raise came_along
             encoders = run.parts.wording.made()
             with sole_draws():  # loading weights may draw some
                 embedded = worded(run, {name: name for name in new}, encoders)
             if embedded.dims != known.dims:
-                raise BadClassName(
-                    f"This Run uses the class vectors {', '.join(known.text)}, which came with its dataset, so it "
-                    f"cannot embed {new[0]!r}; choose among its {len(known)} classes or train with a text encoder."
-                )
+                raise came_along
             check_space(run, encoders)
             self._encoders = encoders
             return embedded

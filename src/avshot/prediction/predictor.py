@@ -12,7 +12,6 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor
 
 from avshot.classes.names import tidy_all
@@ -22,15 +21,15 @@ from avshot.machine.draws import sole_draws
 from avshot.method import Method
 from avshot.prediction.attribution import Moment, log_odds, modality_shares, moments
 from avshot.prediction.batch import Failed, answers
-from avshot.prediction.lists import ClassLists
-from avshot.prediction.manners import Manner, Pair, actions_of, asked_pairs, assumed_action, manners
+from avshot.prediction.lists import ClassLists, Ready
+from avshot.prediction.manners import Manner, Pair, actions_of, asked_names, assumed_action, manners
 from avshot.prediction.notes import EMPTY, WORDS, clip_notes, has
 from avshot.prediction.novelty import strangeness
 from avshot.prediction.prediction import Guess, Prediction
+from avshot.prediction.probabilities import Probabilities
 from avshot.prediction.upload import LARGEST, Video, on_disk
 from avshot.run import Run
-from avshot.runs.knowledge import about, doubts
-from avshot.training.finite import checked_scores
+from avshot.runs.knowledge import about, doubts, few_clips, learnt_later
 from avshot.types import MODALITIES, Classes, Clip, Features
 
 if TYPE_CHECKING:
@@ -60,6 +59,9 @@ class Predictor:
         self.run, self.device = run, device
         self.model: Method = run.method(device)
         self._lists = ClassLists(run, self.model, device)
+        self._probabilities = Probabilities(run, self.model, device)
+        self._few = few_clips(run.info)
+        self._taught = {one["name"]: one["clips"] for one in run.info["taught"]}
         self._usual = run.familiar()
         self._lock = threading.Lock()
         self._made: Job | None = None
@@ -69,11 +71,9 @@ class Predictor:
 
         The last 32 lists of names are kept. Raises ValueError for names that the Run cannot embed.
         """
-        return self._lists.ready(names)[0]
+        return self._lists.ready(names).classes
 
-    def candidates(
-        self, names: Sequence[str] | None = None, pairs: tuple[Pair, ...] | None = None
-    ) -> tuple[Classes, Method]:
+    def candidates(self, names: Sequence[str] | None = None, pairs: tuple[Pair, ...] | None = None) -> Ready:
         """As `classes`, with the method that scores them; `pairs` says which action and adverb each name is."""
         return self._lists.ready(names, pairs)
 
@@ -132,6 +132,23 @@ class Predictor:
         )
         return features.only(self.run.shown), described, media.duration
 
+    def read(self, video: Video, *, largest: int = LARGEST) -> Features:
+        """One video as the method is shown it: features of 1 clip. Arguments and errors as for `predict`."""
+        with on_disk(video, largest=largest) as (clip, name):
+            features, described, _ = self._described(clip, name)
+            self._check_usable(name, features, described.empty)
+            return features
+
+    def probabilities(self, features: Features, classes: Sequence[str] | None = None) -> Tensor:
+        """Probabilities `[clip, class]` of clips whose features are at hand, made by the Run's extractors.
+
+        Args:
+            features: Any number of clips.
+            classes: As for `predict`.
+        """
+        used = features.only(self.run.shown).prefer(self.run.view)
+        return self._probabilities.log(used, self._lists.ready(classes), ["a clip"] * len(used)).exp()
+
     def predict(
         self,
         video: Video,
@@ -160,10 +177,9 @@ class Predictor:
                 read, is too large or holds neither sound nor picture, or the class names are not usable.
         """
         _check_top(top)
-        asked = self._asked(classes, action, adverbs)
+        asked = asked_names(self._lists.known, classes, action, adverbs)
         with on_disk(video, largest=largest) as (clip, name):
-            candidates, model = self._lists.ready(*asked)
-            found = self._predicted(clip, name, candidates, model, top, free=classes is not None)
+            found = self._predicted(clip, name, self._lists.ready(*asked), top, free=classes is not None)
         for note in found.notes:
             _log.info("%s: %s", name, note)
         return found
@@ -200,46 +216,34 @@ class Predictor:
         """
         _check_top(top)
         names = None if classes is None else tidy_all(classes)
-        self._lists.ready(*self._asked(names, action, adverbs))
+        self._lists.ready(*asked_names(self._lists.known, names, action, adverbs))
 
         def one(video: Video) -> Prediction:
             return self.predict(video, names, action=action, adverbs=adverbs, top=top, largest=largest)
 
         return answers(one, videos, workers=workers)
 
-    def _asked(
-        self, classes: Sequence[str] | None, action: str | None, adverbs: Sequence[str] | None
-    ) -> tuple[Sequence[str] | None, tuple[Pair, ...] | None]:
-        """Names of candidates, and the pairs that they are where an action or adverbs were given."""
-        if action is None and adverbs is None:
-            return classes, None
-        if classes is not None:
-            raise BadSetting("Give class names, or an action and adverbs, and not both.")
-        pairs = asked_pairs(self._lists.known, action, adverbs)
-        return [f"{action} {adverb}" for action, adverb in pairs], pairs
-
-    def _predicted(
-        self, clip: Clip, name: str, candidates: Classes, model: Method, top: int | None, *, free: bool
-    ) -> Prediction:
+    def _predicted(self, clip: Clip, name: str, asked: Ready, top: int | None, *, free: bool) -> Prediction:
         """What is said of a clip. Pairs of several actions are ranked as classes where they were named (`free`)."""
         features, described, duration = self._described(clip, name)
         self._check_usable(name, features, described.empty)
-        used = features.prefer(self.run.view)
+        used, candidates = features.prefer(self.run.view), asked.classes
         strange = self._strangeness(used)
-        heat = _heat(strange)
-        p = self._log_probabilities(used, candidates, heat, name=name, model=model)[0].exp()
-        action, assumed, several = "", None, actions_of(candidates)
+        heat, action, assumed = _heat(strange), "", None
+        p = self._probabilities.log(used, asked, [name], heat)[0].exp()
+        several = actions_of(candidates)
         if len(several) == 1:
             (action,) = several
         elif several and not free:
-            action, assumed, candidates = assumed_action(p, candidates)
-            p = self._log_probabilities(used, candidates, heat, name=name, model=model)[0].exp()
+            action, assumed, own = assumed_action(p, candidates)
+            asked = asked.only(own)
+            candidates = asked.classes
+            p = self._probabilities.log(used, asked, [name], heat)[0].exp()
         order = p.argsort(descending=True, stable=True).tolist()
-        names, few = candidates.names, self._lists.few(candidates.names)
-        guesses = [Guess(names[i], float(p[i]), bool(candidates.seen[i]), few.get(names[i])) for i in order]
+        guesses = [self._guess(asked, i, float(p[i])) for i in order]
 
         def evidence(views: Features) -> Tensor:
-            return log_odds(self._log_probabilities(views, candidates, name=name, model=model), order[0])
+            return log_odds(self._probabilities.log(views, asked, [name] * len(views)), order[0])
 
         return Prediction(
             video=name,
@@ -253,7 +257,7 @@ class Predictor:
                 *clip_notes(self.run, self._read(), features, used, described, strange, len(candidates)),
                 *described.notes,
             ),
-            about=about(self.run.info["knows"]),
+            about=" ".join(filter(None, (about(self.run.info["knows"]), learnt_later(self.run.info["taught"])))),
             action=action,
             assumed=assumed,
             manners=manners(p, candidates)[:top] if action else (),
@@ -271,16 +275,9 @@ class Predictor:
         modality, spec = self.run.shown, self.run.info["features"]
         return [m for m in MODALITIES if modality in ("both", m) and spec.get(m) is not None]
 
-    @torch.inference_mode()
-    def _log_probabilities(
-        self, features: Features, classes: Classes, heat: float = 1.0, *, name: str = "", model: Method | None = None
-    ) -> Tensor:
-        """`[view, class]` of views of clip `name`, in double precision: a confident model's evidence is in the tail."""
-        model = self.model if model is None else model
-        scores = model.score(features.to(self.device), classes.to(self.device)).cpu().double()
-        scores = checked_scores(model.name, scores, features, classes, [name] * len(features))
-        lowered = self.run.task.apply(scores, classes.seen, self.run.settings)
-        return torch.log_softmax(lowered / (self.run.temperature * heat), dim=1)
+    def _guess(self, asked: Ready, i: int, p: float) -> Guess:
+        name, seen, own = asked.classes.names[i], bool(asked.classes.seen[i]), asked.meant[i]
+        return Guess(name, p, seen, self._few.get(own), self._taught.get(own, 0))
 
     def _strangeness(self, features: Features) -> dict[str, float]:
         """How far each modality of the clip lies from the training clips, in units of the farthest usual one."""

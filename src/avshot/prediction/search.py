@@ -60,7 +60,8 @@ def search(
         ValueError: The class cannot be embedded or scored, or `videos` is a single one.
     """
     names, pairs = _asked(predictor, what)
-    classes, model = predictor.candidates(names, pairs)
+    asked = predictor.candidates(names, pairs)
+    classes, model = asked.classes, asked.model
 
     @torch.inference_mode()
     def one(video: Video) -> Match:

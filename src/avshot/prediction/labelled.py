@@ -1,22 +1,19 @@
-"""Videos and labels that somebody passes to `Recognizer.fit`, as a dataset."""
+"""Videos with labels, as somebody passes them to learn from, as clips and as a dataset."""
 
 from __future__ import annotations
 
 import os
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from avshot.classes.names import tidy, tidy_all
+from avshot.classes.names import tidy
 from avshot.data.dataset import Dataset, FeatureSource
-from avshot.data.pairs import all_pairs, by_frequency, pair_name
 from avshot.data.split import hold_out
-from avshot.errors import BadClassName, BadDataset, BadMedia, BadSetting
-from avshot.experiment import Experiment
-from avshot.prediction.manners import Pair
+from avshot.errors import BadClassName, BadDataset, BadMedia
 from avshot.prediction.video import one_clip
 from avshot.types import Clip
 
@@ -42,42 +39,6 @@ def labelled_clips(videos: Iterable[str | Path], labels: Iterable[str]) -> list[
         version = "" if about is None else f" ({about.st_size} bytes, {about.st_mtime_ns})"
         clips.append(Clip(f"{path}{version}", str(path), name))
     return clips
-
-
-def named_labels(labels: Iterable[str | Pair], experiment: Experiment) -> tuple[Iterable[str], dict[str, Pair]]:
-    """The labels as class names, and which action and adverb each of these is; nothing where classes are plain."""
-    if isinstance(labels, str) or not isinstance(labels, Iterable):
-        return labels, {}  # refused where they are counted
-    given = list(labels)
-    paired = [isinstance(label, tuple | list) and len(label) == 2 for label in given]
-    task = experiment.task.partition("?")[0]
-    if task != "adverb" and any(paired):
-        raise BadDataset(
-            f"Got the pair {given[paired.index(True)]!r} as a label for the task {task}; pass class names, or build "
-            'Recognizer(task="adverb").'
-        )
-    if task != "adverb":
-        return [str(label) if isinstance(label, str) else label for label in given], {}  # type: ignore[misc]
-    if not all(paired):
-        raise BadDataset(
-            f"Got the label {given[paired.index(False)]!r} for the task adverb; pass an action and an adverb for each "
-            'video: ("cutting", "slowly").'
-        )
-    pairs = [tidy_all(label) for label in given]
-    pair_of = {pair_name(action, adverb): (action, adverb) for action, adverb in pairs}
-    return [pair_name(action, adverb) for action, adverb in pairs], pair_of
-
-
-def further_classes(
-    classes: Iterable[str], antonyms: Mapping[str, str] | None, experiment: Experiment
-) -> tuple[str, ...]:
-    """Classes without clips. Raises ValueError for what the task has no use for."""
-    further, of_pairs = tidy_all(classes), experiment.task.partition("?")[0] == "adverb"
-    if of_pairs and further:
-        raise BadSetting("In the task adverb every action with every adverb is a class; leave classes away.")
-    if antonyms is not None and not of_pairs:
-        raise BadSetting('Antonyms are for the task adverb: build Recognizer(task="adverb").')
-    return further
 
 
 def _path(video: object) -> Path:
@@ -107,7 +68,7 @@ def usable_clips(clips: list[Clip], failed: Sequence[tuple[str, str, str]]) -> l
     return usable
 
 
-def dataset_of_classes(clips: list[Clip], extra: tuple[str, ...], features: FeatureSource, seed: int) -> Dataset:
+def own_dataset(clips: list[Clip], extra: tuple[str, ...], features: FeatureSource, seed: int) -> Dataset:
     """All labelled clips as one dataset without test clips, and with further classes that have none."""
     seen = sorted({clip.label for clip in clips if clip.label is not None})
     names = (*seen, *dict.fromkeys(name for name in map(tidy, extra) if name not in seen))
@@ -115,14 +76,3 @@ def dataset_of_classes(clips: list[Clip], extra: tuple[str, ...], features: Feat
     folds["test_unseen"] = np.array([], dtype=np.int64)
     candidates = {"test_unseen": names[len(seen) :]}
     return Dataset("own videos", tuple(clips), names, folds, features, candidates=candidates)
-
-
-def dataset_of_pairs(
-    clips: list[Clip], pair_of: Mapping[str, Pair], antonyms: Mapping[str, str], features: FeatureSource
-) -> Dataset:
-    """All clips as training clips of a dataset of pairs; the task holds some of them out to choose by."""
-    occur = [pair_of[str(clip.label)] for clip in clips]
-    actions, adverbs = (by_frequency(words) for words in zip(*occur, strict=True))
-    pairs = all_pairs(actions, adverbs, antonyms)
-    folds = {"train": np.arange(len(clips), dtype=np.int64)}
-    return Dataset("own videos", tuple(clips), tuple(pairs.actions), folds, features, pairs=pairs)
