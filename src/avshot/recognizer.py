@@ -15,14 +15,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from avshot.classes.names import refuse_alike, tidy_all
+from avshot.classes.names import refuse_alike
 from avshot.errors import BadSetting, WrongRun
 from avshot.experiment import Experiment, files_of, parse_experiment, resolve
 from avshot.features.extractor import Extractor, create_extractor, extractor_of
 from avshot.machine.device import check_device
 from avshot.prediction.examples import read_examples
 from avshot.prediction.labelled import labelled_clips, own_dataset, usable_clips
+from avshot.prediction.labelled_pairs import further_classes, named_labels, own_pairs
+from avshot.prediction.manners import Pair
 from avshot.prediction.predictor import Failed, Prediction, Predictor
+from avshot.prediction.search import Match, search
 from avshot.prediction.teach import LOSE, teach
 from avshot.prediction.upload import LARGEST, Video
 from avshot.run import Run, load_run
@@ -75,22 +78,27 @@ class Recognizer:
     def fit(
         self,
         videos: Iterable[str | Path],
-        labels: Iterable[str],
+        labels: Iterable[str | Pair],
         *,
         classes: Iterable[str] = (),
+        antonyms: Mapping[str, str] | None = None,
         progress: Callable[[str, int, int, dict[str, float]], None] | None = None,
     ) -> Recognizer:
         """Extract features and train.
 
         With at least five classes, a fifth of them is held out once to choose epochs and calibration for unseen
         classes, and a fifth of the clips of the others; with fewer, only clips are held out. The final model then
-        trains on everything. Videos without usable features are left out with a warning.
+        trains on everything. Videos without usable features are left out with a warning. In the task adverb a tenth of
+        the videos is held out, and every action with every adverb is a candidate.
 
         Args:
             videos: Paths of video files.
             labels: One class name for each, each class spelt one way (`avshot.classes.names.join_key` says what is
-                alike).
-            classes: Further candidate classes without clips; those that are among the labels are left out.
+                alike); in the task adverb an action and an adverb for each: `("cutting", "slowly")`.
+            classes: Further candidate classes without clips; those that are among the labels are left out. Not in the
+                task adverb.
+            antonyms: In the task adverb the opposites among the adverbs: `{"slowly": "quickly"}`; methods learn from
+                them, and predictions set an adverb beside its opposite.
             progress: Called with (stage, done, in all, numbers); the stages are "extract", "stage1" and "stage2",
                 counted in videos and epochs.
 
@@ -109,15 +117,20 @@ class Recognizer:
             if progress is not None:
                 progress("extract", done, total, {})
 
-        clips = labelled_clips(videos, labels)
-        further = tidy_all(classes)
+        named, pair_of = named_labels(labels, self.experiment)
+        clips = labelled_clips(videos, named)
+        further = further_classes(classes, antonyms, self.experiment)
         refuse_alike(sorted({str(clip.label) for clip in clips} | set(further)))
         store = str(self.folder / f"features-{_digest([_spec(self.audio), _spec(self.visual)])}")
         workers = 1 if len(clips) < FEW_VIDEOS else None
         options: dict[str, Any] = {"audio": self.audio, "visual": self.visual, "workers": workers, "progress": tell}
         found = extract(clips, store, retry_failed=True, **options)
         usable = usable_clips(clips, found.failed)
-        dataset = own_dataset(usable, further, FeatureStore(store), self.experiment.seed)
+        source = FeatureStore(store)
+        if pair_of:
+            dataset = own_pairs(usable, pair_of, antonyms or {}, source)
+        else:
+            dataset = own_dataset(usable, further, source, self.experiment.seed)
         files = files_of(self.experiment)  # of another text: another Run
         key = _digest([dataset.fingerprint(), self.experiment.model_dump(mode="json"), *([files] if files else [])])
         made = run(self.experiment, self.folder / f"run-{key}", dataset=dataset, progress=progress)
@@ -180,25 +193,41 @@ class Recognizer:
         return self._ready().run
 
     def predict(
-        self, video: Video, classes: Sequence[str] | None = None, *, top: int | None = None, largest: int = LARGEST
+        self,
+        video: Video,
+        classes: Sequence[str] | None = None,
+        *,
+        action: str | None = None,
+        adverbs: Sequence[str] | None = None,
+        top: int | None = None,
+        largest: int = LARGEST,
     ) -> Prediction:
-        """Rank classes for one video; see `avshot.prediction.predictor.Predictor.predict`.
+        """Rank classes, or of an action its manners, for one video; see `Predictor.predict` (`avshot.prediction`).
 
         Several threads may call it on one recogniser, but not while it learns (`fit`).
         """
-        return self._ready().predict(video, classes, top=top, largest=largest)
+        return self._ready().predict(video, classes, action=action, adverbs=adverbs, top=top, largest=largest)
 
     def predict_many(
         self,
         videos: Iterable[Video],
         classes: Sequence[str] | None = None,
         *,
+        action: str | None = None,
+        adverbs: Sequence[str] | None = None,
         top: int | None = None,
         workers: int | None = None,
         largest: int = LARGEST,
     ) -> Iterator[Prediction | Failed]:
         """Rank classes for many videos, in order; see `avshot.prediction.predictor.Predictor.predict_many`."""
-        return self._ready().predict_many(videos, classes, top=top, workers=workers, largest=largest)
+        asked: dict[str, Any] = {"action": action, "adverbs": adverbs, "top": top}
+        return self._ready().predict_many(videos, classes, **asked, workers=workers, largest=largest)
+
+    def search(
+        self, what: str, videos: Iterable[Video], *, workers: int | None = None
+    ) -> tuple[list[Match], list[Failed]]:
+        """Videos by how much they are what is named, best first; see `avshot.prediction.search.search`."""
+        return search(self._ready(), what, videos, workers=workers)
 
     def save(self, folder: str | Path) -> Path:
         """Copy the Run to `folder`; `Recognizer.load` opens it. Raises ValueError when the folder is not empty."""

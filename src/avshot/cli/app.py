@@ -46,12 +46,22 @@ def demo(
     out: Annotated[Path, typer.Argument(help="Folder to work in.")] = Path("demo"),
     seeds: Seeds = "0",
     clips: Annotated[int, typer.Option(min=5, help="Clips per class.")] = 20,
-    difficulty: Annotated[float, typer.Option(min=0, max=1, help="0 = clean, 1 = hard.")] = 0.3,
+    difficulty: Annotated[
+        float | None, typer.Option(min=0, max=1, help="0 = clean, 1 = hard.", show_default="0.3; of adverbs 0.2")
+    ] = None,
+    task: Annotated[str, typer.Option(help="gzsl: unseen classes; adverb: how something is done.")] = "gzsl",
 ) -> None:
     """The whole line on rendered videos: render, extract, train, test, report, predict an unseen class."""
     from avshot.cli.demo import run_demo
+    from avshot.cli.demo_adverbs import run_adverb_demo
 
-    run_demo(out, seeds=parse_seeds(seeds), clips=clips, difficulty=difficulty)
+    shown: dict[str, Any] = {"seeds": parse_seeds(seeds), "clips": clips}
+    if task == "adverb":
+        run_adverb_demo(out, **shown, difficulty=0.2 if difficulty is None else difficulty)
+    elif task == "gzsl":
+        run_demo(out, **shown, difficulty=0.3 if difficulty is None else difficulty)
+    else:
+        raise ValueError(f"There is no demo of the task {task!r}; expected gzsl or adverb.")
 
 
 app.command()(dataset)
@@ -210,6 +220,10 @@ def predict(
         str | None,
         typer.Option(help='Candidate classes in free text, comma-separated; quote one with a comma: "a, b".'),
     ] = None,
+    action: Annotated[str | None, typer.Option(help="Of a Run of the task adverb: what is done.")] = None,
+    adverbs: Annotated[
+        str | None, typer.Option(help="Likewise: manners to choose from, comma-separated; default: the Run's.")
+    ] = None,
     top: Annotated[int, typer.Option(min=1, help="How many classes to show.")] = 5,
     start: Annotated[float | None, typer.Option(help="Seconds at which to begin in each file.")] = None,
     end: Annotated[float | None, typer.Option(help="Seconds at which to end in each file.")] = None,
@@ -222,7 +236,26 @@ def predict(
 
     use_named(code)
     names = None if classes is None else parse_list(classes)
-    if predict_videos(run, videos or (), names, top=top, as_json=json, device=device, start=start, end=end):
+    how: dict[str, Any] = {"action": action, "adverbs": None if adverbs is None else parse_list(adverbs)}
+    if predict_videos(run, videos or (), names, top=top, as_json=json, device=device, start=start, end=end, **how):
+        raise typer.Exit(1)
+
+
+@app.command()
+def search(
+    run: Annotated[Path, typer.Argument(help="A Run folder.")],
+    what: Annotated[str, typer.Argument(help='A class in free text; of a Run of the task adverb "cut slowly".')],
+    videos: Annotated[list[str], typer.Argument(help="Video files, or folders of them.")],
+    top: Annotated[int, typer.Option(min=1, help="How many videos to show.")] = 10,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object per line.")] = False,
+    device: Annotated[str, typer.Option(help="torch device.")] = "cpu",
+    code: Code = None,
+) -> None:
+    """Rank videos by how much they are what is named."""
+    from avshot.cli.search import search_videos
+
+    use_named(code)
+    if search_videos(run, what, videos, top=top, as_json=json, device=device):
         raise typer.Exit(1)
 
 

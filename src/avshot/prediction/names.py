@@ -5,9 +5,11 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from avshot.classes.encoder import TextEncoder
 from avshot.classes.names import join_key, tidy_all
@@ -15,6 +17,7 @@ from avshot.classes.optimise.optimise import optimise_classes
 from avshot.classes.phrase import read_descriptions
 from avshot.errors import BadClassName, WrongRun
 from avshot.machine.draws import sole_draws
+from avshot.prediction.manners import PARTS, Pair, parted, with_pairs
 from avshot.registry import TEXT_ENCODERS
 from avshot.run import Run
 from avshot.runs.key import class_changes
@@ -39,7 +42,7 @@ class Names:
         self._encoders: list[TextEncoder] = []
         self._encoding = threading.Lock()
 
-    def classes(self, names: Sequence[str]) -> Classes:
+    def classes(self, names: Sequence[str], pairs: Sequence[Pair] | None = None) -> Classes:
         """Candidate classes `names`, in that order and spelling.
 
         A class of the Run keeps the embedding it was trained with, however its name is written (case, spaces and
@@ -60,7 +63,17 @@ class Names:
             raise BadClassName(f"Class names that mean one class of the Run: {', '.join(twice)}; name it once.")
         new = [name for name in meant if name not in self.known.names]
         picked = (self._with(new) if new else self.known).select(meant)
-        return Classes(wanted, picked.text, picked.seen, picked.factors)
+        found = Classes(wanted, picked.text, picked.seen, picked.factors)
+        factors = self.known.factors
+        if not new or not set(PARTS) <= set(factors):
+            return found
+        return with_pairs(found, pairs or [parted(name, factors) for name in meant], factors, self._words)
+
+    def _words(self, words: Sequence[str]) -> dict[str, Tensor]:
+        """Embeddings of words as the Run's factors have them: without descriptions."""
+        wording = replace(self.run.parts.wording, descriptions=None, separate=False)
+        with self._encoding:
+            return dict(wording.embed({word: word for word in words}, None, self._encoders).text)
 
     def meant(self, names: Sequence[str]) -> tuple[str, ...]:
         """What `names` are called in the Run, however they are spelt; a name that means none of its classes stays."""

@@ -22,6 +22,8 @@ from avshot.method import Method
 from avshot.prediction.attribution import Moment, log_odds, modality_shares, moments
 from avshot.prediction.batch import Failed, answers
 from avshot.prediction.lists import ClassLists, Ready
+from avshot.prediction.manners import Manner, Pair, actions_of, asked_names, assumed_action, manners
+from avshot.prediction.notes import EMPTY, WORDS, clip_notes, has
 from avshot.prediction.novelty import strangeness
 from avshot.prediction.prediction import Guess, Prediction
 from avshot.prediction.probabilities import Probabilities
@@ -33,13 +35,11 @@ from avshot.types import MODALITIES, Classes, Clip, Features
 if TYPE_CHECKING:
     from avshot.features.describe import Described, Job
 
-__all__ = ["Failed", "Guess", "Moment", "Prediction", "Predictor"]
+__all__ = ["Failed", "Guess", "Manner", "Moment", "Prediction", "Predictor"]
 
 # The temperature rises by this power of how far out a clip lies. With 1 a real clip got a class of the rendered world
 # at 74 %, with 2 none of 27 reached 50 %, and clips of that world kept their probabilities (docs/protocol.md).
 FLATTENING = 2
-_WORDS = {"audio": "sound", "visual": "picture"}
-_EMPTY = {"audio": "silent", "visual": "black"}
 _log = logging.getLogger(__name__)
 
 
@@ -72,6 +72,10 @@ class Predictor:
         The last 32 lists of names are kept. Raises ValueError for names that the Run cannot embed.
         """
         return self._lists.ready(names).classes
+
+    def candidates(self, names: Sequence[str] | None = None, pairs: tuple[Pair, ...] | None = None) -> Ready:
+        """As `classes`, with the method that scores them; `pairs` says which action and adverb each name is."""
+        return self._lists.ready(names, pairs)
 
     @property
     def _job(self) -> Job:
@@ -146,14 +150,25 @@ class Predictor:
         return self._probabilities.log(used, self._lists.ready(classes), ["a clip"] * len(used)).exp()
 
     def predict(
-        self, video: Video, classes: Sequence[str] | None = None, *, top: int | None = None, largest: int = LARGEST
+        self,
+        video: Video,
+        classes: Sequence[str] | None = None,
+        *,
+        action: str | None = None,
+        adverbs: Sequence[str] | None = None,
+        top: int | None = None,
+        largest: int = LARGEST,
     ) -> Prediction:
-        """Rank classes for one video.
+        """Rank classes for one video; of a Run of the task adverb: how something is done.
 
         Args:
             video: A path, a `file://` URL, a `Clip` with a time span, the bytes of a file, or a file that is open for
                 reading bytes. Content is put into a private temporary file while it is read.
             classes: Candidate names in free text; None takes the Run's own.
+            action: What is done, in free text, where the Run's classes are pairs of an action and an adverb; None
+                assumes one of the Run's, and says which.
+            adverbs: The manners to choose from, in free text; None takes the Run's own. In place of `classes`, as is
+                `action`.
             top: How many classes to keep in the ranking, at least 1; None keeps all.
             largest: Most bytes of content that are taken; a file that is named may have any size.
 
@@ -162,8 +177,9 @@ class Predictor:
                 read, is too large or holds neither sound nor picture, or the class names are not usable.
         """
         _check_top(top)
+        asked = asked_names(self._lists.known, classes, action, adverbs)
         with on_disk(video, largest=largest) as (clip, name):
-            found = self._predicted(clip, name, self._lists.ready(classes), top)
+            found = self._predicted(clip, name, self._lists.ready(*asked), top, free=classes is not None)
         for note in found.notes:
             _log.info("%s: %s", name, note)
         return found
@@ -173,6 +189,8 @@ class Predictor:
         videos: Iterable[Video],
         classes: Sequence[str] | None = None,
         *,
+        action: str | None = None,
+        adverbs: Sequence[str] | None = None,
         top: int | None = None,
         workers: int | None = None,
         largest: int = LARGEST,
@@ -182,6 +200,8 @@ class Predictor:
         Args:
             videos: Any number, each as for `predict`; may be a generator, which is read a little ahead.
             classes: As for `predict`, for all of them.
+            action: Likewise.
+            adverbs: Likewise.
             top: As for `predict`.
             workers: Threads that describe and score, at least 1; None takes one for each core.
             largest: As for `predict`.
@@ -196,19 +216,29 @@ class Predictor:
         """
         _check_top(top)
         names = None if classes is None else tidy_all(classes)
-        self._lists.ready(names)
+        self._lists.ready(*asked_names(self._lists.known, names, action, adverbs))
 
         def one(video: Video) -> Prediction:
-            return self.predict(video, names, top=top, largest=largest)
+            return self.predict(video, names, action=action, adverbs=adverbs, top=top, largest=largest)
 
         return answers(one, videos, workers=workers)
 
-    def _predicted(self, clip: Clip, name: str, asked: Ready, top: int | None) -> Prediction:
+    def _predicted(self, clip: Clip, name: str, asked: Ready, top: int | None, *, free: bool) -> Prediction:
+        """What is said of a clip. Pairs of several actions are ranked as classes where they were named (`free`)."""
         features, described, duration = self._described(clip, name)
         self._check_usable(name, features, described.empty)
         used, candidates = features.prefer(self.run.view), asked.classes
         strange = self._strangeness(used)
-        p = self._probabilities.log(used, asked, [name], _heat(strange))[0].exp()
+        heat, action, assumed = _heat(strange), "", None
+        p = self._probabilities.log(used, asked, [name], heat)[0].exp()
+        several = actions_of(candidates)
+        if len(several) == 1:
+            (action,) = several
+        elif several and not free:
+            action, assumed, own = assumed_action(p, candidates)
+            asked = asked.only(own)
+            candidates = asked.classes
+            p = self._probabilities.log(used, asked, [name], heat)[0].exp()
         order = p.argsort(descending=True, stable=True).tolist()
         guesses = [self._guess(asked, i, float(p[i])) for i in order]
 
@@ -224,19 +254,20 @@ class Predictor:
             moments=moments(used, evidence, self._usual, start=clip.start or 0.0, duration=duration),
             notes=(
                 *doubts(self.run.info["knows"]),
-                *self._notes(features, used, described, strange, len(candidates)),
+                *clip_notes(self.run, self._read(), features, used, described, strange, len(candidates)),
                 *described.notes,
             ),
             about=" ".join(filter(None, (about(self.run.info["knows"]), learnt_later(self.run.info["taught"])))),
+            action=action,
+            assumed=assumed,
+            manners=manners(p, candidates)[:top] if action else (),
         )
 
     def _check_usable(self, name: str, features: Features, empty: Sequence[str]) -> None:
         missing = [
-            f"{_WORDS[m]} (it is {_EMPTY[m]})" if m in empty else _WORDS[m]
-            for m in self._read()
-            if not _has(features, m)
+            f"{WORDS[m]} (it is {EMPTY[m]})" if m in empty else WORDS[m] for m in self._read() if not has(features, m)
         ]
-        if not any(_has(features, m) for m in MODALITIES) or (missing and not self.model.needs.missing_modality):
+        if not any(has(features, m) for m in MODALITIES) or (missing and not self.model.needs.missing_modality):
             raise BadMedia(f"{name} has no {' and no '.join(missing)}, which this Run needs.")
 
     def _read(self) -> list[str]:
@@ -254,34 +285,8 @@ class Predictor:
         return {
             name: float(strangeness(pooled[name], self._usual, name)[0])
             for name in MODALITIES
-            if _has(features, name) and f"{name}/limit" in self._usual
+            if has(features, name) and f"{name}/limit" in self._usual
         }
-
-    def _notes(
-        self, there: Features, used: Features, described: Described, strange: dict[str, float], n_classes: int
-    ) -> Iterator[str]:
-        for name, other in (("audio", "visual"), ("visual", "audio")):
-            if name in self._read() and not _has(there, name):
-                why = (
-                    f"The {_WORDS[name]} is {_EMPTY[name]}"
-                    if name in described.empty
-                    else f"There is no {_WORDS[name]}"
-                )
-                yield f"{why}; the {_WORDS[other]} alone decided."
-            elif _has(there, name) and not _has(used, name):
-                yield f"The {_WORDS[other]} alone decided: validation went better without the {_WORDS[name]}."
-        if self.run.shown != self.run.experiment.modality and len(self.run.inputs.modalities) > 1:
-            yield f"No training clip had anything but {_WORDS[self.run.shown]}, so nothing else of this one was used."
-        if described.status == "truncated":
-            yield "The file ends early; only the part that is there was used."
-        if n_classes == 1:
-            yield "Only one class was named, so its probability is 1 whatever the video holds."
-        far = [f"its {_WORDS[name]} lies {factor:.1f} times" for name, factor in strange.items() if factor > 1]
-        if far:
-            yield (
-                f"This clip is unlike anything it was trained on ({' and '.join(far)} as far out as usual clips go at "
-                "most): take the ranking as a guess; its probabilities were flattened."
-            )
 
 
 def _heat(strange: dict[str, float]) -> float:
@@ -292,7 +297,3 @@ def _heat(strange: dict[str, float]) -> float:
 def _check_top(top: int | None) -> None:
     if top is not None and top < 1:
         raise BadSetting(f"top is {top}; expected at least 1, or None for all classes.")
-
-
-def _has(features: Features, modality: str) -> bool:
-    return bool(features.has_audio[0] if modality == "audio" else features.has_visual[0])
