@@ -14,6 +14,7 @@ try:
     import typer
 
     from avshot.cli.declaring import dataset, import_command
+    from avshot.cli.games import games
     from avshot.cli.parsing import ExtractCommand, parse_list, parse_seeds, parse_some
 except KeyboardInterrupt:
     stop()
@@ -271,6 +272,9 @@ def optimise_classes_command(
     from avshot.cli.inspect import print_optimisation
 
     print_optimisation(names, text, plot, changes or [])
+
+
+app.add_typer(games)
 
 
 def main(arguments: list[str] | None = None) -> Any:
