@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from avshot.errors import BadDataset, BadSetting
@@ -40,6 +40,7 @@ def test_the_same_seed_gives_the_same_episodes_wherever_one_begins():
 
 
 @given(seed=st.integers(0, 2**31), quarters=st.integers(1, 8))
+@settings(deadline=None)
 def test_sides_are_balanced_on_their_own_for_both_players(seed, quarters):
     episodes = rei().draw(4 * quarters, seed)
     for i in range(0, len(episodes), 4):
@@ -64,6 +65,7 @@ def test_the_listener_sees_the_target_where_the_episode_says_and_is_not_told():
 
 
 @given(seed=st.integers(0, 2**31))
+@settings(deadline=None)
 def test_pairs_are_redrawn_until_a_kind_differs(seed):
     game = rei(differ=("material", "size"))
     for episode in game.draw(4, seed):
@@ -72,6 +74,7 @@ def test_pairs_are_redrawn_until_a_kind_differs(seed):
 
 
 @given(seed=st.integers(0, 2**31))
+@settings(deadline=None)
 def test_telling_is_what_a_loop_over_values_finds(seed):
     (episode,) = rei().draw(1, seed)
     first, second = (item.things for item in episode.items)

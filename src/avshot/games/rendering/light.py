@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from avshot.games.rendering.camera import DIRECTIONS, Floats
-from avshot.games.rendering.solids import distance, normals
+from avshot.games.rendering.solids import distance, edges, normals
 from avshot.games.scene import RGB, Thing
 
 _LEFT, _FRONT = np.array(DIRECTIONS["left"]), np.array(DIRECTIONS["front"])
@@ -104,9 +104,9 @@ def metal(thing: Thing, things: Sequence[Thing], points: Floats, surfaces: Float
     views, lamps, reached = light["views"], light["lamps"], light["reached"]
     base = np.array(RGB[thing.color], np.float32)
     mirrored = 2 * (surfaces * views).sum(1)[:, None] * surfaces - views
-    tint = 0.30 + 0.70 * base / 255
+    tint = 0.10 + 0.90 * base / 255  # so that metal and rubber of a colour are about as bright: the glints tell
     shine = np.maximum((surfaces * _unit(lamps + views)).sum(1), 0)
-    glow = 235 * shine**90 * reached + 40 * shine**10 * reached
+    glow = 235 * shine**90 * reached + (0.25 + 0.75 * reached) * 110 * edges(thing, points)
     own = 0.52 * matte(thing, surfaces, lamps, reached)
     return own + 0.85 * tint * _mirror(things, points + 2e-3 * surfaces, mirrored) + glow[:, None]
 

@@ -12,6 +12,7 @@ from avshot.games.rendering.camera import Floats
 from avshot.games.scene import Thing
 
 _NEVER = np.float32(np.inf)
+_BEVEL = 0.06  # of the radius
 _NEAR = 1e-4  # a surface casts no shadow on the point that it is asked from
 
 
@@ -100,3 +101,13 @@ def normals(thing: Thing, points: Floats) -> Floats:
     cap = np.zeros_like(away)
     cap[:, 2] = np.sign(away[:, 2])
     return np.where(on_cap[:, None], cap, side)
+
+
+def edges(thing: Thing, points: Floats) -> Floats:
+    """1 close to an edge of the thing, where bevelled metal glints, else 0; a sphere has none."""
+    away, _ = _local(thing, points, np.zeros((1, 3), np.float32))
+    if thing.shape == "sphere":
+        return np.zeros(len(points), np.float32)
+    across = np.abs(away) if thing.shape == "cube" else np.stack([np.hypot(away[:, 0], away[:, 1]), abs(away[:, 2])], 1)
+    second = np.sort(across, axis=1)[:, -2]
+    return (second > thing.radius * (1 - _BEVEL)).astype(np.float32)

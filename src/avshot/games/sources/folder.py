@@ -1,9 +1,9 @@
 """Photos by class: `folder:PLACE`, laid out as ImageNet or as CUB-200-2011, for `rei` over two classes.
 
-ImageNet: `train/CLASS/*` and `val/CLASS/*`; learning on train, figures on val. A folder with `CLASS/*` alone is cut: every
-second picture of a class, in the order of their names, is for figures. CUB: `images.txt`, `image_class_labels.txt`,
-`classes.txt`, `train_test_split.txt` and `images/`; figures on its test pictures. Of what there is for learning the guard
-looks at every tenth picture of a class, or the last where there are fewer (our choice).
+ImageNet: `train/CLASS/*` and `val/CLASS/*`; learning on train, figures on val. A folder with `CLASS/*` alone is cut:
+every second picture of a class, in the order of their names, is for figures. CUB: `images.txt`, `classes.txt`,
+`image_class_labels.txt`, `train_test_split.txt` and `images/`; figures on its test pictures. Of what there is for
+learning the guard looks at every tenth picture of a class, or the last where there are fewer (our choice).
 """
 
 from __future__ import annotations

@@ -51,7 +51,7 @@ class Step:
     hidden: Tensor
 
 
-class LearningSpeaker(nn.Module, Speaker):
+class LearningSpeaker(Speaker, nn.Module):
     """A speaker with parameters: a distribution over the next token, which learners change.
 
     Only parameters with `requires_grad` are ever changed; `trained()` are these, and a copy of them is all that tells
@@ -104,13 +104,15 @@ class LearningSpeaker(nn.Module, Speaker):
 
         The first state gives the reference policy, pi_0 of the thesis, without a second model in memory.
         """
-        now = self.copied()
-        self.restore(state)
+        now = {name: each.data for name, each in self.trained().items()}
         try:
+            for name, each in self.trained().items():  # exchanged, not overwritten: a graph made before stays valid
+                each.data = state[name].to(each.dtype)
             with torch.no_grad():
                 yield
         finally:
-            self.restore(now)
+            for name, each in self.trained().items():
+                each.data = now[name]
 
     @torch.no_grad()
     def say(
