@@ -1,7 +1,7 @@
 """What PPO and NLPO share: a value head, advantages per token, several epochs on a batch.
 
 The thesis names beta and the clip; everything else is ours, from what was usual: gamma 1, lambda .95, 4 epochs,
-whitened advantages. The value head stands on the last hidden state, which it does not change: only the policy's loss does.
+whitened advantages. The value head stands on the last hidden state and does not change it: only the policy's loss does.
 """
 
 from __future__ import annotations
