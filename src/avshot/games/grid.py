@@ -7,6 +7,7 @@ import io
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -69,7 +70,7 @@ def run_plan(plan: Plan, out: Path, progress: Progress = lambda what, done, tota
         for seed in seeds:
             folder = out / slug(row) / slug(column) / f"seed-{seed}"
             what = f"{row} / {column} / seed {seed}"
-            records.append(play(replace(asked, seed=seed), folder, lambda d, t, w=what: progress(w, d, t)))
+            records.append(play(replace(asked, seed=seed), folder, partial(progress, what)))
             folders.append(folder)
             scores += [each.score for each in load_rounds(folder / "after.jsonl")]
         cells.append(Cell(row, column, folders, records, scores))

@@ -1,4 +1,4 @@
-"""A file of experiments: rows (speakers and learners) x columns (listeners) x seeds, as a figure of the thesis has them.
+"""A file of experiments: rows (speakers and learners) x columns (listeners) x seeds, as in a figure of the thesis.
 
 ```toml
 title = "What is compared"
@@ -170,7 +170,7 @@ def _checked(plan: Plan, path: Path) -> Plan:
 
 
 def only(plan: Plan, labels: Sequence[str]) -> Plan:
-    """The plan with some of its rows, and the one that they are tested against. Raises ValueError for an unknown one."""
+    """The plan with some of its rows, and the one that they are tested against. Raises ValueError for others."""
     unknown = [label for label in labels if label not in plan.rows]
     if unknown:
         near = did_you_mean(unknown[0], plan.rows)

@@ -9,6 +9,7 @@ make its picture again.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,8 +64,15 @@ class Camera:
 
         Along the viewing direction all have length 1, so that distance in lengths of a ray is depth.
         """
-        columns = (np.arange(self.width * samples, dtype=np.float32) + 0.5) / samples
-        rows = (np.arange(self.height * samples, dtype=np.float32) + 0.5) / samples
-        x = ((columns - self.width / 2) / self.focal)[None, :, None]
-        y = ((self.height / 2 - rows) / self.focal)[:, None, None]
-        return (FORWARD + x * RIGHT + y * UP).astype(np.float32)
+        return _rays(self, samples)
+
+
+@lru_cache(maxsize=4)
+def _rays(camera: Camera, samples: int) -> Floats:
+    columns = (np.arange(camera.width * samples, dtype=np.float32) + 0.5) / samples
+    rows = (np.arange(camera.height * samples, dtype=np.float32) + 0.5) / samples
+    x = ((columns - camera.width / 2) / camera.focal)[None, :, None]
+    y = ((camera.height / 2 - rows) / camera.focal)[:, None, None]
+    found: Floats = (FORWARD + x * RIGHT + y * UP).astype(np.float32)
+    found.flags.writeable = False  # shared by all pictures of this size
+    return found
