@@ -118,6 +118,13 @@ def test_the_end_of_patience(tmp_path):
     assert record["after"]["kl"] == 0
 
 
+def test_one_that_was_killed_after_its_last_look_does_not_learn_on(tmp_path):
+    asked = replace(SHORT, listener="left", check_every=2, check_episodes=8, patience=2)
+    with pytest.raises(Killed):
+        play(asked, tmp_path, killed_at(4))
+    assert play(asked, tmp_path)["interactions"]["updates"] == 4
+
+
 NORMAL = Play("rei", "symbolic", learner="kto?rate=3e-3", test=1000)
 
 

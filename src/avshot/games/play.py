@@ -91,7 +91,7 @@ def _learn(asked: Play, parts: Parts, learner: Learner, folder: Path, progress: 
     curve, guard, rounds = _resumed(asked, parts, learner, folder)
     if asked.check_every and not guard.curve:
         guard.look(asked, parts, learner)
-    ended = False
+    ended = 0 < asked.patience <= guard.since  # of one that was killed between its last look and the test
     while learner.updates < asked.updates and not ended:
         numbers, new = _update(asked, parts, learner)
         curve.append(numbers)
