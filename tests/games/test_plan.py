@@ -119,6 +119,10 @@ def test_the_csv_has_a_line_for_each_experiment(played):
     assert [(line["row"], line["seed"]) for line in lines] == [("zero-shot", "0"), ("KTO", "0"), ("KTO", "1")]
     assert lines[1]["interactions"] == "120"
     assert float(lines[1]["stranger"]) == cells[1].records[0]["stranger"]["score"]
+    scores = [point["score"] for point in cells[1].records[0]["curve"]]
+    assert float(lines[1]["training_last"]) == pytest.approx(sum(scores[-30:]) / 30)
+    assert float(lines[1]["training_peak"]) >= float(lines[1]["training_last"])
+    assert (lines[0]["training_last"], lines[1]["checks_peak"]) == ("", "")
     assert float(lines[1]["score"]) == cells[1].records[0]["after"]["score"]
 
 

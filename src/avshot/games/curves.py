@@ -12,6 +12,8 @@ _WINDOW = 30  # updates in a running mean: single batches of three are noise
 
 def running_mean(values: Sequence[float], window: int = _WINDOW) -> list[float]:
     """Mean of each value and of up to `window - 1` before it."""
+    if not len(values):
+        return []
     sums = np.concatenate([[0.0], np.cumsum(values)])
     ends = np.arange(1, len(values) + 1)
     starts = np.maximum(ends - window, 0)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+from avshot.games.curves import running_mean
 from avshot.games.measures import mean_interval, paired_p
 from avshot.games.plan import Plan
 from avshot.games.play import load_rounds, play
@@ -94,6 +95,16 @@ def p_value(cell: Cell, cells: Sequence[Cell], against: str) -> float | None:
     return paired_p(cell.scores[:n], other.scores[:n])
 
 
+_TRAINING = ("training_peak", "training_last", "checks_peak")
+
+
+def _training(record: Mapping[str, Any]) -> list[float | None]:
+    """Peak and last of the running mean of scores while learning, and the best look of the guard; None for none."""
+    means = running_mean([point["score"] for point in record.get("curve", [])])
+    peak = max((score for _, score in record.get("checks", [])), default=None)
+    return [max(means), means[-1], peak] if means else [None, None, peak]
+
+
 HEAD = ("row", "column", "score", "95 %", "p", "words", "colours", "KL", "no answer", "empty", "printed")
 
 
@@ -120,13 +131,12 @@ def as_csv(plan: Plan, cells: Sequence[Cell]) -> str:
     out = io.StringIO()
     names = [*COUNTED, "low", "high", "left", "score_left", "score_right", "rounds"]
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["row", "column", "seed", "before", *names, "peak", "stranger", "interactions", "checks"])
+    writer.writerow(["row", "column", "seed", "before", *names, *_TRAINING, "stranger", "interactions", "checks"])
     for cell in cells:
         for record in cell.records:
             found, counts = record.get("after", record["before"]), record.get("interactions", {})
-            peak = max((score for _, score in record.get("checks", [])), default=None)
             stranger = record.get("stranger", {}).get("score")
             line = [cell.row, cell.column, record["asked"]["seed"], record["before"]["score"]]
             line += [found.get(name) for name in names]
-            writer.writerow([*line, peak, stranger, counts.get("training", 0), counts.get("checks", 0)])
+            writer.writerow([*line, *_training(record), stranger, counts.get("training", 0), counts.get("checks", 0)])
     return out.getvalue()
