@@ -6,13 +6,14 @@ from dataclasses import replace
 import pytest
 import torch
 
-from avshot.errors import BadSetting
-from avshot.files.atomic import load_tensors
+from avshot.errors import BadSetting, WrongRun
+from avshot.files.atomic import load_sealed, load_tensors, save_sealed
 from avshot.games import play as playing
 from avshot.games.experiment import Play
 from avshot.games.judge import judge
 from avshot.games.measures import measure
 from avshot.games.named import build, build_source
+from avshot.games.page import section
 from avshot.games.play import load_rounds, load_speaker, play
 from avshot.games.rei import Rei
 
@@ -182,3 +183,28 @@ def test_damaged_files_are_told(tmp_path):
     (tmp_path / "play.json").write_text(content.replace('"seed": 0', '"seed": 1'))
     with pytest.raises(ValueError, match="was changed after it was written"):
         play(replace(SHORT, updates=1, test=4), tmp_path)
+
+
+def test_code_that_a_folder_names_is_not_run_unless_somebody_named_it(tmp_path):
+    """A folder may come from anybody."""
+    mark = tmp_path / "ran"
+    own = tmp_path / "dim.py"
+    own.write_text(
+        "from avshot.games.weaknesses.weakness import Weakness\n"
+        "from pathlib import Path\n"
+        f"Path({str(mark)!r}).write_text('x')\n"
+        "class Dim(Weakness):\n"
+        "    def apply(self, pixels):\n"
+        "        return pixels // 2\n"
+    )
+    play(replace(SHORT, updates=1, test=4), tmp_path / "run")
+    content = {**load_sealed(tmp_path / "run" / "play.json")}
+    content["asked"]["weakness"] = str(own)
+    save_sealed(tmp_path / "run" / "play.json", content)
+    for use in (load_speaker, lambda folder: section(folder, "a title")):
+        with pytest.raises(WrongRun, match="names code, .*dim.py as its weakness; .* pass --code"):
+            use(tmp_path / "run")
+    assert not mark.exists()
+    build("weaknesses", str(own))
+    assert "a title" in section(tmp_path / "run", "a title")
+    assert mark.read_text() == "x"

@@ -79,11 +79,15 @@ def report_command(
     folders: Annotated[list[Path], typer.Argument(help="Folders with finished games in or below them.")],
     out: Annotated[Path | None, typer.Option(help="HTML file; default: report.html in the first folder.")] = None,
     episodes: Annotated[int, typer.Option(min=1, help="How many of each experiment are shown.")] = 8,
+    code: Annotated[list[str] | None, typer.Option(help="A .py file that a game may use as a player.")] = None,
 ) -> None:
     """Pictures as both players saw them, messages before and after, answers and curves, as one page."""
     from avshot.files.output import output_file
     from avshot.games.outcome import report_folders
+    from avshot.machine.python_file import full_path, load_python_file
     from avshot.terminal.progress import say
 
+    for path in code or ():
+        load_python_file(full_path(path), "player")
     page = output_file(out or folders[0] / "report.html", (".html", ".htm"), "report")
     say(f"{report_folders(folders, page, episodes)} games: {page}")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from avshot.errors import BadSetting
+from avshot.errors import BadSetting, WrongRun
 from avshot.games.game import Game
 from avshot.games.learners.learner import Learner
 from avshot.games.listeners.listener import Listener
@@ -14,6 +16,7 @@ from avshot.games.rei import Rei
 from avshot.games.res import Res
 from avshot.games.speakers.speaker import LearningSpeaker, Speaker
 from avshot.games.weaknesses.weakness import Weakness
+from avshot.machine.python_file import full_path, is_python_file, was_named
 from avshot.settings import did_you_mean
 
 GAMES: dict[str, type[Game]] = {"rei": Rei, "res": Res}
@@ -91,6 +94,25 @@ def resolve(play: Play) -> Parts:
             raise BadSetting(f"The speaker {play.speaker!r} cannot learn; take learner none, or the speaker words.")
         learner = build("learners", play.learner, speaker)
     return Parts(game_of(play), speaker, listener, weakness, learner)
+
+
+def from_record(record: Mapping[str, Any], folder: Path) -> Play:
+    """What a finished experiment was asked.
+
+    A folder may come from anybody, and a file of players that it names is code: such a file is used only where somebody
+    named it in this process, in a file of experiments or as `--code`.
+
+    Raises:
+        ValueError: It names a file that nobody named.
+    """
+    play = Play(**record["asked"])
+    for field in ("source", "speaker", "listener", "weakness", "learner", "stranger", "stranger_weakness"):
+        name, _, _ = split_name(getattr(play, field))
+        if is_python_file(name) and not was_named(full_path(name)):
+            raise WrongRun(
+                f"The game in {folder} names code, {name} as its {field}; look at that file, and pass --code {name}."
+            )
+    return play
 
 
 def game_of(play: Play) -> Game:

@@ -11,7 +11,7 @@ from pathlib import Path
 from avshot.files.atomic import load_sealed, save_text
 from avshot.games.curves import curve_svg
 from avshot.games.episode import Episode, Sight
-from avshot.games.experiment import Play, game_of, listener_of
+from avshot.games.experiment import Play, from_record, game_of, listener_of
 from avshot.games.game import Game
 from avshot.games.item import Pixels
 from avshot.games.judge import Round
@@ -75,7 +75,7 @@ def section(folder: Path, title: str, shown: int = SHOWN) -> str:
         ValueError: There is no finished experiment in the folder, or its source is gone.
     """
     record = load_sealed(folder / "play.json")
-    asked = Play(**record["asked"])
+    asked = from_record(record, folder)
     parts = [f"<h2>{escape(title)}</h2>", f'<p class="lead">{escape(_in_words(asked))}</p>']
     if record.get("curve"):
         parts.append(curve_svg(record["curve"], record.get("checks", [])))

@@ -20,7 +20,7 @@ from avshot.errors import BadSetting
 from avshot.files.atomic import load_sealed, load_tensors, save_sealed, save_tensors, save_text
 from avshot.files.lock import sole_writer
 from avshot.games.episode import Episode, Message
-from avshot.games.experiment import Parts, Play, listener_of, resolve
+from avshot.games.experiment import Parts, Play, from_record, listener_of, resolve
 from avshot.games.guard import Guard
 from avshot.games.judge import Round, answered, drift, judge
 from avshot.games.learners.learner import Learner, Rollouts
@@ -178,7 +178,7 @@ def load_speaker(folder: Path) -> LearningSpeaker:
     """The speaker that a finished experiment trained. Raises ValueError where it trained none, or a file is damaged."""
     record = load_sealed(folder / RECORD)
     tensors, _ = load_tensors(folder / "speaker.safetensors")
-    speaker = resolve(Play(**record["asked"])).speaker
+    speaker = resolve(from_record(record, folder)).speaker
     assert isinstance(speaker, LearningSpeaker)
     speaker.restore(tensors)
     return speaker
