@@ -53,3 +53,19 @@ def seen_videos(folder: Path, *, per_class: int = 6, seed: int = 0) -> tuple[lis
             write(files[-1], picture(name, rng), FPS, sound(None, rng), RATE)
             labels.append(name)
     return files, labels
+
+
+LOUDNESS = {"loudly": 1.0, "quietly": 0.03}
+
+
+def loud_videos(folder: Path, *, per_pair: int = 6, seed: int = 0) -> tuple[list[Path], list[tuple[str, str]]]:
+    """Videos of an action, in the pitch, done loudly or quietly; returns files and pairs."""
+    rng, files, pairs = np.random.default_rng(seed), [], []
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("low humming", "high beeping"):
+        for adverb, gain in LOUDNESS.items():
+            for i in range(per_pair):
+                files.append(folder / f"{name.replace(' ', '-')}-{adverb}-{i}.mp4")
+                write(files[-1], picture(None, rng), FPS, (gain * sound(name, rng)).astype(np.float32), RATE)
+                pairs.append((name, adverb))
+    return files, pairs

@@ -1,5 +1,7 @@
 """A small dataset whose features are made from class vectors, for tests of training and protocol."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
@@ -40,3 +42,21 @@ def synthetic_dataset(*, per_class: int = 12, noise: float = 0.3, seed: int = 0,
     }
     source = MemoryFeatures([c.id for c in clips], features, {"audio": {"name": "synthetic"}, "seed": seed})
     return Dataset("synthetic", clips, WORDS, folds, source, text={"made": torch.from_numpy(vectors)})
+
+
+def without(dataset: Dataset, names) -> Dataset:
+    """The dataset without these classes: neither their clips nor their names nor their vectors."""
+    kept = [i for i, clip in enumerate(dataset.clips) if clip.label not in names]
+    place = {old: new for new, old in enumerate(kept)}
+    folds = {
+        fold: np.array([place[i] for i in rows.tolist() if i in place], dtype=np.int64)
+        for fold, rows in dataset.folds.items()
+    }
+    left = [i for i, name in enumerate(dataset.names) if name not in names]
+    return replace(
+        dataset,
+        clips=tuple(dataset.clips[i] for i in kept),
+        names=tuple(dataset.names[i] for i in left),
+        folds=folds,
+        text={key: vectors[left] for key, vectors in dataset.text.items()},
+    )

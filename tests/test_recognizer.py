@@ -13,7 +13,7 @@ from avshot import Recognizer
 from avshot.data.dataset import MemoryFeatures
 from avshot.errors import BadMedia, TooLarge
 from avshot.media import write
-from avshot.recognizer import _dataset
+from avshot.prediction.labelled import own_dataset
 from avshot.types import Clip, Features
 from small_videos import FPS, RATE, heard_videos, picture, sound
 
@@ -237,7 +237,9 @@ def folds_of(counts, extra=()):
     import torch
 
     zeros = torch.zeros(len(clips), 2)
-    return _dataset(clips, extra, MemoryFeatures([clip.id for clip in clips], Features.averaged(zeros, zeros), {}), 3)
+    return own_dataset(
+        clips, extra, MemoryFeatures([clip.id for clip in clips], Features.averaged(zeros, zeros), {}), 3
+    )
 
 
 def test_what_is_held_out_to_choose_epochs_and_calibration():
@@ -251,3 +253,58 @@ def test_what_is_held_out_to_choose_epochs_and_calibration():
     assert len(few.folds["val_unseen"]) == 0
     assert len(few.folds["val_seen"]) == 1
     assert len(few.folds["train"]) == 12
+
+
+@pytest.fixture(scope="module")
+def alarms(folder):
+    """Clips of a sound that no class of the training has: a high and a low tone in turn."""
+    rng, files = np.random.default_rng(5), []
+    for i in range(6):
+        files.append(folder / f"alarm-{i}.mp4")
+        time = np.arange(round(1.2 * RATE)) / RATE
+        tone = 0.5 * np.sin(2 * np.pi * np.where(time % 0.3 < 0.15, 900.0, 5000.0) * time)
+        write(files[-1], picture(None, rng), FPS, tone.astype(np.float32), RATE)
+    return files
+
+
+def test_it_is_taught_a_class_and_keeps_it(fitted, videos, alarms, folder):
+    recognizer = Recognizer.load(fitted.run.path)
+    recognizer.predict(videos[0][0])
+    told = []
+    same = recognizer.teach(
+        {"fire alarm": alarms[:4]}, progress=lambda stage, done, total, numbers: told.append((stage, done, total))
+    )
+    assert same is recognizer
+    assert told == [("teach", i, 4) for i in range(1, 5)]
+    found = recognizer.predict(alarms[5])
+    assert (found.label, found.ranking[0].taught, found.ranking[0].seen) == ("fire alarm", 4, False)
+    assert found.about.endswith('Taught 1 class later: "fire alarm" from 4 clips.')
+    assert {guess.taught for guess in found.ranking[1:]} == {0}
+    loaded = Recognizer.load(recognizer.save(folder / "with-alarm"))
+    assert loaded.predict(alarms[5]) == found
+    assert "fire alarm" not in fitted.run.classes().names  # the Run of before stays
+    assert loaded.predict(alarms[5], ["Fire-alarm", "rain"]).ranking[0].taught == 4
+
+
+def test_clips_that_cannot_be_used_teach_nothing(fitted, alarms, folder):
+    recognizer = Recognizer.load(fitted.run.path)
+    with pytest.warns(UserWarning, match="1 clips cannot be used, the first .*absent.mp4"):
+        recognizer.teach({"fire alarm": [alarms[0], folder / "absent.mp4"]})
+    assert recognizer.run.info["taught"] == [{"name": "fire alarm", "clips": 1}]
+    before = recognizer.run.path
+    for examples, message in (
+        ({"bell": [folder / "absent.mp4"]}, "None of the 1 clips of 'bell' can be used; the first: .*absent.mp4"),
+        ({"bell": []}, "Got no clip of 'bell'"),
+        ({"bell": str(alarms[0])}, "as the clips of 'bell'; pass a list of videos"),
+        ({}, "Got no classes to teach"),
+        ([alarms[0]], "Got no classes to teach"),
+        ({"low humming": alarms}, "was trained on clips of that class"),
+        ({"fire alarm": alarms}, "was taught that class before"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            recognizer.teach(examples)
+    assert recognizer.run.path == before
+    recognizer.teach({"fire alarm": alarms[:3]}, replace=True)
+    assert recognizer.run.info["taught"] == [{"name": "fire alarm", "clips": 3}]
+    with pytest.raises(ValueError, match="has not learnt anything yet"):
+        Recognizer("devise").teach({"fire alarm": alarms})

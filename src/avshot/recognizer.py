@@ -2,34 +2,35 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import os
+import secrets
 import shutil
 import tempfile
 import warnings
 import weakref
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from avshot.classes.names import refuse_alike, tidy, tidy_all
-from avshot.data.dataset import Dataset, FeatureSource
-from avshot.data.split import hold_out
-from avshot.errors import BadClassName, BadDataset, BadMedia, BadSetting, WrongRun
+from avshot.classes.names import refuse_alike
+from avshot.errors import BadSetting, WrongRun
 from avshot.experiment import Experiment, files_of, parse_experiment, resolve
 from avshot.features.extractor import Extractor, create_extractor, extractor_of
 from avshot.machine.device import check_device
+from avshot.prediction.examples import read_examples
+from avshot.prediction.labelled import labelled_clips, own_dataset, usable_clips
+from avshot.prediction.labelled_pairs import further_classes, named_labels, own_pairs
+from avshot.prediction.manners import Pair
 from avshot.prediction.predictor import Failed, Prediction, Predictor
+from avshot.prediction.search import Match, search
+from avshot.prediction.teach import LOSE, teach
 from avshot.prediction.upload import LARGEST, Video
-from avshot.prediction.video import one_clip
 from avshot.run import Run, load_run
 from avshot.settings import did_you_mean
-from avshot.types import MODALITIES, Clip
+from avshot.types import MODALITIES
 
 _DATASET = "videos passed to Recognizer.fit"
 FEW_VIDEOS = 16  # below this, starting worker processes takes longer than describing the videos
@@ -77,22 +78,27 @@ class Recognizer:
     def fit(
         self,
         videos: Iterable[str | Path],
-        labels: Iterable[str],
+        labels: Iterable[str | Pair],
         *,
         classes: Iterable[str] = (),
+        antonyms: Mapping[str, str] | None = None,
         progress: Callable[[str, int, int, dict[str, float]], None] | None = None,
     ) -> Recognizer:
         """Extract features and train.
 
         With at least five classes, a fifth of them is held out once to choose epochs and calibration for unseen
         classes, and a fifth of the clips of the others; with fewer, only clips are held out. The final model then
-        trains on everything. Videos without usable features are left out with a warning.
+        trains on everything. Videos without usable features are left out with a warning. In the task adverb a tenth of
+        the videos is held out, and every action with every adverb is a candidate.
 
         Args:
             videos: Paths of video files.
             labels: One class name for each, each class spelt one way (`avshot.classes.names.join_key` says what is
-                alike).
-            classes: Further candidate classes without clips; those that are among the labels are left out.
+                alike); in the task adverb an action and an adverb for each: `("cutting", "slowly")`.
+            classes: Further candidate classes without clips; those that are among the labels are left out. Not in the
+                task adverb.
+            antonyms: In the task adverb the opposites among the adverbs: `{"slowly": "quickly"}`; methods learn from
+                them, and predictions set an adverb beside its opposite.
             progress: Called with (stage, done, in all, numbers); the stages are "extract", "stage1" and "stage2",
                 counted in videos and epochs.
 
@@ -111,20 +117,63 @@ class Recognizer:
             if progress is not None:
                 progress("extract", done, total, {})
 
-        clips = _clips(videos, labels)
-        further = tidy_all(classes)
+        named, pair_of = named_labels(labels, self.experiment)
+        clips = labelled_clips(videos, named)
+        further = further_classes(classes, antonyms, self.experiment)
         refuse_alike(sorted({str(clip.label) for clip in clips} | set(further)))
         store = str(self.folder / f"features-{_digest([_spec(self.audio), _spec(self.visual)])}")
         workers = 1 if len(clips) < FEW_VIDEOS else None
         options: dict[str, Any] = {"audio": self.audio, "visual": self.visual, "workers": workers, "progress": tell}
         found = extract(clips, store, retry_failed=True, **options)
-        usable = _usable(clips, found.failed)
-        dataset = _dataset(usable, further, FeatureStore(store), self.experiment.seed)
+        usable = usable_clips(clips, found.failed)
+        source = FeatureStore(store)
+        if pair_of:
+            dataset = own_pairs(usable, pair_of, antonyms or {}, source)
+        else:
+            dataset = own_dataset(usable, further, source, self.experiment.seed)
         files = files_of(self.experiment)  # of another text: another Run
         key = _digest([dataset.fingerprint(), self.experiment.model_dump(mode="json"), *([files] if files else [])])
         made = run(self.experiment, self.folder / f"run-{key}", dataset=dataset, progress=progress)
         # A Run that outlives this recogniser still reads its temporary folder.
-        self._predictor = Predictor(replace(made, keeps=self._temporary), self.device)
+        self._predictor = Predictor(dataclasses.replace(made, keeps=self._temporary), self.device)
+        return self
+
+    def teach(
+        self,
+        examples: Mapping[str, Iterable[Video]],
+        *,
+        replace: bool = False,
+        lose: float = LOSE,
+        progress: Callable[[str, int, int, dict[str, float]], None] | None = None,
+    ) -> Recognizer:
+        """Add classes from a few clips each: at once, without a training and without the old clips.
+
+        No weight moves; see `avshot.prediction.teach.teach`. `save` keeps what was taught. Clips that cannot be used
+        are left out with a warning.
+
+        Args:
+            examples: `{class name: its videos}`, each video as for `predict`.
+            replace: Classes that were taught before may be taught anew, from these clips alone.
+            lose: The share of the clips of trained classes that taught ones may take over, as far as the Run can tell.
+            progress: Called with ("teach", videos read, videos in all, {}).
+
+        Returns:
+            self.
+
+        Raises:
+            ValueError: A class without a usable clip, one that it was trained on or was taught before, or a recogniser
+                that has not learnt anything yet.
+        """
+        predictor, told = self._ready(), progress or (lambda *_: None)
+        found = read_examples(predictor, examples, progress=lambda done, total: told("teach", done, total, {}))
+        if found.failed:
+            first = found.failed[0]
+            warnings.warn(
+                f"{len(found.failed)} clips cannot be used, the first {first.video}: {first.error}", stacklevel=2
+            )
+        place = self.folder / f"taught-{secrets.token_hex(8)}"
+        made = teach(predictor.run, found.features, place, replace=replace, lose=lose, device=self.device)
+        self._predictor = Predictor(dataclasses.replace(made, keeps=self._temporary), self.device)
         return self
 
     @property
@@ -144,25 +193,41 @@ class Recognizer:
         return self._ready().run
 
     def predict(
-        self, video: Video, classes: Sequence[str] | None = None, *, top: int | None = None, largest: int = LARGEST
+        self,
+        video: Video,
+        classes: Sequence[str] | None = None,
+        *,
+        action: str | None = None,
+        adverbs: Sequence[str] | None = None,
+        top: int | None = None,
+        largest: int = LARGEST,
     ) -> Prediction:
-        """Rank classes for one video; see `avshot.prediction.predictor.Predictor.predict`.
+        """Rank classes, or of an action its manners, for one video; see `Predictor.predict` (`avshot.prediction`).
 
         Several threads may call it on one recogniser, but not while it learns (`fit`).
         """
-        return self._ready().predict(video, classes, top=top, largest=largest)
+        return self._ready().predict(video, classes, action=action, adverbs=adverbs, top=top, largest=largest)
 
     def predict_many(
         self,
         videos: Iterable[Video],
         classes: Sequence[str] | None = None,
         *,
+        action: str | None = None,
+        adverbs: Sequence[str] | None = None,
         top: int | None = None,
         workers: int | None = None,
         largest: int = LARGEST,
     ) -> Iterator[Prediction | Failed]:
         """Rank classes for many videos, in order; see `avshot.prediction.predictor.Predictor.predict_many`."""
-        return self._ready().predict_many(videos, classes, top=top, workers=workers, largest=largest)
+        asked: dict[str, Any] = {"action": action, "adverbs": adverbs, "top": top}
+        return self._ready().predict_many(videos, classes, **asked, workers=workers, largest=largest)
+
+    def search(
+        self, what: str, videos: Iterable[Video], *, workers: int | None = None
+    ) -> tuple[list[Match], list[Failed]]:
+        """Videos by how much they are what is named, best first; see `avshot.prediction.search.search`."""
+        return search(self._ready(), what, videos, workers=workers)
 
     def save(self, folder: str | Path) -> Path:
         """Copy the Run to `folder`; `Recognizer.load` opens it. Raises ValueError when the folder is not empty."""
@@ -231,63 +296,3 @@ def _spec(extractor: str | Extractor | None) -> Any:
 
 def _digest(content: Any) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:16]
-
-
-def _clips(videos: Iterable[str | Path], labels: Iterable[str]) -> list[Clip]:
-    """One clip per video. Its id holds size and time of change, so that a replaced file is described again."""
-    for what, given in (("videos", videos), ("labels", labels)):
-        if isinstance(given, str | bytes | os.PathLike) or not isinstance(given, Iterable):
-            raise BadDataset(f"Got {given!r} as {what}; pass a list with one for each video.")
-    paths, names = [_path(video) for video in videos], list(labels)
-    if len(paths) != len(names):
-        raise BadDataset(f"Got {len(paths)} videos but {len(names)} labels; give one label for each video.")
-    twice = [str(path) for path, count in Counter(paths).items() if count > 1]
-    if twice:
-        raise BadDataset(f"{len(twice)} videos are given more than once, for example {twice[0]}; give each once.")
-    clips = []
-    for path, label in zip(paths, names, strict=True):
-        try:
-            name = tidy(label)
-        except ValueError:
-            raise BadClassName(f"The label of {path} is {label!r}; expected a class name in words.") from None
-        about = path.stat() if path.exists() else None
-        version = "" if about is None else f" ({about.st_size} bytes, {about.st_mtime_ns})"
-        clips.append(Clip(f"{path}{version}", str(path), name))
-    return clips
-
-
-def _path(video: object) -> Path:
-    """The real file; one that is not there is left out later, with the others that cannot be read."""
-    clip = one_clip(video)
-    if clip is video:
-        raise BadMedia(f"Got a Clip among the videos ({clip.id}); pass paths of files.")
-    return Path(clip.path).resolve()
-
-
-def _usable(clips: list[Clip], failed: Sequence[tuple[str, str, str]]) -> list[Clip]:
-    """Clips that have features; warns of the others. Raises ValueError when fewer than two classes are left."""
-    reasons = {id: status.removeprefix("error: ") for id, _, status in failed}
-    usable = [clip for clip in clips if clip.id not in reasons]
-    first = next((f"{clip.path}: {reasons[clip.id]}" for clip in clips if clip.id in reasons), "")
-    left_out = f"{len(reasons)} of {len(clips)} videos cannot be used, the first {first}" if reasons else ""
-    classes = {clip.label for clip in usable}
-    if len(classes) < 2:
-        raise BadDataset(
-            f"Got usable videos of {len(classes)} class{'es' * (len(classes) != 1)}; a recogniser needs at least two. "
-            + left_out
-        )
-    if left_out:
-        lost = sorted({str(clip.label) for clip in clips} - {str(label) for label in classes})
-        gone = f" No video is left of: {', '.join(lost)}." if lost else ""
-        warnings.warn(f"{left_out}{gone}", stacklevel=3)
-    return usable
-
-
-def _dataset(clips: list[Clip], extra: tuple[str, ...], features: FeatureSource, seed: int) -> Dataset:
-    """All labelled clips as one dataset without test clips, and with further classes that have none."""
-    seen = sorted({clip.label for clip in clips if clip.label is not None})
-    names = (*seen, *dict.fromkeys(name for name in map(tidy, extra) if name not in seen))
-    folds = {fold: np.array(rows, dtype=np.int64) for fold, rows in hold_out(clips, seed).items()}
-    folds["test_unseen"] = np.array([], dtype=np.int64)
-    candidates = {"test_unseen": names[len(seen) :]}
-    return Dataset("own videos", tuple(clips), names, folds, features, candidates=candidates)

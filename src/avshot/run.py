@@ -8,7 +8,7 @@ run/
   weights.safetensors   the method after stage 2
   classes.safetensors   candidate classes of stage 2: embeddings as used (text/) and as the encoder gave them (raw/)
   scores.safetensors    scores [clip, class], labels and seen flags of validation (stage 1) and test (stage 2)
-  familiar.safetensors  what the training clips were like (mean and spread of the pooled features)
+  familiar.safetensors  what clips were like: pooled features of training, scores of each class and each taught one
   embeddings.safetensors  test clips: pooled input features, and what the method embedded them to where it can
   metrics.json          the task's metrics on test as validation calibrated it: S, U, HM, ZSL, AUSUC for gzsl
   history.json          losses and validation scores per epoch, per stage
@@ -117,7 +117,9 @@ class Run:
     @property
     def inputs(self) -> Inputs:
         """Sizes the method was built for."""
-        return Inputs(**{**self.info["inputs"], "classes": tuple(self.info["inputs"]["classes"])})
+        told = self.info["inputs"]
+        factors = {name: tuple(values) for name, values in told["factors"].items()}
+        return Inputs(**{**told, "classes": tuple(told["classes"]), "factors": factors})
 
     def method(self, device: str = "cpu") -> Method:
         """The trained method in eval mode."""

@@ -120,3 +120,12 @@ def test_where_a_new_name_goes_depends_on_other_new_names_only_where_all_move_to
     # The trained classes do not know of those that are tested: without these they lie where they lie with them.
     expected = optimise(raw[seen])[0] if scope == "seen" else optimise(raw)[0][seen]
     assert torch.allclose(moved[seen], expected, atol=1e-6)
+
+
+def test_class_vectors_of_the_dataset_by_their_own_name_embed_nothing_new(tmp_path):
+    run = protocol.run(experiment(text=("made",)), tmp_path / "run", dataset=synthetic_dataset())
+    assert Predictor(run).classes([WORDS[1]]).names == (WORDS[1],)
+    with pytest.raises(
+        ValueError, match="class vectors made, which came with its dataset, so it cannot embed 'loud horn'"
+    ):
+        Predictor(run).classes([NEW])

@@ -22,6 +22,7 @@ from small_videos import FPS, RATE, SECONDS, heard_videos, picture, seen_videos,
 from synthetic import synthetic_dataset
 
 RECIPE = {"epochs": 2, "batches_per_epoch": 40, "batch_size": 18, "lr": 3e-3}
+PLAIN = {"dropout": 0.2}  # few steps on few clips: what is tested is what a model that has learnt them says
 EVENT = 0.8  # second at which the telling sound starts; the last third of a clip
 
 
@@ -34,14 +35,15 @@ def folder(tmp_path_factory):
 def heard(folder):
     """A Run on videos whose class is in the sound alone, and there in the last third alone."""
     videos, labels = heard_videos(folder / "heard", start=EVENT)
-    fitted = Recognizer("devise", folder=folder, recipe=RECIPE).fit(videos, labels, classes=["dog barking"])
+    recognizer = Recognizer("devise", folder=folder, recipe=RECIPE, config=PLAIN)
+    fitted = recognizer.fit(videos, labels, classes=["dog barking"])
     return Predictor(fitted.run)
 
 
 @pytest.fixture(scope="module")
 def seen(folder):
     """A Run on videos whose class is in the picture alone."""
-    fitted = Recognizer("devise", folder=folder, recipe=RECIPE).fit(*seen_videos(folder / "seen"))
+    fitted = Recognizer("devise", folder=folder, recipe=RECIPE, config=PLAIN).fit(*seen_videos(folder / "seen"))
     return Predictor(fitted.run)
 
 
@@ -254,17 +256,17 @@ def test_a_stream_that_holds_nothing_decides_nothing_and_that_is_said(heard, fol
 @pytest.mark.parametrize("end", ["before", "after"])
 def test_silence_and_black_at_the_ends_of_a_clip_do_not_count(heard, clips, seconds, end):
     """The arrays of a file with padding that holds nothing: the same ranking, and no share of the decision."""
-    job, names = heard._job, heard.classes()
+    job, asked = heard._job, heard._lists.ready(None)
 
     def ranked(media):
         described = job.describe_media(media)
         dims = (heard.run.inputs.audio, heard.run.inputs.visual)
         columns = ([getattr(described, name)] for name in ("audio", "visual", "audio_time", "visual_time"))
         features = Features.from_sequences(*columns, dims=dims)
-        p = heard._log_probabilities(features.prefer(heard.run.view), names)[0].exp()
+        p = heard._probabilities.log(features.prefer(heard.run.view), asked, ["it"])[0].exp()
 
         def evidence(views):
-            return log_odds(heard._log_probabilities(views, names), int(p.argmax()))
+            return log_odds(heard._probabilities.log(views, asked, ["it"] * len(views)), int(p.argmax()))
 
         return p, moments(features, evidence, heard._usual, start=0.0, duration=media.duration)
 
@@ -348,8 +350,8 @@ def test_an_unlike_clip_flattens_the_probabilities_and_says_so(heard, folder):
     features, _, _ = heard.features(Clip("s", str(strange)))
     heat = max(heard._strangeness(features).values()) ** FLATTENING
     assert heat > 1
-    flat = heard._log_probabilities(features, heard.classes(), heat)[0]
-    sharp = heard._log_probabilities(features, heard.classes())[0]
+    flat = heard._probabilities.log(features, heard._lists.ready(None), ["it"], heat)[0]
+    sharp = heard._probabilities.log(features, heard._lists.ready(None), ["it"])[0]
     assert flat.max() < sharp.max()
     assert unusual.ranking[0].probability == pytest.approx(float(flat.max().exp()))
 

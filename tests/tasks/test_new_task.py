@@ -19,6 +19,7 @@ from avshot.cli.app import main
 from avshot.data.dataset import MemoryFeatures
 from avshot.experiment import Experiment
 from avshot.method import Phase, Turn
+from avshot.prediction.teach import teach
 from avshot.registry import get_method
 from avshot.report.rows import summarise
 from avshot.run import find_runs, load_run
@@ -172,6 +173,8 @@ def test_draws_trials_and_pools(draws, tmp_path, monkeypatch):
     again = protocol.run(asked, tmp_path, dataset=synthetic_dataset())
     assert again.metrics == run.metrics
     assert 0 < run.temperature < float("inf")
+    with pytest.raises(ValueError, match="cannot be taught.*scores clips among different classes"):
+        teach(run, {"loud horn": synthetic_dataset().gather([0])}, tmp_path / "taught")
 
 
 def test_a_pool_that_the_task_does_not_have(tmp_path, monkeypatch):

@@ -13,6 +13,7 @@ from avshot.cli.endings import end_with, stop
 try:
     import typer
 
+    from avshot.cli.code import Code, use_named
     from avshot.cli.declaring import dataset, import_command
     from avshot.cli.parsing import ExtractCommand, parse_list, parse_seeds, parse_some
 except KeyboardInterrupt:
@@ -31,16 +32,6 @@ Seeds = Annotated[str, typer.Option(help="Seeds, comma-separated.")]
 Jobs = Annotated[int, typer.Option(min=1, help="Trainings at a time, each on one thread when above 1.")]
 
 
-Code = Annotated[list[str] | None, typer.Option(help="A .py file that a Run may use as its method or task.")]
-
-
-def _use_code(paths: list[str] | None) -> None:
-    if paths:
-        from avshot.registry import use_code
-
-        use_code(*paths)
-
-
 @app.callback(invoke_without_command=True)
 def _root(version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False) -> None:
     if version:
@@ -55,12 +46,22 @@ def demo(
     out: Annotated[Path, typer.Argument(help="Folder to work in.")] = Path("demo"),
     seeds: Seeds = "0",
     clips: Annotated[int, typer.Option(min=5, help="Clips per class.")] = 20,
-    difficulty: Annotated[float, typer.Option(min=0, max=1, help="0 = clean, 1 = hard.")] = 0.3,
+    difficulty: Annotated[
+        float | None, typer.Option(min=0, max=1, help="0 = clean, 1 = hard.", show_default="0.3; of adverbs 0.2")
+    ] = None,
+    task: Annotated[str, typer.Option(help="gzsl: unseen classes; adverb: how something is done.")] = "gzsl",
 ) -> None:
     """The whole line on rendered videos: render, extract, train, test, report, predict an unseen class."""
     from avshot.cli.demo import run_demo
+    from avshot.cli.demo_adverbs import run_adverb_demo
 
-    run_demo(out, seeds=parse_seeds(seeds), clips=clips, difficulty=difficulty)
+    shown: dict[str, Any] = {"seeds": parse_seeds(seeds), "clips": clips}
+    if task == "adverb":
+        run_adverb_demo(out, **shown, difficulty=0.2 if difficulty is None else difficulty)
+    elif task == "gzsl":
+        run_demo(out, **shown, difficulty=0.3 if difficulty is None else difficulty)
+    else:
+        raise ValueError(f"There is no demo of the task {task!r}; expected gzsl or adverb.")
 
 
 app.command()(dataset)
@@ -203,7 +204,7 @@ def report(
     """
     from avshot.cli.report import compare_runs, write_report
 
-    _use_code(code)
+    use_named(code)
     names = [] if classes is None else parse_some("--classes", classes)
     if compare:
         compare_runs(runs, out, classes=names)
@@ -219,6 +220,10 @@ def predict(
         str | None,
         typer.Option(help='Candidate classes in free text, comma-separated; quote one with a comma: "a, b".'),
     ] = None,
+    action: Annotated[str | None, typer.Option(help="Of a Run of the task adverb: what is done.")] = None,
+    adverbs: Annotated[
+        str | None, typer.Option(help="Likewise: manners to choose from, comma-separated; default: the Run's.")
+    ] = None,
     top: Annotated[int, typer.Option(min=1, help="How many classes to show.")] = 5,
     start: Annotated[float | None, typer.Option(help="Seconds at which to begin in each file.")] = None,
     end: Annotated[float | None, typer.Option(help="Seconds at which to end in each file.")] = None,
@@ -229,9 +234,53 @@ def predict(
     """Rank class names for raw videos, with what the decision rested on."""
     from avshot.cli.predict import predict_videos
 
-    _use_code(code)
+    use_named(code)
     names = None if classes is None else parse_list(classes)
-    if predict_videos(run, videos or (), names, top=top, as_json=json, device=device, start=start, end=end):
+    how: dict[str, Any] = {"action": action, "adverbs": None if adverbs is None else parse_list(adverbs)}
+    if predict_videos(run, videos or (), names, top=top, as_json=json, device=device, start=start, end=end, **how):
+        raise typer.Exit(1)
+
+
+@app.command()
+def search(
+    run: Annotated[Path, typer.Argument(help="A Run folder.")],
+    what: Annotated[str, typer.Argument(help='A class in free text; of a Run of the task adverb "cut slowly".')],
+    videos: Annotated[list[str], typer.Argument(help="Video files, or folders of them.")],
+    top: Annotated[int, typer.Option(min=1, help="How many videos to show.")] = 10,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object per line.")] = False,
+    device: Annotated[str, typer.Option(help="torch device.")] = "cpu",
+    code: Code = None,
+) -> None:
+    """Rank videos by how much they are what is named."""
+    from avshot.cli.search import search_videos
+
+    use_named(code)
+    if search_videos(run, what, videos, top=top, as_json=json, device=device):
+        raise typer.Exit(1)
+
+
+@app.command()
+def teach(
+    run: Annotated[Path, typer.Argument(help="A Run folder.")],
+    clips: Annotated[Path, typer.Option(help="Folder with a folder of clips for each class, named like the class.")],
+    out: Annotated[Path, typer.Option(help="Folder for the Run that knows these classes, too.")],
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Classes that the Run was taught before are taught anew.")
+    ] = False,
+    lose: Annotated[
+        float, typer.Option(help="Share of the clips of trained classes that taught ones may take over, 0 to 1.")
+    ] = 0.01,
+    device: Annotated[str, typer.Option(help="torch device.")] = "cpu",
+    code: Code = None,
+) -> None:
+    """Add classes to a Run from a few clips each, in seconds: no training, and no old clips needed.
+
+    Exit code 1: some clips could not be used; the others were.
+    """
+    from avshot.cli.teach import teach_classes
+
+    use_named(code)
+    if teach_classes(run, clips, out, replace=replace, lose=lose, device=device):
         raise typer.Exit(1)
 
 

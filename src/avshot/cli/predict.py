@@ -26,6 +26,8 @@ def predict_videos(
     device: str,
     start: float | None = None,
     end: float | None = None,
+    action: str | None = None,
+    adverbs: Sequence[str] | None = None,
 ) -> int:
     """`avshot predict`: returns how many videos could not be used; they do not stop the others."""
     from avshot.machine.device import check_device
@@ -39,14 +41,16 @@ def predict_videos(
         raise WrongRun(told + _runs() if wrong else told)
     check_device(device)
     check_span(start, end)
-    predictor = Predictor(_open_run(run), device)
-    found = list(_videos(videos))
+    predictor = Predictor(open_run(run), device)
+    found = list(videos_of(videos))
     asked = (
         path if start is None and end is None else Clip(id=path, path=path, start=start, end=end)
         for path in found
         if isinstance(path, str)
     )
-    answers = predictor.predict_many(asked, names, top=top)  # reports a wrong class name before any video is decoded
+    answers = predictor.predict_many(
+        asked, names, action=action, adverbs=adverbs, top=top
+    )  # reports a wrong class name before any video is decoded
     failed = 0
     for video in found:
         answer = video if isinstance(video, Failed) else next(answers)
@@ -63,7 +67,7 @@ def predict_videos(
     return failed
 
 
-def _open_run(path: Path) -> Any:
+def open_run(path: Path) -> Any:
     """The Run in a folder; says which Runs there are where it holds several."""
     from avshot.data.sources import first_few
     from avshot.run import load_run
@@ -95,7 +99,7 @@ def _runs() -> str:
     return f" Runs here: {first_few(found)}." if found else ""
 
 
-def _videos(asked: Sequence[str | Path]) -> Iterator[str | Failed]:
+def videos_of(asked: Sequence[str | Path]) -> Iterator[str | Failed]:
     """The files that were named, and the media files below folders that were; an error for a folder without any."""
     from avshot.data.folders import media_files
     from avshot.prediction.batch import Failed
@@ -113,8 +117,14 @@ def _videos(asked: Sequence[str | Path]) -> Iterator[str | Failed]:
 
 
 def _show(found: Any) -> None:
-    rows = [[guess.name, f"{100 * guess.probability:.1f} %", guess.known] for guess in found.ranking]
-    print_table(f"{found.video} ({found.duration:.1f} s, {found.status})", ["class", "probability", "known"], rows)
+    title = f"{found.video} ({found.duration:.1f} s, {found.status})"
+    if found.action:
+        known = [guess.known for guess in found.ranking]
+        assumed = "" if found.assumed is None else f", assumed ({100 * found.assumed:.0f} %; --action says another)"
+        print_table(f"{title}: {found.action}{assumed}", _MANNER, list(map(_manner, found.manners, known)))
+    else:
+        rows = [[guess.name, f"{100 * guess.probability:.1f} %", guess.known] for guess in found.ranking]
+        print_table(title, ["class", "probability", "known"], rows)
     if any(found.modality.values()):
         print("rested on: " + ", ".join(f"{name} {100 * share:.0f} %" for name, share in found.modality.items()))
     else:
@@ -125,3 +135,11 @@ def _show(found: Any) -> None:
     for note in found.notes:
         print(f"note: {note}")
     print(found.about)
+
+
+_MANNER = ["how", "probability", "and not", "rather so", "pair"]
+
+
+def _manner(manner: Any, known: str) -> list[str]:
+    against = "-" if manner.against is None else f"{100 * manner.against:.0f} %"
+    return [manner.adverb, f"{100 * manner.probability:.1f} %", manner.opposite or "-", against, known]

@@ -61,6 +61,7 @@ class _Inputs(_Part):
     visual: _Width
     text: dict[str, _Width] = Field(min_length=1)
     classes: list[str] = []
+    factors: dict[str, list[str]] = {}
 
 
 class _Data(_Part):
@@ -106,6 +107,11 @@ class _Knows(_Part):
     judged: _Judged | None = None
 
 
+class _Taught(_Part):
+    name: str
+    clips: int = Field(ge=1)
+
+
 class _Record(_Part):
     format: int = Field(ge=1)
     chosen: _Chosen
@@ -130,6 +136,7 @@ class _Record(_Part):
     few: list[str] = []
     factors: dict[str, list[str]] = {}
     task: dict[str, Any] = {}
+    taught: list[_Taught] = []
 
     @model_validator(mode="after")
     def _check(self) -> _Record:
@@ -137,6 +144,8 @@ class _Record(_Part):
             raise ValueError("a class is named twice")
         if set(self.encoders) != set(self.inputs.text):
             raise ValueError("encoders and inputs.text name different text encoders")
+        if not {one.name for one in self.taught} <= set(self.classes):
+            raise ValueError("a taught class is none of its classes")
         if self.format > 1 and self.key is None:
             raise ValueError("it has no key")
         return self

@@ -7,16 +7,16 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from avshot.errors import BadMedia, BadSetting
 from avshot.machine.cores import cores
-from avshot.prediction.prediction import Prediction
 from avshot.prediction.upload import Video, name_of
 
 AHEAD = 2  # videos that each thread may be ahead of the one that is answered
 
 _log = logging.getLogger(__name__)
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,8 @@ class Failed:
 
 
 def answers(
-    predict: Callable[[Video], Prediction], videos: Iterable[Video], *, workers: int | None = None
-) -> Iterator[Prediction | Failed]:
+    predict: Callable[[Video], Answer], videos: Iterable[Video], *, workers: int | None = None
+) -> Iterator[Answer | Failed]:
     """Answer each video, in order; a bad one is a `Failed` in its place and does not stop the others.
 
     Threads, not processes: decoding and arithmetic let go of the interpreter's lock, and weights are there once. Videos
@@ -58,10 +58,8 @@ def answers(
     return _in_order(predict, iter(videos), cores() if workers is None else workers)
 
 
-def _in_order(
-    predict: Callable[[Video], Prediction], videos: Iterator[Video], workers: int
-) -> Iterator[Prediction | Failed]:
-    waiting: deque[Future[Prediction | Failed]] = deque()
+def _in_order(predict: Callable[[Video], Answer], videos: Iterator[Video], workers: int) -> Iterator[Answer | Failed]:
+    waiting: deque[Future[Answer | Failed]] = deque()
     pool = ThreadPoolExecutor(workers, thread_name_prefix="avshot")
     try:
         for video in videos:
@@ -74,7 +72,7 @@ def _in_order(
         pool.shutdown(cancel_futures=True)
 
 
-def _answer(predict: Callable[[Any], Prediction], video: Any) -> Prediction | Failed:
+def _answer(predict: Callable[[Any], Answer], video: Any) -> Answer | Failed:
     try:
         return predict(video)
     except (ValueError, OSError, MemoryError) as error:

@@ -14,9 +14,9 @@ import torch
 from avshot.classes.names import tidy_all
 from avshot.machine.draws import sole_draws
 from avshot.method import Method
+from avshot.prediction.manners import Pair
 from avshot.prediction.names import Names
 from avshot.run import Run
-from avshot.runs.knowledge import few_clips
 from avshot.types import Classes
 
 LISTS = 32  # of class names that are kept ready
@@ -24,12 +24,35 @@ LISTS = 32  # of class names that are kept ready
 _log = logging.getLogger(__name__)
 
 
+_Asked = tuple[tuple[str, ...], tuple[Pair, ...] | None]  # names, and which pairs they are where that was said
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A list of class names, ready for scoring.
+
+    Attributes:
+        classes: The candidates, in the order and spelling that was asked for.
+        meant: What each of them is called in the Run; its own name where it is new.
+        model: The method that scores them.
+    """
+
+    classes: Classes
+    meant: tuple[str, ...]
+    model: Method
+
+    def only(self, names: Sequence[str]) -> Ready:
+        """Some of the candidates."""
+        place = {name: i for i, name in enumerate(self.classes.names)}
+        return Ready(self.classes.select(names), tuple(self.meant[place[name]] for name in names), self.model)
+
+
 @dataclass
 class _Slot:
-    """One list: its candidates and the method that scores them, once they are made."""
+    """One list, once it is made."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
-    made: tuple[Classes, Method] | None = None
+    made: Ready | None = None
 
 
 class ClassLists:
@@ -51,18 +74,25 @@ class ClassLists:
             closed = f"Method {run.experiment.method!r} knows only its own {len(run.classes())} classes"
         self._run, self._model, self._device = run, model, device
         self._names = Names(run, closed)
-        self._slots: OrderedDict[tuple[str, ...], _Slot] = OrderedDict()
+        self._slots: OrderedDict[_Asked, _Slot] = OrderedDict()
         self._lock = threading.Lock()  # of the table of slots; held for no longer than a look into it
 
-    def ready(self, names: Sequence[str] | None) -> tuple[Classes, Method]:
+    @property
+    def known(self) -> Classes:
+        """The Run's own classes."""
+        return self._names.known
+
+    def ready(self, names: Sequence[str] | None, pairs: tuple[Pair, ...] | None = None) -> Ready:
         """Candidates `names` in that order and spelling, None for the Run's own, and the method that scores them.
+
+        `pairs` says which action and adverb each name is, where that is known.
 
         Raises:
             ValueError: As `Names.classes`; a list that failed is tried again when it is asked for again.
         """
         if names is None:
-            return self._names.known, self._model
-        wanted = tidy_all(names)
+            return Ready(self._names.known, self._names.known.names, self._model)
+        wanted = (tidy_all(names), pairs)
         with self._lock:
             slot = self._slots.setdefault(wanted, _Slot())
             self._slots.move_to_end(wanted)
@@ -73,18 +103,18 @@ class ClassLists:
                 slot.made = self._made(wanted, slot)
             return slot.made
 
-    def _made(self, wanted: tuple[str, ...], slot: _Slot) -> tuple[Classes, Method]:
+    def _made(self, wanted: _Asked, slot: _Slot) -> Ready:
         started = time.perf_counter()
         try:
-            candidates = self._names.classes(wanted)
+            meant, candidates = self._names.meant(wanted[0]), self._names.classes(*wanted)
             model = self._adapted(candidates)
         except BaseException:
             with self._lock:  # else lists that cannot be made would push out those that can
                 if self._slots.get(wanted) is slot:
                     del self._slots[wanted]
             raise
-        _log.info("list of %d class names ready in %.2f s", len(wanted), time.perf_counter() - started)
-        return candidates, model
+        _log.info("list of %d class names ready in %.2f s", len(wanted[0]), time.perf_counter() - started)
+        return Ready(candidates, meant, model)
 
     def _adapted(self, candidates: Classes) -> Method:
         """The model; where it scores nothing but the candidates it has adapted to, one that has adapted to these.
@@ -102,12 +132,6 @@ class ClassLists:
             torch.manual_seed(self._run.experiment.seed)
             model.adapt(None, candidates.to(self._device))
         return model
-
-    def few(self, candidates: Sequence[str]) -> dict[str, int]:
-        """`{candidate: clips}` of those that the Run was trained on a few clips of (`runs.knowledge.few_clips`)."""
-        few = few_clips(self._run.info)
-        meant = self._names.meant(candidates) if few else ()
-        return {name: few[own] for name, own in zip(candidates, meant, strict=False) if own in few}
 
 
 def _rows(classes: Classes) -> set[tuple[float, ...]]:

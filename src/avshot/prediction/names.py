@@ -5,9 +5,11 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from avshot.classes.encoder import TextEncoder
 from avshot.classes.names import join_key, tidy_all
@@ -15,6 +17,8 @@ from avshot.classes.optimise.optimise import optimise_classes
 from avshot.classes.phrase import read_descriptions
 from avshot.errors import BadClassName, WrongRun
 from avshot.machine.draws import sole_draws
+from avshot.prediction.manners import PARTS, Pair, parted, with_pairs
+from avshot.registry import TEXT_ENCODERS
 from avshot.run import Run
 from avshot.runs.key import class_changes
 from avshot.types import Classes
@@ -38,7 +42,7 @@ class Names:
         self._encoders: list[TextEncoder] = []
         self._encoding = threading.Lock()
 
-    def classes(self, names: Sequence[str]) -> Classes:
+    def classes(self, names: Sequence[str], pairs: Sequence[Pair] | None = None) -> Classes:
         """Candidate classes `names`, in that order and spelling.
 
         A class of the Run keeps the embedding it was trained with, however its name is written (case, spaces and
@@ -59,7 +63,17 @@ class Names:
             raise BadClassName(f"Class names that mean one class of the Run: {', '.join(twice)}; name it once.")
         new = [name for name in meant if name not in self.known.names]
         picked = (self._with(new) if new else self.known).select(meant)
-        return Classes(wanted, picked.text, picked.seen, picked.factors)
+        found = Classes(wanted, picked.text, picked.seen, picked.factors)
+        factors = self.known.factors
+        if not new or not set(PARTS) <= set(factors):
+            return found
+        return with_pairs(found, pairs or [parted(name, factors) for name in meant], factors, self._words)
+
+    def _words(self, words: Sequence[str]) -> dict[str, Tensor]:
+        """Embeddings of words as the Run's factors have them: without descriptions."""
+        wording = replace(self.run.parts.wording, descriptions=None, separate=False)
+        with self._encoding:
+            return dict(wording.embed({word: word for word in words}, None, self._encoders).text)
 
     def meant(self, names: Sequence[str]) -> tuple[str, ...]:
         """What `names` are called in the Run, however they are spelt; a name that means none of its classes stays."""
@@ -77,7 +91,7 @@ class Names:
         run, parts, known = self.run, self.run.parts, self.known
         if self._closed:
             raise BadClassName(f"{self._closed}, not {new[0]!r}.")
-        embedded = self._embedded(new)
+        embedded = self.embedded(new)
         names = known.names + tuple(new)
         unseen = torch.zeros(len(names), dtype=torch.bool)
         if parts.optimise is not None:
@@ -90,19 +104,23 @@ class Names:
         text = {k: torch.cat([known.text[k], embedded.text[k]]) for k in known.text}
         return Classes(names, text, torch.cat([known.seen, unseen[: len(new)]]))
 
-    def _embedded(self, new: Sequence[str]) -> Classes:
+    def embedded(self, new: Sequence[str]) -> Classes:
+        """New names as the text encoders give them, before any optimisation. Raises ValueError where there are none."""
         run, known = self.run, self.known
         with self._encoding:
             if self._encoders:
                 return worded(run, {name: name for name in new}, self._encoders)
+            came_along = BadClassName(
+                f"This Run uses the class vectors {', '.join(known.text)}, which came with its dataset, so it "
+                f"cannot embed {new[0]!r}; choose among its {len(known)} classes or train with a text encoder."
+            )
+            if any(spec.partition(":")[0] not in TEXT_ENCODERS.names() for spec in run.parts.wording.encoders):
+                raise came_along
             encoders = run.parts.wording.made()
             with sole_draws():  # loading weights may draw some
                 embedded = worded(run, {name: name for name in new}, encoders)
             if embedded.dims != known.dims:
-                raise BadClassName(
-                    f"This Run uses the class vectors {', '.join(known.text)}, which came with its dataset, so it "
-                    f"cannot embed {new[0]!r}; choose among its {len(known)} classes or train with a text encoder."
-                )
+                raise came_along
             check_space(run, encoders)
             self._encoders = encoders
             return embedded

@@ -12,7 +12,6 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor
 
 from avshot.classes.names import tidy_all
@@ -22,25 +21,25 @@ from avshot.machine.draws import sole_draws
 from avshot.method import Method
 from avshot.prediction.attribution import Moment, log_odds, modality_shares, moments
 from avshot.prediction.batch import Failed, answers
-from avshot.prediction.lists import ClassLists
+from avshot.prediction.lists import ClassLists, Ready
+from avshot.prediction.manners import Manner, Pair, actions_of, asked_names, assumed_action, manners
+from avshot.prediction.notes import EMPTY, WORDS, clip_notes, has
 from avshot.prediction.novelty import strangeness
 from avshot.prediction.prediction import Guess, Prediction
+from avshot.prediction.probabilities import Probabilities
 from avshot.prediction.upload import LARGEST, Video, on_disk
 from avshot.run import Run
-from avshot.runs.knowledge import about, doubts
-from avshot.training.finite import checked_scores
+from avshot.runs.knowledge import about, doubts, few_clips, learnt_later
 from avshot.types import MODALITIES, Classes, Clip, Features
 
 if TYPE_CHECKING:
     from avshot.features.describe import Described, Job
 
-__all__ = ["Failed", "Guess", "Moment", "Prediction", "Predictor"]
+__all__ = ["Failed", "Guess", "Manner", "Moment", "Prediction", "Predictor"]
 
 # The temperature rises by this power of how far out a clip lies. With 1 a real clip got a class of the rendered world
 # at 74 %, with 2 none of 27 reached 50 %, and clips of that world kept their probabilities (docs/protocol.md).
 FLATTENING = 2
-_WORDS = {"audio": "sound", "visual": "picture"}
-_EMPTY = {"audio": "silent", "visual": "black"}
 _log = logging.getLogger(__name__)
 
 
@@ -60,6 +59,9 @@ class Predictor:
         self.run, self.device = run, device
         self.model: Method = run.method(device)
         self._lists = ClassLists(run, self.model, device)
+        self._probabilities = Probabilities(run, self.model, device)
+        self._few = few_clips(run.info)
+        self._taught = {one["name"]: one["clips"] for one in run.info["taught"]}
         self._usual = run.familiar()
         self._lock = threading.Lock()
         self._made: Job | None = None
@@ -69,7 +71,11 @@ class Predictor:
 
         The last 32 lists of names are kept. Raises ValueError for names that the Run cannot embed.
         """
-        return self._lists.ready(names)[0]
+        return self._lists.ready(names).classes
+
+    def candidates(self, names: Sequence[str] | None = None, pairs: tuple[Pair, ...] | None = None) -> Ready:
+        """As `classes`, with the method that scores them; `pairs` says which action and adverb each name is."""
+        return self._lists.ready(names, pairs)
 
     @property
     def _job(self) -> Job:
@@ -126,15 +132,43 @@ class Predictor:
         )
         return features.only(self.run.shown), described, media.duration
 
+    def read(self, video: Video, *, largest: int = LARGEST) -> Features:
+        """One video as the method is shown it: features of 1 clip. Arguments and errors as for `predict`."""
+        with on_disk(video, largest=largest) as (clip, name):
+            features, described, _ = self._described(clip, name)
+            self._check_usable(name, features, described.empty)
+            return features
+
+    def probabilities(self, features: Features, classes: Sequence[str] | None = None) -> Tensor:
+        """Probabilities `[clip, class]` of clips whose features are at hand, made by the Run's extractors.
+
+        Args:
+            features: Any number of clips.
+            classes: As for `predict`.
+        """
+        used = features.only(self.run.shown).prefer(self.run.view)
+        return self._probabilities.log(used, self._lists.ready(classes), ["a clip"] * len(used)).exp()
+
     def predict(
-        self, video: Video, classes: Sequence[str] | None = None, *, top: int | None = None, largest: int = LARGEST
+        self,
+        video: Video,
+        classes: Sequence[str] | None = None,
+        *,
+        action: str | None = None,
+        adverbs: Sequence[str] | None = None,
+        top: int | None = None,
+        largest: int = LARGEST,
     ) -> Prediction:
-        """Rank classes for one video.
+        """Rank classes for one video; of a Run of the task adverb: how something is done.
 
         Args:
             video: A path, a `file://` URL, a `Clip` with a time span, the bytes of a file, or a file that is open for
                 reading bytes. Content is put into a private temporary file while it is read.
             classes: Candidate names in free text; None takes the Run's own.
+            action: What is done, in free text, where the Run's classes are pairs of an action and an adverb; None
+                assumes one of the Run's, and says which.
+            adverbs: The manners to choose from, in free text; None takes the Run's own. In place of `classes`, as is
+                `action`.
             top: How many classes to keep in the ranking, at least 1; None keeps all.
             largest: Most bytes of content that are taken; a file that is named may have any size.
 
@@ -143,9 +177,9 @@ class Predictor:
                 read, is too large or holds neither sound nor picture, or the class names are not usable.
         """
         _check_top(top)
+        asked = asked_names(self._lists.known, classes, action, adverbs)
         with on_disk(video, largest=largest) as (clip, name):
-            candidates, model = self._lists.ready(classes)
-            found = self._predicted(clip, name, candidates, model, top)
+            found = self._predicted(clip, name, self._lists.ready(*asked), top, free=classes is not None)
         for note in found.notes:
             _log.info("%s: %s", name, note)
         return found
@@ -155,6 +189,8 @@ class Predictor:
         videos: Iterable[Video],
         classes: Sequence[str] | None = None,
         *,
+        action: str | None = None,
+        adverbs: Sequence[str] | None = None,
         top: int | None = None,
         workers: int | None = None,
         largest: int = LARGEST,
@@ -164,6 +200,8 @@ class Predictor:
         Args:
             videos: Any number, each as for `predict`; may be a generator, which is read a little ahead.
             classes: As for `predict`, for all of them.
+            action: Likewise.
+            adverbs: Likewise.
             top: As for `predict`.
             workers: Threads that describe and score, at least 1; None takes one for each core.
             largest: As for `predict`.
@@ -178,25 +216,34 @@ class Predictor:
         """
         _check_top(top)
         names = None if classes is None else tidy_all(classes)
-        self._lists.ready(names)
+        self._lists.ready(*asked_names(self._lists.known, names, action, adverbs))
 
         def one(video: Video) -> Prediction:
-            return self.predict(video, names, top=top, largest=largest)
+            return self.predict(video, names, action=action, adverbs=adverbs, top=top, largest=largest)
 
         return answers(one, videos, workers=workers)
 
-    def _predicted(self, clip: Clip, name: str, candidates: Classes, model: Method, top: int | None) -> Prediction:
+    def _predicted(self, clip: Clip, name: str, asked: Ready, top: int | None, *, free: bool) -> Prediction:
+        """What is said of a clip. Pairs of several actions are ranked as classes where they were named (`free`)."""
         features, described, duration = self._described(clip, name)
         self._check_usable(name, features, described.empty)
-        used = features.prefer(self.run.view)
+        used, candidates = features.prefer(self.run.view), asked.classes
         strange = self._strangeness(used)
-        p = self._log_probabilities(used, candidates, _heat(strange), name=name, model=model)[0].exp()
+        heat, action, assumed = _heat(strange), "", None
+        p = self._probabilities.log(used, asked, [name], heat)[0].exp()
+        several = actions_of(candidates)
+        if len(several) == 1:
+            (action,) = several
+        elif several and not free:
+            action, assumed, own = assumed_action(p, candidates)
+            asked = asked.only(own)
+            candidates = asked.classes
+            p = self._probabilities.log(used, asked, [name], heat)[0].exp()
         order = p.argsort(descending=True, stable=True).tolist()
-        names, few = candidates.names, self._lists.few(candidates.names)
-        guesses = [Guess(names[i], float(p[i]), bool(candidates.seen[i]), few.get(names[i])) for i in order]
+        guesses = [self._guess(asked, i, float(p[i])) for i in order]
 
         def evidence(views: Features) -> Tensor:
-            return log_odds(self._log_probabilities(views, candidates, name=name, model=model), order[0])
+            return log_odds(self._probabilities.log(views, asked, [name] * len(views)), order[0])
 
         return Prediction(
             video=name,
@@ -207,19 +254,20 @@ class Predictor:
             moments=moments(used, evidence, self._usual, start=clip.start or 0.0, duration=duration),
             notes=(
                 *doubts(self.run.info["knows"]),
-                *self._notes(features, used, described, strange, len(candidates)),
+                *clip_notes(self.run, self._read(), features, used, described, strange, len(candidates)),
                 *described.notes,
             ),
-            about=about(self.run.info["knows"]),
+            about=" ".join(filter(None, (about(self.run.info["knows"]), learnt_later(self.run.info["taught"])))),
+            action=action,
+            assumed=assumed,
+            manners=manners(p, candidates)[:top] if action else (),
         )
 
     def _check_usable(self, name: str, features: Features, empty: Sequence[str]) -> None:
         missing = [
-            f"{_WORDS[m]} (it is {_EMPTY[m]})" if m in empty else _WORDS[m]
-            for m in self._read()
-            if not _has(features, m)
+            f"{WORDS[m]} (it is {EMPTY[m]})" if m in empty else WORDS[m] for m in self._read() if not has(features, m)
         ]
-        if not any(_has(features, m) for m in MODALITIES) or (missing and not self.model.needs.missing_modality):
+        if not any(has(features, m) for m in MODALITIES) or (missing and not self.model.needs.missing_modality):
             raise BadMedia(f"{name} has no {' and no '.join(missing)}, which this Run needs.")
 
     def _read(self) -> list[str]:
@@ -227,16 +275,9 @@ class Predictor:
         modality, spec = self.run.shown, self.run.info["features"]
         return [m for m in MODALITIES if modality in ("both", m) and spec.get(m) is not None]
 
-    @torch.inference_mode()
-    def _log_probabilities(
-        self, features: Features, classes: Classes, heat: float = 1.0, *, name: str = "", model: Method | None = None
-    ) -> Tensor:
-        """`[view, class]` of views of clip `name`, in double precision: a confident model's evidence is in the tail."""
-        model = self.model if model is None else model
-        scores = model.score(features.to(self.device), classes.to(self.device)).cpu().double()
-        scores = checked_scores(model.name, scores, features, classes, [name] * len(features))
-        lowered = self.run.task.apply(scores, classes.seen, self.run.settings)
-        return torch.log_softmax(lowered / (self.run.temperature * heat), dim=1)
+    def _guess(self, asked: Ready, i: int, p: float) -> Guess:
+        name, seen, own = asked.classes.names[i], bool(asked.classes.seen[i]), asked.meant[i]
+        return Guess(name, p, seen, self._few.get(own), self._taught.get(own, 0))
 
     def _strangeness(self, features: Features) -> dict[str, float]:
         """How far each modality of the clip lies from the training clips, in units of the farthest usual one."""
@@ -244,34 +285,8 @@ class Predictor:
         return {
             name: float(strangeness(pooled[name], self._usual, name)[0])
             for name in MODALITIES
-            if _has(features, name) and f"{name}/limit" in self._usual
+            if has(features, name) and f"{name}/limit" in self._usual
         }
-
-    def _notes(
-        self, there: Features, used: Features, described: Described, strange: dict[str, float], n_classes: int
-    ) -> Iterator[str]:
-        for name, other in (("audio", "visual"), ("visual", "audio")):
-            if name in self._read() and not _has(there, name):
-                why = (
-                    f"The {_WORDS[name]} is {_EMPTY[name]}"
-                    if name in described.empty
-                    else f"There is no {_WORDS[name]}"
-                )
-                yield f"{why}; the {_WORDS[other]} alone decided."
-            elif _has(there, name) and not _has(used, name):
-                yield f"The {_WORDS[other]} alone decided: validation went better without the {_WORDS[name]}."
-        if self.run.shown != self.run.experiment.modality and len(self.run.inputs.modalities) > 1:
-            yield f"No training clip had anything but {_WORDS[self.run.shown]}, so nothing else of this one was used."
-        if described.status == "truncated":
-            yield "The file ends early; only the part that is there was used."
-        if n_classes == 1:
-            yield "Only one class was named, so its probability is 1 whatever the video holds."
-        far = [f"its {_WORDS[name]} lies {factor:.1f} times" for name, factor in strange.items() if factor > 1]
-        if far:
-            yield (
-                f"This clip is unlike anything it was trained on ({' and '.join(far)} as far out as usual clips go at "
-                "most): take the ranking as a guess; its probabilities were flattened."
-            )
 
 
 def _heat(strange: dict[str, float]) -> float:
@@ -282,7 +297,3 @@ def _heat(strange: dict[str, float]) -> float:
 def _check_top(top: int | None) -> None:
     if top is not None and top < 1:
         raise BadSetting(f"top is {top}; expected at least 1, or None for all classes.")
-
-
-def _has(features: Features, modality: str) -> bool:
-    return bool(features.has_audio[0] if modality == "audio" else features.has_visual[0])

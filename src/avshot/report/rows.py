@@ -15,7 +15,7 @@ from avshot.method import Method
 from avshot.registry import METHODS
 from avshot.run import Run
 from avshot.runs.key import class_changes, settings_of
-from avshot.runs.knowledge import doubts
+from avshot.runs.knowledge import doubts, learnt_later
 from avshot.runs.naming import Named, read_name
 from avshot.task import Task
 
@@ -280,7 +280,8 @@ def _doubted(rows: Sequence[Row]) -> list[str]:
     for row in rows:
         told: dict[str, list[int]] = {}
         for run in row.runs:
-            for text in doubts(run.info["knows"]):
+            later = learnt_later(run.info["taught"])
+            for text in [*doubts(run.info["knows"]), *([f"{later} These numbers are from before."] if later else [])]:
                 told.setdefault(text, []).append(run.experiment.seed)
         for text, seeds in told.items():
             one = len(seeds) == len(row.runs)

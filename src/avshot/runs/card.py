@@ -50,6 +50,12 @@ what can be seen or heard. A zero-shot prediction is a guess from words.
 ## Candidate classes without training clips
 
 {unseen}
+{taught}"""
+
+_TAUGHT = """
+## Classes taught after the training
+
+The number of clips of each; no weight moved, and the numbers above were measured before: {}
 """
 
 
@@ -70,7 +76,8 @@ def model_card(
     few = few_clips(info)
     seen = [flag or name in few for name, flag in zip(names, seen, strict=True)]
     trained = [name for name, flag in zip(names, seen, strict=True) if flag]
-    unseen = [name for name, flag in zip(names, seen, strict=True) if not flag]
+    taught = {one["name"]: one["clips"] for one in info.get("taught", ())}
+    unseen = [name for name, flag in zip(names, seen, strict=True) if not flag and name not in taught]
     describe = info["features"].get("describe") or ", ".join(
         f"{k} {v.get('name', v) if isinstance(v, dict) else v}" for k, v in info["features"].items() if v
     )
@@ -104,6 +111,7 @@ def model_card(
         fingerprint=info["data"]["fingerprint"],
         seen=", ".join(f"{name} ({trained_on(few[name])})" if name in few else name for name in trained) or "none",
         unseen=", ".join(unseen) or "none",
+        taught=_TAUGHT.format(", ".join(f"{name} ({clips})" for name, clips in taught.items())) if taught else "",
     )
 
 

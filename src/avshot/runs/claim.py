@@ -83,6 +83,8 @@ def _check_finished(folder: Path, key: Key, raw: Classes, say: Say) -> None:
     run.check()
     asked = settings_of(run.experiment, run.info["sources"])
     _refuse_settings(folder, setting_changes(asked, key.experiment))
+    if run.info["taught"]:
+        raise WrongRun(f"{folder} holds a Run that was taught further classes after its training; {_CURE}.")
     noted = run.info["key"]
     if noted is not None:
         changed = data_changes(noted["data"], key.data)

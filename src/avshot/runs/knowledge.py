@@ -32,6 +32,7 @@ FEW_JUDGED = 20  # held-out clips below which a Run that does not beat guessing 
 FEW_CLIPS = 5  # of a class in the median: below it none can be spared to see how well the class is recognised
 KNOW_NOTHING = ("logmel", "pixels")  # descriptors without weights: what they mean is learnt from the training clips
 EXAMPLES = 2  # class names that are shown
+SHOWN = 4  # taught classes that are named
 
 
 def measured(
@@ -110,6 +111,21 @@ def about(knows: Mapping[str, Any] | None) -> str:
     if by and set(knows["described"]) <= set(KNOW_NOTHING):
         return f"{text}; {by} know{'s' * (len(knows['described']) == 1)} nothing else."
     return f"{text}, described by {by}." if by else f"{text}."
+
+
+def learnt_later(taught: Sequence[Mapping[str, Any]]) -> str:
+    """Which classes a Run was taught after its training, and from how many clips, in one line; empty for none.
+
+    Args:
+        taught: `run.json`'s entry of that name.
+
+    Example:
+        >>> learnt_later([{"name": "fire alarm", "clips": 5}, {"name": "horn", "clips": 1}])
+        'Taught 2 classes later: "fire alarm" from 5 clips, "horn" from 1 clip.'
+    """
+    shown = [f'"{one["name"]}" from {_count(one["clips"], "clip")}' for one in taught[:SHOWN]]
+    shown += [f"{len(taught) - SHOWN} more"] if len(taught) > SHOWN else []
+    return f"Taught {_count(len(taught), 'class')} later: {', '.join(shown)}." if taught else ""
 
 
 def doubts(knows: Mapping[str, Any] | None) -> list[str]:

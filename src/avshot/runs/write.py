@@ -19,6 +19,8 @@ from avshot.machine.versions import versions
 from avshot.method import Method
 from avshot.runs.card import model_card
 from avshot.runs.key import Key
+from avshot.training.class_statistics import class_statistics
+from avshot.training.clips import ClipSource
 from avshot.training.distributed import current
 from avshot.training.scoring import Judged, embed_clips
 from avshot.types import Classes
@@ -76,6 +78,7 @@ def write_run(
     test, model = trained.parts["test"], trained.model
     metrics = _metrics(parts, trained)
     tensors = _tensors(trained)
+    tensors["familiar"] |= _statistics(parts, dataset, trained)
     if test.scores is not None:
         view = trained.chosen["settings"]["view"]
         tensors["embeddings"] = embed_clips(model, test.judged.source, test.judged.classes, view)
@@ -90,6 +93,18 @@ def write_run(
     card = model_card(experiment, parts, info, metrics, seen=test.judged.classes.seen.tolist())
     save_text(folder / "README.md", card)
     write_record(folder / "run.json", info)
+
+
+def _statistics(parts: Parts, dataset: Dataset, trained: Trained) -> dict[str, Tensor]:
+    """What is kept, class by class, of the clips of the first tested stage's training.
+
+    Nothing where clips are scored among different classes: there is no one list that a class could be added to.
+    """
+    stage, test, view = parts.task.stages(dataset)[1], trained.parts["test"].judged, trained.chosen["settings"]["view"]
+    if stage.trials:
+        return {}
+    source = ClipSource(dataset, stage.train, test.classes.select(stage.trained), test.source.modality)
+    return class_statistics(trained.model, source, test.classes, view)
 
 
 def _info(experiment: Experiment, parts: Parts, dataset: Dataset, trained: Trained, key: Key) -> dict[str, Any]:

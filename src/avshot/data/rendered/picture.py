@@ -115,6 +115,8 @@ def render_picture(
     span: tuple[float, float],
     difficulty: float,
     size: tuple[int, int],
+    motion: Motion | None = None,
+    ground: tuple[float, float] = (0.2, 0.7),
 ) -> np.ndarray:
     """Frames `[frame, height, width, 3]` uint8 RGB with the shape visible during `span`.
 
@@ -126,16 +128,18 @@ def render_picture(
         span: Begin and end of the event in seconds.
         difficulty: 0 = one clear shape; 1 = small shape, strong light changes, noise, several grey shapes about.
         size: Height and width in pixels, at least 32.
+        motion: In place of the one that `words` name.
+        ground: Least and greatest brightness of the background, 0 to 1.
     """
     time = np.arange(round(seconds * fps)) / fps
-    frames = _background(rng, len(time), size, difficulty)
+    frames = _background(rng, len(time), size, difficulty, ground)
     for _ in range(rng.binomial(4, difficulty)):
         grey = rng.uniform(0.25, 0.8) + rng.uniform(-0.12, 0.12, size=3) * difficulty
         track = drifting(time, time / seconds, rng)
         _draw(frames, track, SHAPES[rng.choice(sorted(SHAPES))], radius=rng.uniform(0.07, 0.12), colour=grey)
     if words:
         radius = rng.uniform(0.24 - 0.08 * difficulty, 0.28)
-        motion = MOTIONS[words["motion"]] if "motion" in words else drifting
+        motion = motion or (MOTIONS[words["motion"]] if "motion" in words else drifting)
         colour = COLOURS[words.get("colour") or rng.choice(sorted(COLOURS))]
         shape = SHAPES[words.get("shape") or rng.choice(sorted(SHAPES))]
         track = _during(span, time, motion, rng)
@@ -163,14 +167,16 @@ def _during(span: tuple[float, float], time: np.ndarray, motion: Motion, rng: np
     return replace(track, turn=track.turn + rng.uniform(-0.3, 0.3), show=track.show * here)
 
 
-def _background(rng: np.random.Generator, count: int, size: tuple[int, int], difficulty: float) -> np.ndarray:
+def _background(
+    rng: np.random.Generator, count: int, size: tuple[int, int], difficulty: float, ground: tuple[float, float]
+) -> np.ndarray:
     """Two muted colours blended by smooth noise, slowly panned: `[frame, height, width, 3]` float32."""
     height, width = size
     margin = height // 8
     scales = [_smooth_noise(rng, (height + margin, width + margin), cells) / cells**0.5 for cells in (3, 6, 24)]
     field = np.sum(scales, axis=0)
     field = (field - field.min()) / max(float(np.ptp(field)), 1e-9)
-    base = rng.uniform(0.2, 0.7)
+    base = rng.uniform(*ground)
     ends = base + rng.uniform(-0.12, 0.12, size=(2, 1)) + rng.uniform(-0.10, 0.10, size=(2, 3))
     contrast = 0.25 + 0.75 * difficulty
     mid = ends.mean(axis=0)

@@ -117,6 +117,7 @@ def render_sound(
     span: tuple[float, float],
     difficulty: float,
     rate: int,
+    gain: float = 0.0,
 ) -> np.ndarray:
     """Mono waveform `[sample]` float32 in [-1, 1] with sound `word` during `span`.
 
@@ -127,11 +128,13 @@ def render_sound(
         span: Begin and end of the sound in seconds.
         difficulty: 0 = clear; 1 = noise almost as loud as the sound and a faint second sound now and then.
         rate: Samples per second.
+        gain: Decibels that the sound is louder than usual; the noise stays as it is.
     """
     count = round(seconds * rate)
     signal = np.zeros(count)
     if word is not None:
         _add(signal, VOICES[word], rng, span, rate)
+        signal *= 10 ** (gain / 20)
     loudness = 10 ** (-rng.uniform(0, 12 * difficulty) / 20)
     noise = _coloured(count, rng, rate, low=40.0, tilt=rng.uniform(0.5, 1.0 + 0.5 * difficulty))
     level = 10 ** (-(34 - 26 * difficulty - rng.uniform(0, 6)) / 20)

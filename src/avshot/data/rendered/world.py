@@ -9,29 +9,18 @@ from __future__ import annotations
 
 import csv
 import io
-import json
-import os
-import re
-import sys
 import zlib
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from multiprocessing import get_context
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 
 from avshot.data.rendered.classes import DEFAULT, Roster, words_of
-from avshot.data.rendered.clips import Job, note, whole
+from avshot.data.rendered.filling import clip_name, fill, lone_clip, replace_file
 from avshot.data.rendered.picture import render_picture
 from avshot.data.rendered.sound import render_sound
 from avshot.errors import BadDataset
-from avshot.files.atomic import load_json
-from avshot.machine.cores import cores
 
 __all__ = ["DEFAULT", "Look", "Roster", "clip_name", "demo_clip", "render_clip", "render_world", "words_of"]
 
@@ -128,24 +117,20 @@ def render_world(
     Raises:
         ValueError: Settings out of range, a name without known words, or a folder that holds a world of another look.
     """
-    look, size = Look(difficulty=difficulty, seed=seed, seconds=seconds), _workers(workers)
-    if clips_per_class < 5:
-        raise BadDataset(f"clips_per_class is {clips_per_class}; expected at least 5.")
+    look = Look(difficulty=difficulty, seed=seed, seconds=seconds)
     for name in classes.names:
         words_of(name)
-    if len({_slug(name) for name in classes.names}) != len(classes.names):
-        raise BadDataset("Two class names differ only in signs or capitals and would share files; rename one.")
-    root = Path(folder)
-    (root / "clips").mkdir(parents=True, exist_ok=True)
-    _claim(root, look)
-    jobs = [(name, number) for name in classes.names for number in range(clips_per_class)]
-    kept = whole(root, {job: clip_name(*job) for job in jobs})
-    todo = [job for job in jobs if job not in kept]
-    report = progress or (lambda done, total: None)
-    report(len(kept), len(jobs))
-    for done, job in enumerate(_rendered(root, todo, look, size), start=len(kept) + 1):
-        note(root, job, clip_name(*job))
-        report(done, len(jobs))
+    root, stated = Path(folder), asdict(look) | {"renderer": RENDERER}
+    jobs = fill(
+        root,
+        classes.names,
+        look,
+        _write,
+        stated=stated,
+        clips_per_class=clips_per_class,
+        workers=workers,
+        progress=progress,
+    )
     return _declare(root, classes, jobs, seed)
 
 
@@ -155,73 +140,9 @@ def demo_clip(folder: str | Path, label: str, *, difficulty: float = 0.3, seed: 
     Raises:
         ValueError: A label without known words.
     """
-    target = Path(folder) / f"{_slug(label)}.mp4"
-    target.parent.mkdir(parents=True, exist_ok=True)
+    target = lone_clip(folder, label)
     _write(target, label, 0, Look(difficulty=difficulty, seed=seed))
     return target
-
-
-def clip_name(label: str, number: int) -> str:
-    """File name of a clip: `red-star-drumming-003.mp4`."""
-    return f"{_slug(label)}-{number:03d}.mp4"
-
-
-def _slug(label: str) -> str:
-    return "-".join(re.findall(r"[a-z0-9]+", label.lower()))
-
-
-def _claim(root: Path, look: Look) -> None:
-    """Write the look into the folder, or check that it is the one there: clips of two looks must not mix."""
-    wanted = json.loads(json.dumps(asdict(look))) | {"renderer": RENDERER}
-    file = root / "world.json"
-    if file.exists():
-        found = load_json(file)
-        if not isinstance(found, dict) or {"renderer": 1} | found != wanted:  # the first one did not write its number
-            raise BadDataset(f"{root} holds a world of other settings ({found}); choose another folder or delete it.")
-        return
-    _replace(file, json.dumps(wanted, indent=2) + "\n")
-
-
-def _workers(wanted: int | None) -> int:
-    if wanted is not None and wanted < 1:
-        raise BadDataset(f"workers is {wanted}; expected at least 1, or None for one per core.")
-    if wanted is not None:
-        return wanted
-    return cores()
-
-
-def _rendered(root: Path, jobs: Sequence[Job], look: Look, workers: int) -> Iterator[Job]:
-    """Render the clips `jobs`, yielding each one when its file is complete. A single worker is this process."""
-    tasks = {job: (root / "clips" / clip_name(*job), *job, look) for job in jobs}
-    if workers == 1 or len(tasks) < 8:  # starting a process takes as long as rendering a few clips
-        for job, task in tasks.items():
-            _write(*task)
-            yield job
-        return
-    with _plain_main(), ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        try:
-            waiting = {pool.submit(_write, *task): job for job, task in tasks.items()}
-            for future in as_completed(waiting):
-                future.result()
-                yield waiting[future]
-        except BrokenProcessPool:
-            raise BadDataset(
-                "A process that renders clips was killed, perhaps for want of memory; run the same command again to go "
-                "on, with fewer workers."
-            ) from None
-        finally:  # an interrupted run must not render the rest first
-            pool.shutdown(cancel_futures=True)
-
-
-@contextmanager
-def _plain_main() -> Iterator[None]:
-    """Keep a spawned process from importing the user's script again, which would start it anew in each worker."""
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main
 
 
 def _write(target: Path, label: str, number: int, look: Look) -> None:
@@ -229,12 +150,6 @@ def _write(target: Path, label: str, number: int, look: Look) -> None:
 
     frames, waveform = render_clip(label, number, look)
     write(target, frames, look.fps, waveform, look.rate)  # appears under its name only when complete
-
-
-def _replace(target: Path, text: str) -> None:
-    partial = target.with_name(f".{target.name}.{os.getpid()}")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, target)
 
 
 def _declare(root: Path, classes: Roster, jobs: Sequence[tuple[str, int]], seed: int) -> Path:
@@ -245,6 +160,6 @@ def _declare(root: Path, classes: Roster, jobs: Sequence[tuple[str, int]], seed:
     table = io.StringIO()
     rows = [(f"clips/{clip_name(name, number)}", name) for name, number in jobs]
     csv.writer(table, lineterminator="\n").writerows([("filename", "label"), *rows])
-    _replace(root / "labels.csv", table.getvalue())
+    replace_file(root / "labels.csv", table.getvalue())
     rule = SplitRule(unseen_val=classes.val_unseen, unseen_test=classes.test_unseen, seed=seed)
     return declare(root / "labels.csv", root / "world.toml", rule=rule, overwrite=True).path
