@@ -35,7 +35,8 @@ def folder(tmp_path_factory):
 def heard(folder):
     """A Run on videos whose class is in the sound alone, and there in the last third alone."""
     videos, labels = heard_videos(folder / "heard", start=EVENT)
-    fitted = Recognizer("devise", folder=folder, recipe=RECIPE, config=PLAIN).fit(videos, labels, classes=["dog barking"])
+    recognizer = Recognizer("devise", folder=folder, recipe=RECIPE, config=PLAIN)
+    fitted = recognizer.fit(videos, labels, classes=["dog barking"])
     return Predictor(fitted.run)
 
 
