@@ -21,7 +21,8 @@ def methods_table() -> str:
     for name in list_methods():
         cls = get_method(name)
         first = str(sys.modules[cls.__module__].__doc__).split("\n\n")[0].strip().replace("\n", " ")
-        reads = ["steps" if cls.needs.temporal else "averages"] + (["negatives"] if cls.needs.negatives else [])
+        extra = {"negatives": cls.needs.negatives, "pairs": cls.needs.pairs}
+        reads = ["steps" if cls.needs.temporal else "averages", *(name for name, needed in extra.items() if needed)]
         published = ", ".join(key for key, preset in cls.presets.items() if preset.published) or "none"
         link = f"[`{name}`](../src/avshot/methods/{name}.py)"
         link += f", as {', '.join(f'`{alias}`' for alias in cls.aliases)}" if cls.aliases else ""

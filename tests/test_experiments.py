@@ -16,15 +16,25 @@ from avshot.method import Inputs
 from avshot.registry import get_method, list_methods
 from avshot.report.published import published
 from avshot.training.optimisers import Players
-from avshot.types import Batch, Classes, Features
+from avshot.types import Batch, Classes, Factor, Features
 
 ROOT = Path(__file__).parent.parent
 TUNING = ROOT / "benchmarks" / "tuning"
-FILES = [*sorted((ROOT / "experiments").glob("*.toml")), *sorted(TUNING.glob("*.toml"))]
+# Files of reference games are another format: tests/games/test_plan.py.
+OWN_FORMAT = set((ROOT / "experiments").glob("games-*.toml"))
+FILES = [*sorted(set((ROOT / "experiments").glob("*.toml")) - OWN_FORMAT), *sorted(TUNING.glob("*.toml"))]
 NAMES = ("ucf", "activitynet", "vggsound")
 BENCHMARKS = {f"{name}-{split}" for name in NAMES for split in ("main", "cls", *(f"fsl-{k}" for k in (1, 5, 10, 20)))}
 # No table of a paper: they name neither source nor datasets.
-OWN_DATA = {"all-methods", "adverb-all-methods", "few-all-methods", "ceo-losses", "ceo-points", "ez-avgzl-forms", "precision"}
+OWN_DATA = {
+    "all-methods",
+    "few-all-methods",
+    "adverb-all-methods",
+    "ceo-losses",
+    "ceo-points",
+    "ez-avgzl-forms",
+    "precision",
+}
 OWN_DATA |= {file.stem for file in TUNING.glob("*.toml")}
 every_file = pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 
@@ -84,8 +94,9 @@ def test_every_method_that_learns_gets_the_same_budget():
         assert (parts.method.name, bool(what)) == (method, True)
         rows.setdefault(method, []).append(repr((parts.config, parts.recipe)))
     inputs = Inputs(8, 8, {"a": 8}, classes=("a", "b"))
-    built = [cls(cls.presets["default"].config, inputs) for cls in map(get_method, list_methods())]
-    learning = {model.name for model in built if model.phases() and not model.closed}  # the task there is gzsl
+    plain = [cls for cls in map(get_method, list_methods()) if not cls.needs.pairs]  # the task there is gzsl
+    built = [cls(cls.presets["default"].config, inputs) for cls in plain]
+    learning = {model.name for model in built if model.phases() and not model.closed}
     assert set(rows) == learning - {"ez_avgzl"}
     assert all(len(set(settings)) == len(settings) == 6 for settings in rows.values())
 
@@ -100,7 +111,9 @@ def test_every_row_builds_its_method(file):
             cls = get_method(experiment.method)
             widths = (512, 512) if "-main" in name else (128, 4096)
             classes = tuple(f"class {i}" for i in range(40))
-            inputs = Inputs(*widths, {f"text{i}": 300 for i in range(cls.needs.texts)}, classes=classes)
+            factors = {part: tuple(f"{part} {i}" for i in range(8)) for part in ("action", "adverb")}
+            factors = factors if cls.needs.pairs else {}
+            inputs = Inputs(*widths, {f"text{i}": 300 for i in range(cls.needs.texts)}, classes, factors)
             with torch.device("meta"):
                 model = cls(resolve(experiment).config, inputs)
             assert model.config == resolve(experiment).config
@@ -180,13 +193,22 @@ def settings_in_use():
     return list(found.values())
 
 
-def small_batch(texts, seed=0, novel=0):
-    """Twelve clips of six classes, the last of them `novel`; numbers are 0 to 1, which suits every generator."""
+def small_batch(texts, seed=0, novel=0, paired=False):
+    """Twelve clips of six classes, the last of them `novel`; numbers are 0 to 1, which suits every generator.
+
+    `paired`: the classes are two actions by three adverbs, of which the first two are antonyms.
+    """
     generator = torch.Generator().manual_seed(seed)
     audio, visual = (torch.rand(12, 3, width, generator=generator) for width in (14, 18))
     mask, time = torch.ones(12, 3, dtype=torch.bool), torch.arange(3).float().expand(12, 3).clone()
     text = {f"text{i}": torch.randn(6, 10, generator=generator) for i in range(texts)}
-    classes = Classes(tuple("abcdef"), text, torch.arange(6) < 6 - novel)
+    parts = {"action": (torch.arange(6) // 3, tuple("xy"), None), "adverb": (torch.arange(6) % 3, tuple("uvw"), None)}
+    parts["adverb"] = (*parts["adverb"][:2], torch.tensor([1, 0, -1]))
+    factors = {
+        part: Factor(index, words, {key: torch.randn(len(words), 10, generator=generator) for key in text}, opposite)
+        for part, (index, words, opposite) in parts.items()
+    }
+    classes = Classes(tuple("abcdef"), text, torch.arange(6) < 6 - novel, factors if paired else {})
     return Batch(Features(audio, visual, mask, mask.clone(), time, time.clone()), torch.arange(12) % 6, classes)
 
 
@@ -196,10 +218,10 @@ def test_every_setting_in_use_takes_a_step_and_scores(method):
     for experiment in (e for e in settings_in_use() if get_method(e.method).name == method):
         cls = get_method(method)
         novel = 2 if experiment.task == "gfsl" else 0
-        batch, other = (small_batch(cls.needs.texts, seed, novel) for seed in (0, 1))
+        batch, other = (small_batch(cls.needs.texts, seed, novel, cls.needs.pairs) for seed in (0, 1))
         batch = replace(batch, negative=replace(other, labels=(batch.labels + 1) % 6))
         torch.manual_seed(0)
-        model = cls(resolve(experiment).config, Inputs(14, 18, batch.classes.dims, batch.classes.names)).train()
+        model = cls(resolve(experiment).config, Inputs.of(batch.features, batch.classes, batch.classes.names)).train()
         for phase in model.phases():
             players = Players(model, phase, resolve(experiment).recipe)
             for step in range(len(players.order)):

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from avshot.experiment import Experiment, resolve
+from avshot.nn.adverb_sets import SETS
 from avshot.recipe import VIEWS, Recipe, Selection
 from avshot.registry import get_method, get_preset, list_aliases, list_methods
 from avshot.settings import as_recorded
@@ -23,6 +24,8 @@ INVENTED = {
     **dict.fromkeys(
         ("attention_fusion", "avca", "hip", "mbt", "perceiver", "protogan", "sldg", "tsl", "zorro"), FEW_SHOTS
     ),
+    # It says of TIRG for adverbs what is gated and how long it trains.
+    "tirg": set(SETS),
 }
 
 
@@ -103,8 +106,11 @@ def test_the_table_of_methods_lists_published_presets_alone():
 
 
 def test_aliases_restore_what_their_method_does():
-    for alias in list_aliases():
-        assert asked(alias, legacy=True).config.compare == "cosine"
+    for alias, name in list_aliases().items():
+        config, fixed = asked(alias, legacy=True).config, get_method(name).aliases[alias]
+        for field, value in {**get_method(name).released, **fixed}.items():
+            assert getattr(config, field) == value, (alias, field)
+    assert asked("hyper_single", legacy=True).config.compare == "cosine"
 
 
 def test_recipe_and_selection_fields_that_are_released_exist():

@@ -12,7 +12,7 @@ import sys
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any, ClassVar, TypeVar
 
@@ -78,18 +78,21 @@ class Inputs:
 
     A width of 0 says that the modality does not exist: features were made of the other one alone, every mask is False.
     `classes` are the names of the classes that are trained, in the order of `Batch.classes`, for methods that have a
-    weight for each; empty where nobody said.
+    weight for each; empty where nobody said. `factors` are the values that the parts of pairs can have (all actions,
+    all adverbs), for methods that have a weight for each of them; empty where classes are plain.
     """
 
     audio: int
     visual: int
     text: Mapping[str, int]
     classes: tuple[str, ...] = ()
+    factors: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, features: Features, classes: Classes, trained: Sequence[str] = ()) -> Inputs:
         """Read the sizes from data."""
-        return cls(*features.dims, dict(classes.dims), tuple(trained))
+        factors = {name: factor.names for name, factor in classes.factors.items()}
+        return cls(*features.dims, dict(classes.dims), tuple(trained), factors)
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -152,6 +155,11 @@ class Method(nn.Module, ABC):
                 f"({', '.join(inputs.text)}). Pass that many text encoders."
             )
         check_modalities(type(self), inputs.modalities)
+        if self.needs.pairs and not {"action", "adverb"} <= set(inputs.factors):
+            raise BadSetting(
+                f"Method {self.name!r} learns from pairs of an action and an adverb, and these classes are plain; use "
+                "a dataset whose classes are pairs, or another method (`avshot methods` lists them)."
+            )
         self.config = config
         self.inputs = inputs
 

@@ -137,6 +137,7 @@ class Phase:
         turns: Who trains. Several players alternate, batch by batch (a critic and a generator), each with its own
             optimiser of the recipe's settings.
         share: Fraction of the recipe's epochs.
+        rate: Times the recipe's learning rate.
         best: Name of a metric of the task. Validation then chooses the best epoch of this phase by that metric, without
             calibration; the next phase goes on from its weights, and the phases after it are chosen among themselves.
             Empty: the next phase goes on from the last epoch, and both are one stretch to choose from.
@@ -146,6 +147,7 @@ class Phase:
     turns: tuple[Turn, ...] = (Turn(),)
     share: float = 1.0
     best: str = ""
+    rate: float = 1.0
 
 
 def base_then_novel(heads: tuple[str, ...] = (), *, base: float = 0.6) -> tuple[Phase, ...]:

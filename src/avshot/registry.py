@@ -256,9 +256,11 @@ def load_official(name: str, state_dict: Mapping[str, Tensor] | str | Path, **ov
         state_dict: Tensors by the authors' names, or the path of a `.safetensors` or `.pt`/`.pth` file with them. A
             training checkpoint `{"model": state_dict, ...}` is unwrapped.
         overrides: Fields of the method's `Config` to change; needed where a setting leaves no trace in the tensors.
+            Some methods need names as well: `classes`, or `actions` and `adverbs` (`regada`).
 
     Returns:
-        The method. It expects features and class embeddings as raw as the authors' model did, one text entry `"w2v"`.
+        The method. It expects features and class embeddings as raw as the authors' model did, one text entry `"w2v"`
+        (`"s3d"` for `regada`).
 
     Raises:
         ValueError: Unknown method, one that reads no released weights, a file that holds none, or missing, unexpected

@@ -117,7 +117,9 @@ class Run:
     @property
     def inputs(self) -> Inputs:
         """Sizes the method was built for."""
-        return Inputs(**{**self.info["inputs"], "classes": tuple(self.info["inputs"]["classes"])})
+        told = self.info["inputs"]
+        factors = {name: tuple(values) for name, values in told["factors"].items()}
+        return Inputs(**{**told, "classes": tuple(told["classes"]), "factors": factors})
 
     def method(self, device: str = "cpu") -> Method:
         """The trained method in eval mode."""

@@ -172,6 +172,7 @@ def test_slices_add_up_to_the_gradient_of_the_batch(name, monkeypatch):
     for draw in ("randn", "rand"):
         monkeypatch.setattr(torch, draw, lambda *size, **_: torch.full(size, 0.3, dtype=torch.float64))
         monkeypatch.setattr(torch, f"{draw}_like", lambda like, **_: torch.full_like(like, 0.3))
+    monkeypatch.setattr(torch, "randint", lambda high, size, **_: torch.full(size, high // 2))
     slices, copies = (slice(0, 14), slice(14, 24)), [copy.deepcopy(model) for _ in range(2)]
     expected = gradients(model, batch)
     weights = [14 / 24, 10 / 24]
@@ -197,6 +198,11 @@ def doubled(batch):
         )
     )
     classes = batch.classes.with_text({key: value.double() for key, value in batch.classes.text.items()})
+    factors = {
+        part: dataclasses.replace(factor, text={key: value.double() for key, value in factor.text.items()})
+        for part, factor in classes.factors.items()
+    }
+    classes = dataclasses.replace(classes, factors=factors)
     return Batch(features, batch.labels, classes, None if batch.negative is None else doubled(batch.negative))
 
 

@@ -15,6 +15,7 @@ try:
 
     from avshot.cli.code import Code, use_named
     from avshot.cli.declaring import dataset, import_command
+    from avshot.cli.games import games
     from avshot.cli.parsing import ExtractCommand, parse_list, parse_seeds, parse_some
 except KeyboardInterrupt:
     stop()
@@ -329,6 +330,9 @@ def optimise_classes_command(
     from avshot.cli.inspect import print_optimisation
 
     print_optimisation(names, text, plot, changes or [])
+
+
+app.add_typer(games)
 
 
 def main(arguments: list[str] | None = None) -> Any:

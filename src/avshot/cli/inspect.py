@@ -25,7 +25,8 @@ def print_methods(names: Sequence[str] = ()) -> None:
     rows = []
     for name in names or list_methods():
         cls = get_method(name)
-        reads = ["steps" if cls.needs.temporal else "averages"] + (["negatives"] if cls.needs.negatives else [])
+        extra = {"negatives": cls.needs.negatives, "pairs": cls.needs.pairs}
+        reads = ["steps" if cls.needs.temporal else "averages", *(what for what, needed in extra.items() if needed)]
         year = re.search(r"\b(19|20)\d\d\b", cls.paper)
         texts = f"1-{cls.needs.texts}" if cls.needs.fewer_texts else str(cls.needs.texts)
         about = [year[0] if year else "-", " + ".join(reads), texts]
@@ -69,7 +70,10 @@ def _size(name: str) -> str:
     from avshot.method import Inputs
     from avshot.registry import create_method, get_method
 
-    inputs = Inputs(128, 4096, {f"text{i}": 300 for i in range(get_method(name).needs.texts)})
+    needs = get_method(name).needs
+    pairs = {"action": tuple(f"action {i}" for i in range(48)), "adverb": tuple(f"adverb {i}" for i in range(10))}
+    text = {f"text{i}": 300 for i in range(needs.texts)}
+    inputs = Inputs(128, 4096, text, factors=pairs if needs.pairs else {})
     try:
         return f"{sum(p.numel() for p in create_method(name, inputs).parameters()) / 1e6:.2f} M"
     except ValueError:

@@ -61,6 +61,7 @@ class _Inputs(_Part):
     visual: _Width
     text: dict[str, _Width] = Field(min_length=1)
     classes: list[str] = []
+    factors: dict[str, list[str]] = {}
 
 
 class _Data(_Part):

@@ -149,6 +149,8 @@ class InputScaling(nn.Module):
 
     def forward(self, value: Tensor, mask: Tensor) -> Tensor:
         """Scale `[clip, time, dim]`; values where `mask [clip, time]` is False come out as zeros."""
+        if self.kind == "none":
+            return torch.where(mask[..., None], value, torch.zeros_like(value))
         out = torch.zeros_like(value)
         out[mask] = self.rows(value, mask)
         return out

@@ -62,8 +62,8 @@ def plain_tensors(weights: Mapping[str, Tensor] | str | Path) -> tuple[Mapping[s
     """Tensors by the authors' names, and how messages begin that speak of them: "The", or "<file>: the".
 
     Args:
-        weights: The tensors, a training checkpoint `{"model": state_dict, ...}`, or the path of a `.safetensors` or
-            `.pt`/`.pth` file with either.
+        weights: The tensors, a training checkpoint `{"model": state_dict, ...}` (or "model_state", "net"), or the path
+            of a `.safetensors` or `.pt`/`.pth` file with either.
 
     Raises:
         ValueError: No such file, none that holds plain real finite tensors alone.
@@ -91,9 +91,12 @@ def _read(path: Path) -> Mapping[str, Any]:
         ) from error
 
 
+_WRAPPED = ("model", "model_state", "net")  # under what programs keep the state dict in a checkpoint
+
+
 def _unwrap(tensors: Any) -> Mapping[str, Tensor]:
-    if isinstance(tensors, Mapping) and isinstance(tensors.get("model"), Mapping):
-        tensors = tensors["model"]
+    if isinstance(tensors, Mapping):
+        tensors = next((tensors[key] for key in _WRAPPED if isinstance(tensors.get(key), Mapping)), tensors)
     if not isinstance(tensors, Mapping) or not tensors:
         raise ValueError(f"Got {type(tensors).__name__} without tensors; expected a state dict {{name: tensor}}.")
     odd = [key for key, value in tensors.items() if not isinstance(value, Tensor) or not isinstance(key, str)]

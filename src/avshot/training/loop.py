@@ -142,7 +142,8 @@ def _epoch(
     drawn = (draws[players.pool_at(step)].batch(count, seeded, negatives, part) for step in steps)
     with one_ahead(drawn, pays(source.waits, method.device)) as ready:
         for step, batch in enumerate(ready):
-            batch = Batch(batch.features, batch.labels, classes, batch.negative).to(method.device)
+            pool = players.pool_at(epoch * batches + step)
+            batch = replace(batch, classes=classes, pool=pool).to(method.device)
             players.set_rate(epoch + (step + 1) / batches, drops)
             for name, value in players.step(batch, epoch * batches + step).items():
                 sums[name] = sums.get(name, 0.0) + value / batches
@@ -197,7 +198,8 @@ class _Draw:
         self.source = source.aside.get(pool, source)
         self.places = source.pools.get(pool)
         self.labels = self.source.labels if self.places is None else self.source.labels[self.places]
-        self.sampler = BalancedSampler(self.labels, balanced=balanced)
+        # What is aside has labels that nobody knows: they must not decide what is drawn.
+        self.sampler = BalancedSampler(self.labels, balanced=balanced and self.source is source)
 
     def batch(self, count: int, generator: torch.Generator, negatives: bool, part: slice) -> Batch:
         """Draw `count` clips, gather `part` of them: what is drawn does not depend on how many processes share it."""

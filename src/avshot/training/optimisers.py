@@ -27,6 +27,7 @@ class Players:
         self.method, self.recipe = method, recipe
         self.processes = Processes() if processes is None else processes
         self.turns = () if phase is None else phase.turns
+        self.lr = recipe.lr * (1.0 if phase is None else phase.rate)
         self.order = [i for i, turn in enumerate(self.turns) for _ in range(turn.steps)]
         self.chosen = [self._trained_by(turn) for turn in self.turns]
         self.optimisers = self._optimisers()
@@ -68,7 +69,7 @@ class Players:
         """Adam of the recipe: on the CPU fused, as the plain form takes 8 to 25 % of a step of a small model."""
         recipe, fused = self.recipe, True if self.method.device.type == "cpu" else None
         return torch.optim.Adam(
-            chosen.values(), lr=recipe.lr, betas=recipe.betas, weight_decay=recipe.weight_decay, fused=fused
+            chosen.values(), lr=self.lr, betas=recipe.betas, weight_decay=recipe.weight_decay, fused=fused
         )
 
     def step(self, batch: Batch, count: int) -> dict[str, float]:
@@ -100,7 +101,7 @@ class Players:
 
     def set_rate(self, passed: float, drops: Sequence[int]) -> None:
         """Learning rate of the step that ends at `passed` epochs, a fraction counted from the start of training."""
-        rate = self.recipe.lr * PLATEAU_FACTOR ** sum(1 for drop in drops if drop + 1 < passed)
+        rate = self.lr * PLATEAU_FACTOR ** sum(1 for drop in drops if drop + 1 < passed)
         if self.recipe.schedule == "cosine":
             done = passed / self.recipe.epochs
             rate *= min(1.0, done / WARM_UP) * 0.5 * (1 + math.cos(math.pi * max(0.0, done - WARM_UP)))

@@ -162,6 +162,10 @@ def test_features_beside_the_tables_and_vectors_of_words(tmp_path):
     assert text["cut quickly"].tolist() == vectors[4].tolist()
     assert torch.allclose(text["stir slowly"], torch.from_numpy(vectors[1] + vectors[2]) / 2**0.5)
     assert found.pairs.text["s3d"]["adverb"].tolist() == vectors[2:4].tolist()
+    (place / "features" / "text").mkdir()
+    (tmp_path / "s3d.npz").rename(place / "features" / "text" / "s3d.npz")
+    beside = load_dataset(spec.partition("&")[0])
+    assert beside.fingerprint() == found.fingerprint()
 
 
 def test_a_training_on_released_files(tmp_path):

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from avshot.classes.named_vectors import SUFFIXES
 from avshot.data.dataset import Dataset
 from avshot.data.label_table import numbered
 from avshot.data.official.adverb_tables import AdverbTables, read_adverbs
@@ -45,7 +46,8 @@ def load_adverbs(
         layer: Which of the features of a clip: "s3d_features" (mixed_5c), or "video_embedding_joint_space", which can
             be compared with the text encoder of S3D.
         text: `{encoder: file}` of vectors of the words, and perhaps of whole pairs, as arrays with their names
-            (`avshot.classes.named_vectors`): those of S3D's text encoder, for example.
+            (`avshot.classes.named_vectors`): those of S3D's text encoder, for example. None takes the files in
+            `features/text`, each an encoder of its name.
 
     Returns:
         Dataset `vatex-adverbs`, or `vatex-adverbs-unseen`, of all pairs of its words.
@@ -58,7 +60,10 @@ def load_adverbs(
     pairs = pairs_of(tables)
     files = _features(tables.folder, features)
     source = None if files is None else PthFeatures(files, layer, sorted({clip.key for clip in clips}))
-    stated = {encoder: str(Path(file).absolute()) for encoder, file in (text or {}).items()}
+    stated = {
+        encoder: str(Path(file).absolute())
+        for encoder, file in (_texts(tables.folder) if text is None else text).items()
+    }
     vectors, own = own_text_of(tables.folder / "antonyms.csv", stated, tuple(pairs.actions), {}, pairs)
     title = name if split == "seen" else f"{name}-unseen"
     return Dataset(title, tuple(clips), tuple(pairs.actions), folds, source, text=vectors, pairs=own)
@@ -74,7 +79,12 @@ def load_adverbs_spec(spec: str) -> Dataset:
     types = dict.fromkeys(("name", "split", "features", "layer", "text."), str)
     options = read_options(query, types, "The benchmark")
     text = {key[5:]: options.pop(key) for key in list(options) if key.startswith("text.")}
-    return load_adverbs(root, options.pop("name", ""), text=text, **options)
+    return load_adverbs(root, options.pop("name", ""), text=text or None, **options)
+
+
+def _texts(folder: Path) -> dict[str, Path]:
+    """Files of vectors of words that lie beside the features: `{encoder: file}`."""
+    return {path.stem: path for path in sorted((folder / "features" / "text").glob("*")) if path.suffix in SUFFIXES}
 
 
 def _features(folder: Path, features: str | Path | None) -> list[Path] | None:

@@ -1,0 +1,1 @@
+"""Rewards in, a better speaker out: one file each."""

@@ -1,0 +1,1 @@
+"""Where the pictures of a game come from, one file each."""

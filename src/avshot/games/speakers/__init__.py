@@ -1,0 +1,1 @@
+"""Who describes, one file each."""

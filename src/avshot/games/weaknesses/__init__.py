@@ -1,0 +1,1 @@
+"""What a listener does not see, one file each."""
