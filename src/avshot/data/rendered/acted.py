@@ -56,14 +56,14 @@ def growing(manner: Manner, t: np.ndarray, part: np.ndarray, rng: np.random.Gene
 
 
 def spinning(manner: Manner, t: np.ndarray, part: np.ndarray, rng: np.random.Generator) -> Track:
-    """Turning about its centre: whole turns where it is done completely, else part of a turn and back."""
+    """Turning about a point beside its centre: whole turns, or partially: part of a turn and back."""
     turned = 2 * np.pi * manner.tempo * rng.uniform(0.55, 0.7) * _clock(manner, t, rng)
     if manner.extent < 0.5:
         arc = 2 * np.pi * manner.extent
         turned = arc / 2 * _wave(turned / (2 * arc) + rng.uniform(0, 1))
-    x = _place(rng) + (0.15 * np.sin(2 * turned) if manner.rise else 0.0)
+    turned = rng.choice([-1.0, 1.0]) * turned + rng.uniform(0, 6.3)
     y = _risen(manner, part, rng, low=0.7, high=-0.7) if manner.rise else _place(rng)
-    return Track(x, y, rng.choice([-1.0, 1.0]) * turned + rng.uniform(0, 6.3))
+    return Track(_place(rng) + 0.15 * np.cos(turned), y + 0.2 * np.sin(turned), turned)
 
 
 def shaking(manner: Manner, t: np.ndarray, part: np.ndarray, rng: np.random.Generator) -> Track:

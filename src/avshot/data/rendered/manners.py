@@ -67,8 +67,8 @@ def draw_manner(adverb: str, rng: np.random.Generator) -> Manner:
     return Manner(
         tempo=2 ** side("quickly", "slowly", (-1.5, -0.8), (-0.3, 0.3), (0.8, 1.4)),
         extent=side("completely", "partially", (0.2, 0.35), (0.55, 0.7), (0.85, 1.0)),
-        pause=side("periodically", "continuously", (0.0, 0.0), (0.1, 0.25), (0.45, 0.65)),
-        pauses=float(rng.uniform(1.2, 1.9)),
+        pause=side("periodically", "continuously", (0.0, 0.0), (0.1, 0.2), (0.5, 0.65)),
+        pauses=float(rng.uniform(0.8, 1.2)),
         rise={"upwards": 1, "downwards": -1}.get(adverb, 0),
         level=side("loudly", "quietly", (-16.0, -10.0), (-4.0, 0.0), (4.0, 8.0)),
     )
