@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from avshot.games.rendering.camera import DIRECTIONS, Floats
-from avshot.games.rendering.solids import distance, edges, normals
+from avshot.games.rendering.solids import distance, dots, edges, normals
 from avshot.games.scene import RGB, Thing
 
 _LEFT, _FRONT = np.array(DIRECTIONS["left"]), np.array(DIRECTIONS["front"])
@@ -42,14 +42,15 @@ def lit(things: Sequence[Thing], points: Floats, surfaces: Floats, lamps: Floats
         surfaces: Their normals; points that look away from the lamp are dark whatever stands in between.
         lamps: `[point, 3]`, towards the lamp.
     """
-    seen = ((surfaces * lamps).sum(1) > 0).astype(np.float32)
+    seen = (dots(surfaces, lamps) > 0).astype(np.float32)
     raised = points + 2e-3 * surfaces
     across = np.stack([_LEFT, np.cross(KEY, _LEFT)]).astype(np.float32)  # coordinates on a plane across the light
     flat = raised @ across.T
     for thing in things:
         centre = np.array([thing.x, thing.y, thing.radius], np.float32)
         reach = 1.75 * thing.radius + 0.45  # half a cube's diagonal, and what the lamp's size adds
-        near = np.flatnonzero(((flat - across @ centre) ** 2).sum(1) < reach**2)
+        away = flat - across @ centre
+        near = np.flatnonzero(dots(away, away) < reach**2)
         met = distance(thing, raised[near], lamps[near])
         seen[near[np.isfinite(met)]] = 0
     return seen
@@ -77,17 +78,17 @@ def matte(thing: Thing, surfaces: Floats, lamps: Floats, reached: Floats) -> Flo
     Args:
         thing: The thing.
         surfaces: Normals at the points.
-        lamps: Towards the lamp, `[point, 3]` or `[3]`.
+        lamps: Towards the lamp, `[point, 3]`.
         reached: Whether the lamp reaches each.
     """
-    key = np.maximum((surfaces * lamps).sum(1), 0) * reached
+    key = np.maximum(dots(surfaces, lamps), 0) * reached
     fill = np.maximum(surfaces @ FILL, 0)
     return np.array(RGB[thing.color], np.float32) * (0.50 + 0.52 * key + 0.16 * fill)[:, None]
 
 
 def rubber(thing: Thing, surfaces: Floats, views: Floats, lamps: Floats, reached: Floats) -> Floats:
     """Colours of a rubber thing; `views` are unit vectors towards the camera."""
-    shine = np.maximum((surfaces * _unit(lamps + views)).sum(1), 0)
+    shine = np.maximum(dots(surfaces, _unit(lamps + views)), 0)
     return matte(thing, surfaces, lamps, reached) + 22 * (shine**12 * reached)[:, None]
 
 
@@ -103,9 +104,9 @@ def metal(thing: Thing, things: Sequence[Thing], points: Floats, surfaces: Float
     """
     views, lamps, reached = light["views"], light["lamps"], light["reached"]
     base = np.array(RGB[thing.color], np.float32)
-    mirrored = 2 * (surfaces * views).sum(1)[:, None] * surfaces - views
+    mirrored = 2 * dots(surfaces, views)[:, None] * surfaces - views
     tint = 0.10 + 0.90 * base / 255  # so that metal and rubber of a colour are about as bright: the glints tell
-    shine = np.maximum((surfaces * _unit(lamps + views)).sum(1), 0)
+    shine = np.maximum(dots(surfaces, _unit(lamps + views)), 0)
     glow = 235 * shine**90 * reached + (0.25 + 0.75 * reached) * 110 * edges(thing, points)
     own = 0.52 * matte(thing, surfaces, lamps, reached)
     return own + 0.85 * tint * _mirror(things, points + 2e-3 * surfaces, mirrored) + glow[:, None]
@@ -123,7 +124,7 @@ def _mirror(things: Sequence[Thing], points: Floats, directions: Floats) -> Floa
         met = distance(thing, points, directions)
         closer = np.flatnonzero(met < nearest)
         there = points[closer] + met[closer, None] * directions[closer]
-        colours[closer] = matte(thing, normals(thing, there), KEY, ones[closer])
+        colours[closer] = matte(thing, normals(thing, there), np.broadcast_to(KEY, there.shape), ones[closer])
         nearest[closer] = met[closer]
     return colours
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import combinations
+from math import hypot
 
 import numpy as np
 
 from avshot.games.rendering.camera import DIRECTIONS, Camera
-from avshot.games.rendering.render import first_met
+from avshot.games.rendering.render import FLOOR, first_met
 from avshot.games.scene import FEWEST, MOST, Scene, Thing, uniform_things
 
 REACH = 3.0  # places are uniform in this square, from the middle
@@ -17,6 +18,7 @@ MARGIN = 0.4  # along left, right, front, behind: no two things may be almost le
 TRIES = 50  # for one thing, before the scene is begun again
 SEEN = 200  # pixels of each thing that must be seen, of 320 x 240 (the generator's default; its page says 100)
 _SMALL = Camera(160, 120)
+_AXES = tuple(DIRECTIONS[name][:2] for name in ("right", "behind"))
 
 
 def placed_scene(rng: np.random.Generator) -> Scene:
@@ -47,9 +49,9 @@ def _tried(things: Scene, rng: np.random.Generator) -> Scene | None:
 
 def _apart(first: Thing, second: Thing) -> bool:
     dx, dy = first.x - second.x, first.y - second.y
-    if np.hypot(dx, dy) - first.radius - second.radius < GAP:
+    if hypot(dx, dy) - first.radius - second.radius < GAP:
         return False
-    return all(abs(dx * DIRECTIONS[name][0] + dy * DIRECTIONS[name][1]) >= MARGIN for name in ("right", "behind"))
+    return all(abs(dx * along + dy * across) >= MARGIN for along, across in _AXES)
 
 
 def is_apart(scene: Scene) -> bool:
@@ -60,4 +62,4 @@ def is_apart(scene: Scene) -> bool:
 def fewest_seen(scene: Scene) -> float:
     """Pixels of the thing of which least is seen, in a picture of 320 x 240, counted at half that size."""
     ids, _ = first_met(scene, _SMALL, _SMALL.rays(1), 1)
-    return min(4.0 * float((ids == i).sum()) for i in range(len(scene)))
+    return 4.0 * float(np.bincount(ids.ravel() - FLOOR, minlength=len(scene) + 1)[1:].min())

@@ -16,6 +16,12 @@ _BEVEL = 0.06  # of the radius
 _NEAR = 1e-4  # a surface casts no shadow on the point that it is asked from
 
 
+def dots(first: Floats, second: Floats) -> Floats:
+    """Dot products `[row]` of two arrays `[row, axis]`."""
+    found: Floats = np.einsum("ij,ij->i", first, second)
+    return found
+
+
 def _local(thing: Thing, origins: Floats, directions: Floats) -> tuple[Floats, Floats]:
     """Rays as seen from the thing's centre, turned with it."""
     centre = np.array([thing.x, thing.y, thing.radius], np.float32)
@@ -54,7 +60,7 @@ def _first(near: Floats, far: Floats) -> Floats:
 
 
 def _sphere(o: Floats, d: Floats, r: np.float32) -> Floats:
-    near, far = _roots((d * d).sum(1), (o * d).sum(1), (o * o).sum(1) - r * r)
+    near, far = _roots(dots(d, d), dots(o, d), dots(o, o) - r * r)
     return _first(near, far)
 
 
@@ -74,13 +80,15 @@ def _slab(o: Floats, d: Floats, r: np.float32) -> tuple[Floats, Floats]:
 
 def _box(o: Floats, d: Floats, r: np.float32) -> Floats:
     near, far = _slab(o, d, r)
-    return _first(near.max(1), far.min(1))
+    last_in = np.maximum(np.maximum(near[:, 0], near[:, 1]), near[:, 2])
+    first_out = np.minimum(np.minimum(far[:, 0], far[:, 1]), far[:, 2])
+    return _first(last_in, first_out)
 
 
 def _cylinder(o: Floats, d: Floats, r: np.float32) -> Floats:
-    flat = slice(0, 2)
-    a = np.maximum((d[:, flat] ** 2).sum(1), 1e-12)
-    round_near, round_far = _roots(a, (o[:, flat] * d[:, flat]).sum(1), (o[:, flat] ** 2).sum(1) - r * r)
+    level_o, level_d = o[:, :2], d[:, :2]
+    a = np.maximum(dots(level_d, level_d), 1e-12)
+    round_near, round_far = _roots(a, dots(level_o, level_d), dots(level_o, level_o) - r * r)
     low, high = _slab(o[:, 2], d[:, 2], r)
     return _first(np.maximum(round_near, low), np.minimum(round_far, high))
 
