@@ -20,7 +20,7 @@ from avshot.types import Batch, Classes, Factor, Features
 
 ROOT = Path(__file__).parent.parent
 TUNING = ROOT / "benchmarks" / "tuning"
-# Files of reference games are another format: tests/games/test_plan.py.
+# Files of reference games are another format: tests/games/test_game_files.py.
 OWN_FORMAT = set((ROOT / "experiments").glob("games-*.toml"))
 FILES = [*sorted(set((ROOT / "experiments").glob("*.toml")) - OWN_FORMAT), *sorted(TUNING.glob("*.toml"))]
 NAMES = ("ucf", "activitynet", "vggsound")

@@ -50,7 +50,8 @@ def test_an_interrupt_during_an_import_is_not_lost(tmp_path):
         "import time\nprint('importing', flush=True)\ntry:\n    time.sleep(0.5)\nexcept BaseException:\n    pass\n"
     )
     code = (
-        "import avshot.cli.endings as endings, time\n"
+        "import avshot.cli.endings as endings, signal, time\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # who starts tests with & has it ignored
         "endings.watch_interrupts()\n"
         "try:\n    import swallows\n    print('imported', flush=True)\n    time.sleep(60)\n"
         "except KeyboardInterrupt:\n    endings.stop()\n"
