@@ -7,16 +7,21 @@ from pathlib import Path
 
 import pytest
 
+HEAVY = {name for name in ("torch", "pydantic", "scipy", "sklearn") if importlib.util.find_spec(name) is None}
+
 
 class SkippedWithoutTorch:
-    """Where torch is not installed (`make newest`), whatever imports it is skipped: a test, or a whole file of them."""
+    """Where torch is not installed (`make newest`), whatever imports it is skipped: a test, or a whole file of them.
+
+    What an installation without torch lacks as well (`HEAVY`) may be asked for first.
+    """
 
     def find_spec(self, name, path=None, target=None):
-        if name == "torch":
-            pytest.skip("torch is not installed here", allow_module_level=True)
+        if name in HEAVY:
+            pytest.skip(f"{name} is not installed here", allow_module_level=True)
 
 
-if importlib.util.find_spec("torch") is None:
+if "torch" in HEAVY:
     sys.meta_path.append(SkippedWithoutTorch())
 
 
