@@ -20,12 +20,13 @@ import torch
 from torch import Tensor, nn
 
 from avshot.errors import BadSetting
-from avshot.recipe import AVCA_SELECTION, TUNED, VIEWS, Phase, Preset, Recipe, Selection, Turn
+from avshot.recipe import AVCA_SELECTION, SMALL_SEQUENCES, TUNED, VIEWS, Phase, Preset, Recipe, Selection, Turn
 from avshot.settings import replace_fields
 from avshot.types import MODALITIES, Batch, Classes, Features
 
 __all__ = [
     "AVCA_SELECTION",
+    "SMALL_SEQUENCES",
     "TUNED",
     "VIEWS",
     "Inputs",

@@ -103,6 +103,11 @@ class Selection:
 
 
 # How the defaults were chosen but that of ez_avgzl: the part of `Preset.source` that says so.
+# How sequences are learnt from small sets of own videos; what a method has otherwise stands in its preset.
+SMALL_SEQUENCES = Recipe(
+    epochs=10, passes_per_epoch=3, batch_size=32, lr=1e-3, weight_decay=1e-4, schedule="cosine", clip_norm=1.0
+)
+
 TUNED = "the best of six settings on two hold-outs of classes of the rendered world (benchmarks/tuning/all.toml)"
 # How the programs of AVCA and its descendants choose: their grid, and nothing but both modalities together.
 AVCA_SELECTION: Mapping[str, Any] = {"beta_grid": "avca", "views": ("both",)}

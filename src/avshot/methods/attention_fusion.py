@@ -24,16 +24,28 @@ the projection.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from avshot.method import TUNED, VIEWS, Inputs, Method, Needs, Preset, Recipe, Selection, method, replace_fields
+from avshot.method import (
+    SMALL_SEQUENCES,
+    TUNED,
+    VIEWS,
+    Inputs,
+    Method,
+    Needs,
+    Preset,
+    Recipe,
+    Selection,
+    method,
+    replace_fields,
+)
 from avshot.nn.autocast import exact, widened
 from avshot.nn.dropout import use_dropout
-from avshot.nn.encoders import EncoderConfig, Encoders, padded
+from avshot.nn.encoders import SMALL_ENCODERS, EncoderConfig, Encoders, padded
 from avshot.nn.pool import pool
 from avshot.nn.readout import classified, few_shot_presets
 from avshot.nn.tcaf_heads import HeadsConfig, TcafHeads
@@ -87,23 +99,8 @@ class AttentionFusion(TcafHeads, Method):
     Config = Config
     presets: ClassVar[Mapping[str, Preset]] = {
         "default": Preset(
-            Config(
-                dim=128,
-                encoder_hidden=128,
-                audio_scaling="standardise",
-                visual_scaling="standardise",
-                feature_noise=0.3,
-                drop_modality=0.4,
-            ),
-            Recipe(
-                epochs=9,
-                passes_per_epoch=3,
-                batch_size=32,
-                lr=3e-3,
-                weight_decay=1e-4,
-                schedule="cosine",
-                clip_norm=1.0,
-            ),
+            Config(**SMALL_ENCODERS, dim=128),
+            replace(SMALL_SEQUENCES, epochs=9, lr=3e-3),
             f"ours, for small own datasets: smaller and regularised, as the default of tcaf; {TUNED}",
             Selection(beta_grid="exact", views=VIEWS),
         ),

@@ -37,14 +37,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from torch import Tensor
 
-from avshot.method import VIEWS, Inputs, Method, Needs, Phase, Preset, Recipe, Selection, Turn, method, replace_fields
+from avshot.method import (
+    SMALL_SEQUENCES,
+    VIEWS,
+    Inputs,
+    Method,
+    Needs,
+    Phase,
+    Preset,
+    Recipe,
+    Selection,
+    Turn,
+    method,
+    replace_fields,
+)
 from avshot.nn.autocast import exact
 from avshot.nn.batch_means import mean_over
+from avshot.nn.encoders import SMALL_ENCODERS
 from avshot.nn.fusion import FusionConfig, TemporalFusion
 from avshot.nn.fusion_weights import FUSION_NAMES, fusion_sizes, shape_of, without_copies
 from avshot.nn.generator import plays
@@ -113,23 +127,19 @@ _LONG = {"train_visual_steps": 60, "test_visual_steps": 300}  # ActivityNet's "f
 
 _OWN = Preset(
     Config(
+        **SMALL_ENCODERS,
         dim=128,
-        encoder_hidden=128,
         layers=2,
         self_layers=1,
         heads=4,
         head_dim=32,
         fourier_scale=1.0,
-        audio_scaling="standardise",
-        visual_scaling="standardise",
         dropout_encoder=0.3,
-        feature_noise=0.3,
-        drop_modality=0.4,
         project_hidden=128,
         diffusion_steps=50,
         beta_last=0.2,
     ),
-    Recipe(epochs=15, passes_per_epoch=3, batch_size=32, lr=1e-3, weight_decay=1e-4, schedule="cosine", clip_norm=1.0),
+    replace(SMALL_SEQUENCES, epochs=15),
     "ours, for small own datasets: smaller and regularised, as the default of tcaf, and a schedule of noise that ends "
     "in noise; not tuned",
     Selection(beta_grid="exact", views=VIEWS),

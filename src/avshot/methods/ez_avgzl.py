@@ -38,14 +38,25 @@ A missing modality has no tokens; class token and class queries look at the othe
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from avshot.method import VIEWS, Inputs, Method, Needs, Preset, Recipe, Selection, method, replace_fields
+from avshot.method import (
+    SMALL_SEQUENCES,
+    VIEWS,
+    Inputs,
+    Method,
+    Needs,
+    Preset,
+    Recipe,
+    Selection,
+    method,
+    replace_fields,
+)
 from avshot.nn.dropout import use_dropout
 from avshot.nn.fusion import Fused, FusionConfig, TemporalFusion
 from avshot.nn.similarity import MLP, CentredText, Cosine, CrossAttention, Linear, Scale, Similarity
@@ -129,15 +140,7 @@ class EzAvgzl(Method):
                 centre_text=True,
                 smoothing=0.1,
             ),
-            Recipe(
-                epochs=15,
-                passes_per_epoch=3,
-                batch_size=32,
-                lr=5e-4,
-                weight_decay=1e-4,
-                schedule="cosine",
-                clip_norm=1.0,
-            ),
+            replace(SMALL_SEQUENCES, epochs=15, lr=5e-4),
             "ours, for small own datasets",
             Selection(beta_grid="exact", optimise_classes=True, views=VIEWS),
         ),

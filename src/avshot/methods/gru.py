@@ -19,14 +19,14 @@ a learnt confidence with `fusion="gate"`). A clip with neither has a zero embedd
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from avshot.method import TUNED, VIEWS, Inputs, Method, Needs, Preset, Recipe, Selection, method
+from avshot.method import SMALL_SEQUENCES, TUNED, VIEWS, Inputs, Method, Needs, Preset, Selection, method
 from avshot.nn.augment import drop_modality
 from avshot.nn.autocast import exact, widened
 from avshot.nn.mlp import InputScaling
@@ -153,15 +153,7 @@ class GRU(Method):
     presets: ClassVar[Mapping[str, Preset]] = {
         "default": Preset(
             Config(),
-            Recipe(
-                epochs=12,
-                passes_per_epoch=3,
-                batch_size=64,
-                lr=6e-3,
-                weight_decay=1e-4,
-                schedule="cosine",
-                clip_norm=1.0,
-            ),
+            replace(SMALL_SEQUENCES, epochs=12, batch_size=64, lr=6e-3),
             f"ours, for small own datasets; {TUNED}",
             Selection(beta_grid="exact", views=VIEWS),
         ),

@@ -34,10 +34,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from avshot.method import VIEWS, Inputs, Method, Needs, Preset, Recipe, Selection, method
+from avshot.method import SMALL_SEQUENCES, VIEWS, Inputs, Method, Needs, Preset, Selection, method
 from avshot.nn.attention import Attention, FeedForward, TransformerLayer
 from avshot.nn.dropout import use_dropout
-from avshot.nn.encoders import TokenConfig, TokenEncoders
+from avshot.nn.encoders import SMALL_TRANSFORMER, TokenConfig, TokenEncoders
 from avshot.nn.readout import (
     ACTIVITYNET_TRANSFORMER,
     VGGSOUND_TRANSFORMER,
@@ -182,32 +182,8 @@ class HiP(ClassifierReadout, Method):
     Config = Config
     presets: ClassVar[Mapping[str, Preset]] = {
         "default": Preset(
-            Config(
-                dim=128,
-                encoder_hidden=128,
-                latents=16,
-                self_layers=1,
-                cross_head_dim=32,
-                heads=4,
-                head_dim=32,
-                project_hidden=128,
-                fourier_scale=1.0,
-                audio_scaling="standardise",
-                visual_scaling="standardise",
-                dropout_position=0.1,
-                dropout_transformer=0.1,
-                feature_noise=0.3,
-                drop_modality=0.4,
-            ),
-            Recipe(
-                epochs=10,
-                passes_per_epoch=3,
-                batch_size=32,
-                lr=1e-3,
-                weight_decay=1e-4,
-                schedule="cosine",
-                clip_norm=1.0,
-            ),
+            Config(**SMALL_TRANSFORMER, latents=16, self_layers=1, cross_head_dim=32, project_hidden=128),
+            SMALL_SEQUENCES,
             "ours, for small own datasets: smaller and regularised, as the default of perceiver; not tuned",
             Selection(beta_grid="exact", views=VIEWS),
         ),

@@ -32,16 +32,28 @@ A missing modality has no tokens; the latents then look at the other one alone.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from avshot.method import TUNED, VIEWS, Inputs, Method, Needs, Preset, Recipe, Selection, method, replace_fields
+from avshot.method import (
+    SMALL_SEQUENCES,
+    TUNED,
+    VIEWS,
+    Inputs,
+    Method,
+    Needs,
+    Preset,
+    Recipe,
+    Selection,
+    method,
+    replace_fields,
+)
 from avshot.nn.attention import Attention, FeedForward, TransformerLayer
 from avshot.nn.dropout import use_dropout
-from avshot.nn.encoders import TokenConfig, TokenEncoders
+from avshot.nn.encoders import SMALL_TRANSFORMER, TokenConfig, TokenEncoders
 from avshot.nn.readout import ACTIVITYNET_TRANSFORMER, VGGSOUND_TRANSFORMER, classified, few_shot_presets
 from avshot.nn.tcaf_heads import HeadsConfig, TcafHeads
 from avshot.types import Features
@@ -125,31 +137,8 @@ class Perceiver(TcafHeads, Method):
     Config = Config
     presets: ClassVar[Mapping[str, Preset]] = {
         "default": Preset(
-            Config(
-                dim=128,
-                encoder_hidden=128,
-                latents=16,
-                layers=2,
-                cross_head_dim=32,
-                heads=4,
-                head_dim=32,
-                fourier_scale=1.0,
-                audio_scaling="standardise",
-                visual_scaling="standardise",
-                dropout_position=0.1,
-                dropout_transformer=0.1,
-                feature_noise=0.3,
-                drop_modality=0.4,
-            ),
-            Recipe(
-                epochs=18,
-                passes_per_epoch=3,
-                batch_size=32,
-                lr=1e-3,
-                weight_decay=1e-4,
-                schedule="cosine",
-                clip_norm=1.0,
-            ),
+            Config(**SMALL_TRANSFORMER, latents=16, layers=2, cross_head_dim=32),
+            replace(SMALL_SEQUENCES, epochs=18),
             f"ours, for small own datasets: smaller and regularised, as the default of tcaf; {TUNED}",
             Selection(beta_grid="exact", views=VIEWS),
         ),

@@ -31,10 +31,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from avshot.method import VIEWS, Inputs, Method, Needs, Preset, Recipe, Selection, method
+from avshot.method import SMALL_SEQUENCES, VIEWS, Inputs, Method, Needs, Preset, Selection, method
 from avshot.nn.autocast import exact, widened
 from avshot.nn.dropout import use_dropout
-from avshot.nn.encoders import EncoderConfig, Encoders, padded
+from avshot.nn.encoders import SMALL_ENCODERS, EncoderConfig, Encoders, padded
 from avshot.nn.readout import ClassifierReadout, ReadoutConfig, few_shot_presets
 from avshot.types import Features
 
@@ -111,25 +111,8 @@ class SLDG(ClassifierReadout, Method):
     Config = Config
     presets: ClassVar[Mapping[str, Preset]] = {
         "default": Preset(
-            Config(
-                dim=64,
-                encoder_hidden=128,
-                normals=3,
-                project_hidden=128,
-                audio_scaling="standardise",
-                visual_scaling="standardise",
-                feature_noise=0.3,
-                drop_modality=0.4,
-            ),
-            Recipe(
-                epochs=10,
-                passes_per_epoch=3,
-                batch_size=32,
-                lr=1e-3,
-                weight_decay=1e-4,
-                schedule="cosine",
-                clip_norm=1.0,
-            ),
+            Config(**SMALL_ENCODERS, dim=64, normals=3, project_hidden=128),
+            SMALL_SEQUENCES,
             "ours, for small own datasets: smaller and regularised, as the default of attention_fusion; not tuned",
             Selection(beta_grid="exact", views=VIEWS),
         ),

@@ -38,7 +38,7 @@ A missing modality has no tokens; the class token then looks at the other one al
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import torch
@@ -46,6 +46,7 @@ from torch import Tensor
 
 from avshot.method import (
     AVCA_SELECTION,
+    SMALL_SEQUENCES,
     TUNED,
     VIEWS,
     Inputs,
@@ -58,6 +59,7 @@ from avshot.method import (
     replace_fields,
 )
 from avshot.nn.autocast import exact, widened
+from avshot.nn.encoders import SMALL_TRANSFORMER
 from avshot.nn.fusion import FusionConfig, TemporalFusion
 from avshot.nn.fusion_weights import FUSION_NAMES, fusion_sizes, shape_of, without_copies
 from avshot.nn.released_weights import fill
@@ -94,30 +96,8 @@ class Tcaf(TcafHeads, Method):
     config: _Config
     presets: ClassVar[Mapping[str, Preset]] = {
         "default": Preset(
-            Config(
-                dim=128,
-                encoder_hidden=128,
-                layers=2,
-                heads=4,
-                head_dim=32,
-                fourier_scale=1.0,
-                audio_scaling="standardise",
-                visual_scaling="standardise",
-                dropout_encoder=0.3,
-                dropout_position=0.1,
-                dropout_transformer=0.1,
-                feature_noise=0.3,
-                drop_modality=0.4,
-            ),
-            Recipe(
-                epochs=18,
-                passes_per_epoch=3,
-                batch_size=32,
-                lr=1e-3,
-                weight_decay=1e-4,
-                schedule="cosine",
-                clip_norm=1.0,
-            ),
+            Config(**SMALL_TRANSFORMER, layers=2, dropout_encoder=0.3),
+            replace(SMALL_SEQUENCES, epochs=18),
             f"ours, for small own datasets: smaller and regularised; token, attention and losses as published; {TUNED}",
             Selection(beta_grid="exact", views=VIEWS),
         ),

@@ -6,7 +6,9 @@ ways of fusing too: the adapted Perceiver and Attention Fusion (thesis appendix 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -44,6 +46,25 @@ class TokenConfig(EncoderConfig):
     use_time: bool = True  # False: no time in the position (thesis Table B.1)
     dropout_position: float = 0.2  # thesis drop_prob,pos
     index_time_at_inference: bool = False  # True: authors' bug, both modalities get 0, 1, 2, ... as times in testing
+
+
+# Settings that all methods over these encoders share in their defaults for small sets of own videos.
+SMALL_ENCODERS: Mapping[str, Any] = {
+    "encoder_hidden": 128,
+    "audio_scaling": "standardise",
+    "visual_scaling": "standardise",
+    "feature_noise": 0.3,
+    "drop_modality": 0.4,
+}
+SMALL_TRANSFORMER: Mapping[str, Any] = {
+    **SMALL_ENCODERS,
+    "dim": 128,
+    "heads": 4,
+    "head_dim": 32,
+    "fourier_scale": 1.0,
+    "dropout_position": 0.1,
+    "dropout_transformer": 0.1,
+}
 
 
 class Encoders(nn.Module):
