@@ -30,10 +30,9 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path, PurePath
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
+from avshot.bench.plan_file import check_keys, check_types
 from avshot.data.official.adverb_tables import SETS
 from avshot.errors import BadSetting
 from avshot.experiment import Experiment, parse_experiment, resolve
@@ -146,10 +145,10 @@ def load_plan(file: str | Path) -> Plan:
     except RecursionError:
         raise BadSetting(f"{file} is not TOML: brackets in it are nested too deep.") from None
     known = {f.name for f in fields(Plan)} | {"common", "references"}
-    _check_keys(f"{file}", content, known, {"title", "rows"})
-    _check_types(file, content)
+    check_keys(f"{file}", content, known, {"title", "rows"})
+    check_types(file, content)
     common, references = content.pop("common", {}), content.pop("references", REFERENCES)
-    _check_keys(f"{file}, [common]", common, set(Experiment.model_fields), set())
+    check_keys(f"{file}, [common]", common, set(Experiment.model_fields), set())
     rows = [_entry(file, _beside(file, common), _beside(file, row)) for row in content.pop("rows")]
     used = {row.settings["method"] for row in rows}
     shared = {key: value for key, value in common.items() if key not in _OF_A_METHOD}
@@ -171,51 +170,9 @@ def task_of(row: Entry) -> Task:
     return get_task(row.settings.get("task", "gzsl"), row.settings.get("task_config"))
 
 
-class _Row(BaseModel):
-    model_config = ConfigDict(extra="allow", strict=True)
-
-    label: str = ""
-    note: str = ""
-    misprint: str = ""
-    published: dict[str, dict[str, Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]]] = {}
-
-
-class _Common(BaseModel):
-    model_config = ConfigDict(extra="allow", strict=True)
-
-    config: dict[str, Any] = {}
-    recipe: dict[str, Any] = {}
-    selection: dict[str, Any] = {}
-    optimise: dict[str, Any] = {}
-    task_config: dict[str, Any] = {}
-
-
-class _File(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    title: str
-    rows: list[_Row] = Field(min_length=1)
-    source: str = ""
-    datasets: list[str] = []
-    seeds: list[Annotated[int, Field(ge=0)]] = Field(default=[0], min_length=1)
-    metrics: list[str] = Field(default=["HM"], min_length=1)
-    against: str = ""
-    common: _Common = _Common()
-    references: list[str] = []
-
-
-def _check_types(file: Path, content: dict[str, Any]) -> None:
-    try:
-        _File.model_validate(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part + 1) if isinstance(part, int) else part for part in first["loc"])
-        raise BadSetting(f"{file}: {where} is {first['input']!r}: {first['msg'].lower()}.") from None
-
-
 def _entry(file: Path, common: Mapping[str, Any], row: dict[str, Any]) -> Entry:
     own = {f.name for f in fields(Entry)} - {"settings", "reference"}
-    _check_keys(f"{file}, row {row.get('label', '')!r}: it", row, own | set(Experiment.model_fields), set())
+    check_keys(f"{file}, row {row.get('label', '')!r}: it", row, own | set(Experiment.model_fields), set())
     settings = {**common, **{key: value for key, value in row.items() if key not in own}}
     for group in ("config", "recipe", "selection", "optimise", "task_config"):  # a row adds to the common ones
         if group in common and group in row:
@@ -261,16 +218,6 @@ def _check_rows(plan: Plan) -> None:
                 resolve(experiment_of(row, name or "any", seed=0))
             except ValueError as error:
                 raise BadSetting(f"row {row.label!r}: {error}") from None
-
-
-def _check_keys(where: str, content: Mapping[str, Any], known: set[str], needed: set[str]) -> None:
-    for key in content:
-        if key not in known:
-            near = did_you_mean(key, known)
-            raise BadSetting(f"{where} has the key {key!r}; expected some of {', '.join(sorted(known))}.{near}")
-    for key in sorted(needed):
-        if key not in content:
-            raise BadSetting(f"{where} has no key {key!r}; it needs {' and '.join(sorted(needed))}.")
 
 
 def experiment_of(row: Entry, dataset: str, *, seed: int, name: str = "", **more: Any) -> Experiment:

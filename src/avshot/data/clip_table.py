@@ -14,11 +14,11 @@ from avshot.data.label_table import (
     label_of,
     label_parts,
     lacking_column,
-    numbered,
     pair_in,
     pattern_of,
 )
 from avshot.data.listing import short_ids
+from avshot.data.pairs import numbered
 from avshot.data.sources import first_few
 from avshot.errors import BadDataset
 from avshot.files.text import Table, read_table

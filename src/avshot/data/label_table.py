@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from string import Formatter
 
@@ -211,16 +211,6 @@ def pair_in(row: Row, columns: Sequence[str]) -> tuple[str, str]:
     except BadClassName as error:
         raise BadDataset(f"{row.place}: {error}") from None
     return action, adverb
-
-
-def numbered(clips: Sequence[Clip]) -> list[Clip]:
-    """Clips whose ids may repeat, a row for each pair: later ones get `#2`, ..., and share its features."""
-    count: dict[str, int] = {}
-    found = []
-    for clip in clips:
-        count[clip.id] = number = count.get(clip.id, 0) + 1
-        found.append(clip if number == 1 else replace(clip, id=f"{clip.id}#{number}", stored_as=clip.id))
-    return found
 
 
 def label_of(row: Row, parts: Sequence[tuple[str, str]]) -> str:

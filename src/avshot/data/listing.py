@@ -9,7 +9,8 @@ from pathlib import Path
 
 from avshot.classes.names import refuse_alike, tidy
 from avshot.data.folders import MEDIA_SUFFIXES, OWN, MediaFiles, media_files, printable
-from avshot.data.label_table import Columns, numbered, read_label_table
+from avshot.data.label_table import Columns, read_label_table
+from avshot.data.pairs import numbered
 from avshot.data.sources import first_few
 from avshot.data.unlabelled import ways
 from avshot.errors import BadDataset, MissingFile, told_as

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from torch import Tensor
 
 from avshot.classes.names import join_key, refuse_alike
 from avshot.errors import BadDataset
+from avshot.types import Clip
 
 FACTORS = ("action", "adverb")
 
@@ -120,3 +121,13 @@ def both_ways(antonyms: Mapping[str, str]) -> dict[str, str]:
 def by_frequency(words: Iterable[str]) -> tuple[str, ...]:
     """Each word once, the most frequent first; of equally frequent ones the one that comes first."""
     return tuple(word for word, _ in Counter(words).most_common())
+
+
+def numbered(clips: Sequence[Clip]) -> list[Clip]:
+    """Clips whose ids may repeat, a row for each pair: later ones get `#2`, ..., and share its features."""
+    count: dict[str, int] = {}
+    found = []
+    for clip in clips:
+        count[clip.id] = number = count.get(clip.id, 0) + 1
+        found.append(clip if number == 1 else replace(clip, id=f"{clip.id}#{number}", stored_as=clip.id))
+    return found

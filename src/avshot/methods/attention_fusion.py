@@ -45,7 +45,7 @@ from avshot.method import (
 )
 from avshot.nn.autocast import exact, widened
 from avshot.nn.dropout import use_dropout
-from avshot.nn.encoders import SMALL_ENCODERS, EncoderConfig, Encoders, padded
+from avshot.nn.encoders import LONG_CLIPS, SMALL_ENCODERS, EncoderConfig, Encoders, padded
 from avshot.nn.pool import pool
 from avshot.nn.readout import classified, few_shot_presets
 from avshot.nn.tcaf_heads import HeadsConfig, TcafHeads
@@ -111,7 +111,7 @@ class AttentionFusion(TcafHeads, Method):
             Config(norm_over_padding=True, readout="classifier"),
             "ours: rates and epochs as of all methods (thesis 4.5.1), widths and dropout as for zero shots (B.1.1)",
             ucf={},
-            activitynet={"train_visual_steps": 60, "test_visual_steps": 300},
+            activitynet=LONG_CLIPS,
             vggsound={"dropout_encoder": 0.2, "dropout_output": 0.2},
         ),
     }

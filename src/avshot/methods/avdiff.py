@@ -58,7 +58,7 @@ from avshot.method import (
 )
 from avshot.nn.autocast import exact
 from avshot.nn.batch_means import mean_over
-from avshot.nn.encoders import SMALL_ENCODERS
+from avshot.nn.encoders import LONG_CLIPS, SMALL_ENCODERS
 from avshot.nn.fusion import FusionConfig, TemporalFusion
 from avshot.nn.fusion_weights import FUSION_NAMES, fusion_sizes, shape_of, without_copies
 from avshot.nn.generator import plays
@@ -123,7 +123,6 @@ _VGGSOUND = {
     10: (100, 128, 0.0, 0.1, 0.2, 0.2, 0.2),
     20: (100, 128, 0.0, 0.1, 0.2, 0.2, 0.2),
 }
-_LONG = {"train_visual_steps": 60, "test_visual_steps": 300}  # ActivityNet's "fixed" mode
 
 _OWN = Preset(
     Config(
@@ -155,7 +154,7 @@ class AvDiff(ClassifierReadout, Method):
     presets: ClassVar[Mapping[str, Preset]] = {
         "default": _OWN,
         **_published("ucf", (64, 7e-5, "plateau"), {"layers": 4, "self_layers": 2}, _UCF),
-        **_published("activitynet", (32, 7e-5, "plateau"), {"layers": 5, "self_layers": 3, **_LONG}, _ACTIVITYNET),
+        **_published("activitynet", (32, 7e-5, "plateau"), {"layers": 5, "self_layers": 3, **LONG_CLIPS}, _ACTIVITYNET),
         **_published("vggsound", (64, 6e-5, "constant"), {"layers": 8, "self_layers": 5}, _VGGSOUND),
     }
     released: ClassVar[Mapping[str, Any]] = {

@@ -58,6 +58,7 @@ from avshot.method import (
     replace_fields,
 )
 from avshot.nn.dropout import use_dropout
+from avshot.nn.encoders import LONG_CLIPS
 from avshot.nn.fusion import Fused, FusionConfig, TemporalFusion
 from avshot.nn.similarity import MLP, CentredText, Cosine, CrossAttention, Linear, Scale, Similarity
 from avshot.types import Batch, Classes, Features
@@ -106,7 +107,6 @@ def _published(origin: str = "", **fields: Any) -> Preset:
 
 
 _MAIN = "ours, as the paper has no such features: "  # SeLaVi's
-_LONG: Mapping[str, Any] = {"train_visual_steps": 60, "test_visual_steps": 300}  # as TCaF on ActivityNet
 
 
 @method
@@ -163,10 +163,10 @@ class EzAvgzl(Method):
             Selection(beta_grid="exact", optimise_classes=True),
         ),
         "ucf-cls": _published(),
-        "activitynet-cls": _published(dropout_transformer=0.4, **_LONG),
+        "activitynet-cls": _published(dropout_transformer=0.4, **LONG_CLIPS),
         "vggsound-cls": _published(layers=8, dropout_encoder=0.2, dropout_position=0.1, dropout_transformer=0.5),
         "ucf-main": _published(_MAIN, layers=5, encoder_hidden=256, dropout_encoder=0.4),
-        "activitynet-main": _published(_MAIN, layers=8, encoder_hidden=128, dropout_encoder=0.2, **_LONG),
+        "activitynet-main": _published(_MAIN, layers=8, encoder_hidden=128, dropout_encoder=0.2, **LONG_CLIPS),
         "vggsound-main": _published(_MAIN, layers=8, encoder_hidden=128, dropout_encoder=0.2, dropout_transformer=0.5),
     }
     paper = "Mo and Morgado, Audio-visual Generalized Zero-shot Learning the Easy Way, ECCV 2024"

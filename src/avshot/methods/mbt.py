@@ -31,7 +31,7 @@ import torch
 from torch import Tensor, nn
 
 from avshot.method import SMALL_SEQUENCES, VIEWS, Inputs, Method, Needs, Preset, Selection, method
-from avshot.nn.attention import TransformerLayer
+from avshot.nn.attention import transformer_layers
 from avshot.nn.dropout import use_dropout
 from avshot.nn.encoders import SMALL_TRANSFORMER, TokenConfig, TokenEncoders, padded
 from avshot.nn.readout import (
@@ -79,7 +79,7 @@ class _Bottleneck(TokenEncoders):
         self.exchange = config.exchange
         self.class_tokens = nn.Parameter(torch.randn(2, config.dim))
         self.bottlenecks = nn.Parameter(torch.randn(config.bottlenecks, config.dim))
-        self.layers = nn.ModuleDict({name: _layers(config) for name in MODALITIES})
+        self.layers = nn.ModuleDict({name: transformer_layers(config, shared_norm=False) for name in MODALITIES})
         use_dropout(self)
 
     def forward(self, features: Features) -> tuple[Tensor, Tensor]:
@@ -100,20 +100,6 @@ class _Bottleneck(TokenEncoders):
             else:
                 tokens, bottleneck = _exchange(pair, tokens, masks, bottleneck, there)
         return torch.stack([x[:, 0] for x in tokens], dim=1), there
-
-
-def _layers(config: Config) -> nn.ModuleList:
-    return nn.ModuleList(
-        TransformerLayer(
-            config.dim,
-            heads=config.heads,
-            head_dim=config.head_dim,
-            feedforward=config.feedforward,
-            dropout=config.dropout_transformer,
-            shared_norm=False,
-        )
-        for _ in range(config.layers)
-    )
 
 
 def _exchange(

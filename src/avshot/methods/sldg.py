@@ -34,7 +34,7 @@ from torch import Tensor, nn
 from avshot.method import SMALL_SEQUENCES, VIEWS, Inputs, Method, Needs, Preset, Selection, method
 from avshot.nn.autocast import exact, widened
 from avshot.nn.dropout import use_dropout
-from avshot.nn.encoders import SMALL_ENCODERS, EncoderConfig, Encoders, padded
+from avshot.nn.encoders import LONG_CLIPS, SMALL_ENCODERS, EncoderConfig, Encoders, padded
 from avshot.nn.readout import ClassifierReadout, ReadoutConfig, few_shot_presets
 from avshot.types import Features
 
@@ -120,7 +120,7 @@ class SLDG(ClassifierReadout, Method):
             Config(norm_over_padding=True),
             _SOURCE,
             ucf={},
-            activitynet={"train_visual_steps": 60, "test_visual_steps": 300},
+            activitynet=LONG_CLIPS,
             vggsound={"dropout_encoder": 0.2, "dropout_output": 0.2},
         ),
     }

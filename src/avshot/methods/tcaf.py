@@ -59,7 +59,7 @@ from avshot.method import (
     replace_fields,
 )
 from avshot.nn.autocast import exact, widened
-from avshot.nn.encoders import SMALL_TRANSFORMER
+from avshot.nn.encoders import LONG_CLIPS, SMALL_TRANSFORMER
 from avshot.nn.fusion import FusionConfig, TemporalFusion
 from avshot.nn.fusion_weights import FUSION_NAMES, fusion_sizes, shape_of, without_copies
 from avshot.nn.released_weights import fill
@@ -84,7 +84,6 @@ def _published(source: str, lr: float, schedule: str, **fields: Any) -> Preset:
 
 _CLS = "configuration of the C3D + VGGish features; dropouts as thesis section 3.4.1"
 _MAIN = "configuration of the SeLaVi features (in the code alone, not in the thesis)"
-_LONG = {"train_visual_steps": 60, "test_visual_steps": 300}  # ActivityNet's "fixed" mode
 
 
 @method
@@ -107,7 +106,7 @@ class Tcaf(TcafHeads, Method):
             7e-5,
             "plateau",
             dropout_transformer=0.4,
-            **_LONG,
+            **LONG_CLIPS,
         ),
         "vggsound-cls": _published(
             _CLS,
@@ -123,7 +122,15 @@ class Tcaf(TcafHeads, Method):
             _MAIN, 5e-5, "plateau", layers=5, encoder_hidden=256, dropout_encoder=0.4, dropout_output=0.2
         ),
         "activitynet-main": _published(
-            _MAIN, 7e-5, "plateau", layers=8, heads=3, head_dim=128, encoder_hidden=128, dropout_encoder=0.2, **_LONG
+            _MAIN,
+            7e-5,
+            "plateau",
+            layers=8,
+            heads=3,
+            head_dim=128,
+            encoder_hidden=128,
+            dropout_encoder=0.2,
+            **LONG_CLIPS,
         ),
         "vggsound-main": _published(
             _MAIN,

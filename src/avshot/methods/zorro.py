@@ -32,7 +32,7 @@ import torch
 from torch import Tensor, nn
 
 from avshot.method import SMALL_SEQUENCES, VIEWS, Inputs, Method, Needs, Preset, Selection, method
-from avshot.nn.attention import TransformerLayer
+from avshot.nn.attention import transformer_layers
 from avshot.nn.dropout import use_dropout
 from avshot.nn.encoders import SMALL_TRANSFORMER, TokenConfig, TokenEncoders
 from avshot.nn.readout import (
@@ -72,17 +72,7 @@ class _Masked(TokenEncoders):
         if config.fusion_tokens < 1:
             raise ValueError(f"fusion_tokens is {config.fusion_tokens}; expected at least 1.")
         self.fusion_tokens = nn.Parameter(torch.randn(config.fusion_tokens, config.dim))
-        self.layers = nn.ModuleList(
-            TransformerLayer(
-                config.dim,
-                heads=config.heads,
-                head_dim=config.head_dim,
-                feedforward=config.feedforward,
-                dropout=config.dropout_transformer,
-                shared_norm=False,
-            )
-            for _ in range(config.layers)
-        )
+        self.layers = transformer_layers(config, shared_norm=False)
         use_dropout(self)
 
     def forward(self, features: Features) -> tuple[Tensor, Tensor]:

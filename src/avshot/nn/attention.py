@@ -215,3 +215,18 @@ class TransformerLayer(nn.Module):
             return tokens
         norm_ff = self.norm if self.norm_ff is None else self.norm_ff
         return tokens + self.ff(norm_ff(tokens))
+
+
+def transformer_layers(config: Any, *, shared_norm: bool) -> nn.ModuleList:
+    """`config.layers` layers with the sizes that `config` has in TCaF's names (`avshot.nn.fusion.FusionConfig`)."""
+    return nn.ModuleList(
+        TransformerLayer(
+            config.dim,
+            heads=config.heads,
+            head_dim=config.head_dim,
+            feedforward=config.feedforward,
+            dropout=config.dropout_transformer,
+            shared_norm=shared_norm,
+        )
+        for _ in range(config.layers)
+    )

@@ -48,6 +48,8 @@ class TokenConfig(EncoderConfig):
     index_time_at_inference: bool = False  # True: authors' bug, both modalities get 0, 1, 2, ... as times in testing
 
 
+# Longest clips in TCaF's "fixed" mode, on ActivityNet.
+LONG_CLIPS: Mapping[str, Any] = {"train_visual_steps": 60, "test_visual_steps": 300}
 # Settings that all methods over these encoders share in their defaults for small sets of own videos.
 SMALL_ENCODERS: Mapping[str, Any] = {
     "encoder_hidden": 128,

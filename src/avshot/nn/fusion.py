@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from avshot.nn.attention import PATTERNS, TransformerLayer
+from avshot.nn.attention import PATTERNS, TransformerLayer, transformer_layers
 from avshot.nn.dropout import use_dropout
 from avshot.nn.encoders import TokenConfig, TokenEncoders, padded
 from avshot.nn.packing import Layout, lay_out
@@ -109,17 +109,7 @@ class TemporalFusion(TokenEncoders):
         super().__init__(config, audio_dim, visual_dim)
         _check(config)
         self.class_token = nn.Parameter(torch.randn(1, 1, config.dim)) if config.class_token else None
-        self.layers = nn.ModuleList(
-            TransformerLayer(
-                config.dim,
-                heads=config.heads,
-                head_dim=config.head_dim,
-                feedforward=config.feedforward,
-                dropout=config.dropout_transformer,
-                shared_norm=config.shared_norm,
-            )
-            for _ in range(config.layers)
-        )
+        self.layers = transformer_layers(config, shared_norm=config.shared_norm)
         use_dropout(self)
 
     def forward(self, features: Features, *, tokens: bool = True, indexed: bool = False) -> Fused:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from avshot.nn.autocast import exact, widened
 from avshot.nn.class_head import ClassHead
+from avshot.nn.encoders import LONG_CLIPS
 from avshot.nn.mlp import EmbNet2
 from avshot.recipe import Phase, Preset, Recipe, Selection, base_then_novel
 from avshot.settings import replace_fields
@@ -95,8 +96,7 @@ def classified(readout: str, classes: tuple[str, ...]) -> tuple[str, ...] | None
     return classes if readout == "classifier" else None
 
 
-# What methods over TCaF's tokens have on the larger sets: steps of its "fixed" mode, dropout as for zero shots (B.1.2).
-LONG_CLIPS: Mapping[str, Any] = {"train_visual_steps": 60, "test_visual_steps": 300}
+# What methods over TCaF's tokens have on the larger sets; dropout as for zero shots (B.1.2).
 ACTIVITYNET_TRANSFORMER: Mapping[str, Any] = {"dropout_transformer": 0.4, **LONG_CLIPS}
 VGGSOUND_TRANSFORMER: Mapping[str, Any] = {
     "dropout_encoder": 0.2,

@@ -15,11 +15,10 @@ import numpy as np
 
 from avshot.classes.named_vectors import SUFFIXES
 from avshot.data.dataset import Dataset
-from avshot.data.label_table import numbered
 from avshot.data.official.adverb_tables import AdverbTables, read_adverbs
 from avshot.data.official.pth_features import LAYERS, PthFeatures, pth_files
 from avshot.data.own_text import own_text_of
-from avshot.data.pairs import Pairs, all_pairs, by_frequency, pair_name
+from avshot.data.pairs import Pairs, all_pairs, by_frequency, numbered, pair_name
 from avshot.settings import read_options
 from avshot.types import Clip
 
