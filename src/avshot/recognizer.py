@@ -11,7 +11,7 @@ import shutil
 import tempfile
 import warnings
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from avshot.experiment import Experiment, files_of, parse_experiment, resolve
 from avshot.features.extractor import Extractor, create_extractor, extractor_of
 from avshot.machine.device import check_device
 from avshot.prediction.examples import read_examples
-from avshot.prediction.labelled import labelled_clips, own_dataset, usable_clips
+from avshot.prediction.labelled import described_clips, labelled_clips, own_dataset
 from avshot.prediction.labelled_pairs import further_classes, named_labels, own_pairs
 from avshot.prediction.manners import Pair
 from avshot.prediction.predictor import Failed, Prediction, Predictor
@@ -30,10 +30,10 @@ from avshot.prediction.teach import LOSE, teach
 from avshot.prediction.upload import LARGEST, Video
 from avshot.run import Run, load_run
 from avshot.settings import did_you_mean
+from avshot.terminal.callbacks import Progress
 from avshot.types import MODALITIES
 
 _DATASET = "videos passed to Recognizer.fit"
-FEW_VIDEOS = 16  # below this, starting worker processes takes longer than describing the videos
 
 
 class Recognizer:
@@ -82,7 +82,7 @@ class Recognizer:
         *,
         classes: Iterable[str] = (),
         antonyms: Mapping[str, str] | None = None,
-        progress: Callable[[str, int, int, dict[str, float]], None] | None = None,
+        progress: Progress | None = None,
     ) -> Recognizer:
         """Extract features and train.
 
@@ -109,24 +109,14 @@ class Recognizer:
             ValueError: Lengths differ, a video is given twice, a class is spelt in two ways or has no name in words, or
                 fewer than two classes have a usable video.
         """
-        from avshot.features.extract import extract
-        from avshot.features.store.store import FeatureStore
         from avshot.protocol import run
-
-        def tell(done: int, total: int) -> None:
-            if progress is not None:
-                progress("extract", done, total, {})
 
         named, pair_of = named_labels(labels, self.experiment)
         clips = labelled_clips(videos, named)
         further = further_classes(classes, antonyms, self.experiment)
         refuse_alike(sorted({str(clip.label) for clip in clips} | set(further)))
         store = str(self.folder / f"features-{_digest([_spec(self.audio), _spec(self.visual)])}")
-        workers = 1 if len(clips) < FEW_VIDEOS else None
-        options: dict[str, Any] = {"audio": self.audio, "visual": self.visual, "workers": workers, "progress": tell}
-        found = extract(clips, store, retry_failed=True, **options)
-        usable = usable_clips(clips, found.failed)
-        source = FeatureStore(store)
+        usable, source = described_clips(clips, store, self.audio, self.visual, progress)
         if pair_of:
             dataset = own_pairs(usable, pair_of, antonyms or {}, source)
         else:
@@ -144,7 +134,7 @@ class Recognizer:
         *,
         replace: bool = False,
         lose: float = LOSE,
-        progress: Callable[[str, int, int, dict[str, float]], None] | None = None,
+        progress: Progress | None = None,
     ) -> Recognizer:
         """Add classes from a few clips each: at once, without a training and without the old clips.
 

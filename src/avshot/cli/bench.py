@@ -56,9 +56,7 @@ def run_bench(
     check_device(device)
     plan = load_plan(file)
     plan = replace(plan, seeds=tuple(seeds) or plan.seeds, datasets=tuple(datasets) or plan.datasets)
-    plan = plan.with_task(task) if task else plan
-    plan = plan.only(list(methods)) if methods else plan
-    plan = plan.with_legacy() if legacy else plan
+    plan = _asked(plan, task, methods, legacy)
     if not plan.datasets:
         raise ValueError(f"{file} names no datasets; pass --dataset SPEC, for example --dataset world.")
     specs = [_world(out) if name == WORLD else name for name in plan.datasets]
@@ -77,6 +75,12 @@ def run_bench(
     save_text(out / "bench.tex", as_latex(plan, found, date.today()))
     print(f"tables: {out / 'bench.md'}, .csv, .tex; figures: avshot report {out}", file=sys.stderr)
     raise_first(outcome.failed, outcome.trainings)
+
+
+def _asked(plan: Plan, task: str, methods: Sequence[str], legacy: bool) -> Plan:
+    plan = plan.with_task(task) if task else plan
+    plan = plan.only(list(methods)) if methods else plan
+    return plan.with_legacy() if legacy else plan
 
 
 def _world(out: Path) -> str:

@@ -25,7 +25,7 @@ from avshot.data.fold_table import relative
 from avshot.data.manifest import load_manifest, manifest_files, manifest_path, refuse_others, spelt_out, write_files
 from avshot.data.manifest_text import stated_rule
 from avshot.data.own_text import pick_vectors, unit_vectors
-from avshot.data.pair_split import PairRule, split_pairs
+from avshot.data.pair_split import PairRule, check_pair_options, split_pairs
 from avshot.data.shots import check_few
 from avshot.data.sources import first_few, once
 from avshot.data.split import SplitRule, split_clips
@@ -94,10 +94,7 @@ def import_arrays(
     out = manifest_path(out)
     if not arrays or not set(arrays) <= set(MODALITIES):
         raise BadDataset(f"Got arrays of {', '.join(arrays) or 'nothing'}; expected audio, visual or both.")
-    if (antonyms is not None and not pairs) or (rule is not None and pairs != isinstance(rule, PairRule)):
-        raise BadDataset(
-            "A rule of pairs and antonyms go with pairs of an action and an adverb (--pairs), and no others."
-        )
+    check_pair_options(pairs, rule, antonyms)
     listed = read_clip_table(table, label, pairs=pairs)
     there = {adverb for _, adverb in listed.pair_of.values()}
     opposite = {} if antonyms is None else {a: b for a, b in read_antonyms(antonyms).items() if {a, b} <= there}
@@ -108,17 +105,9 @@ def import_arrays(
     vectors, spare = _vectors(listed, text or {})
     files = {out.with_name(f"{out.stem}.{encoder}.text.safetensors"): found for encoder, found in vectors.items()}
     named = {encoder: path.name for encoder, path in zip(vectors, files, strict=True)}
-    files |= manifest_files(
-        out,
-        listed.clips,
-        fold_of,
-        {"source": source, **stated},
-        text=named,
-        command="avshot import",
-        shots=shots,
-        pair_of=listed.pair_of,
-        antonyms=opposite,
-    )
+    options: dict[str, Any] = {"text": named, "shots": shots, "pair_of": listed.pair_of, "antonyms": opposite}
+    told = {"source": source, **stated}
+    files |= manifest_files(out, listed.clips, fold_of, told, command="avshot import", **options)
     refuse_others(files, overwrite)
     out.parent.mkdir(parents=True, exist_ok=True)
     has, notes = _store(out.with_suffix(".features"), listed, arrays, skip_unknown, overwrite)

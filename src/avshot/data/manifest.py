@@ -19,7 +19,7 @@ from avshot.data.fold_table import folds_csv, read_folds, relative
 from avshot.data.listing import Columns, Listing, list_clips
 from avshot.data.manifest_text import manifest_toml, present, rule_digest, stated_rule
 from avshot.data.own_text import own_text_of
-from avshot.data.pair_split import PairRule, split_pairs
+from avshot.data.pair_split import PairRule, check_pair_options, split_pairs
 from avshot.data.pairs import Pairs, all_pairs, by_frequency
 from avshot.data.shots import check_few, check_shots
 from avshot.data.sources import FeatureSource, first_few, once
@@ -84,10 +84,7 @@ def declare(
     """
     out, columns = manifest_path(out), columns or Columns()
     pairs = columns.pairs is not None
-    if (pairs != (not isinstance(rule, SplitRule)) and rule is not None) or (antonyms is not None and not pairs):
-        raise BadDataset(
-            "A rule of pairs and antonyms go with pairs of an action and an adverb (--pairs), and no others."
-        )
+    check_pair_options(pairs, rule, antonyms)
     listing = list_clips(source, columns, media=media, skip_missing=skip_missing)
     opposite = _opposites(listing, antonyms)
     if pairs:

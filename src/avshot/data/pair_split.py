@@ -194,3 +194,11 @@ def _left_out(lost: Sequence[str]) -> list[str]:
 
 def _rank(seed: int, text: str) -> bytes:
     return hashlib.sha256(f"{seed}\0{text}".encode()).digest()
+
+
+def check_pair_options(pairs: bool, rule: object, antonyms: object) -> None:
+    """Refuse a rule of pairs, or antonyms, for plain labels, and a rule of plain labels for pairs; None = not given."""
+    if (antonyms is not None and not pairs) or (rule is not None and pairs != isinstance(rule, PairRule)):
+        raise BadDataset(
+            "A rule of pairs and antonyms go with pairs of an action and an adverb (--pairs), and no others."
+        )

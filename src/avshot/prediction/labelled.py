@@ -14,8 +14,12 @@ from avshot.classes.names import tidy
 from avshot.data.dataset import Dataset, FeatureSource
 from avshot.data.split import hold_out
 from avshot.errors import BadClassName, BadDataset, BadMedia
+from avshot.features.extractor import Extractor
 from avshot.prediction.video import one_clip
+from avshot.terminal.callbacks import Progress
 from avshot.types import Clip
+
+FEW_VIDEOS = 16  # below this, starting worker processes takes longer than describing the videos
 
 
 def labelled_clips(videos: Iterable[str | Path], labels: Iterable[str]) -> list[Clip]:
@@ -49,6 +53,26 @@ def _path(video: object) -> Path:
     return Path(clip.path).resolve()
 
 
+def described_clips(
+    clips: list[Clip],
+    store: str,
+    audio: str | Extractor | None,
+    visual: str | Extractor | None,
+    progress: Progress | None = None,
+) -> tuple[list[Clip], FeatureSource]:
+    """Clips with usable features, and these, kept in the folder `store`; warns of the others, as `usable_clips`."""
+    from avshot.features.extract import extract
+    from avshot.features.store.store import FeatureStore
+
+    def tell(done: int, total: int) -> None:
+        if progress is not None:
+            progress("extract", done, total, {})
+
+    workers = 1 if len(clips) < FEW_VIDEOS else None
+    found = extract(clips, store, retry_failed=True, audio=audio, visual=visual, workers=workers, progress=tell)
+    return usable_clips(clips, found.failed), FeatureStore(store)
+
+
 def usable_clips(clips: list[Clip], failed: Sequence[tuple[str, str, str]]) -> list[Clip]:
     """Clips that have features; warns of the others. Raises ValueError when fewer than two classes are left."""
     reasons = {id: status.removeprefix("error: ") for id, _, status in failed}
@@ -64,7 +88,7 @@ def usable_clips(clips: list[Clip], failed: Sequence[tuple[str, str, str]]) -> l
     if left_out:
         lost = sorted({str(clip.label) for clip in clips} - {str(label) for label in classes})
         gone = f" No video is left of: {', '.join(lost)}." if lost else ""
-        warnings.warn(f"{left_out}{gone}", stacklevel=3)
+        warnings.warn(f"{left_out}{gone}", stacklevel=4)  # where somebody calls `Recognizer.fit`
     return usable
 
 

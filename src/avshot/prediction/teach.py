@@ -76,6 +76,17 @@ def teach(
     space = Described(run, run.method(device), device)
     new = _moments(run, space, {name: examples[asked] for asked, name in names.items()})
     classes = _embedded(run, list(new))
+    told, familiar = _joined(run, new)
+    text = _classes_of(run, classes, [one["name"] for one in told])
+    familiar["taught/offset"] = offset_of(run, space, familiar, text, lose)
+    _widen(familiar, run, examples.values())
+    _write(run, folder, {"classes": classes, "familiar": familiar}, told)
+    _log.info("%s: taught %s", folder, ", ".join(new))
+    return load_run(folder)
+
+
+def _joined(run: Run, new: Mapping[str, Mapping[str, Tensor]]) -> tuple[list[dict[str, Any]], dict[str, Tensor]]:
+    """What `run.json` says of all taught classes, those taught before first, and what the Run keeps with theirs."""
     kept = [one for one in run.info["taught"] if one["name"] not in new]
     told = kept + [{"name": name, "clips": int(found["count"])} for name, found in new.items()]
     before = {one["name"]: i for i, one in enumerate(run.info["taught"])}
@@ -83,12 +94,7 @@ def teach(
     for key in ("count", "mean", "scatter"):
         old = [familiar[f"taught/{key}"][before[one["name"]]] for one in kept]
         familiar[f"taught/{key}"] = torch.stack([*old, *(found[key] for found in new.values())])
-    text = _classes_of(run, classes, [one["name"] for one in told])
-    familiar["taught/offset"] = offset_of(run, space, familiar, text, lose)
-    _widen(familiar, run, examples.values())
-    _write(run, folder, {"classes": classes, "familiar": familiar}, told)
-    _log.info("%s: taught %s", folder, ", ".join(new))
-    return load_run(folder)
+    return told, familiar
 
 
 def check_share(lose: float) -> None:

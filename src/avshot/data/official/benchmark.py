@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from avshot.data.dataset import Dataset
-from avshot.data.official.class_vectors import find_class_vectors, join_vectors, lacks_class_vectors
+from avshot.data.official.class_vectors import released_vectors
 from avshot.data.official.features import OfficialFeatures
 from avshot.data.official.few_shots import has_few_shots, load_few_shots
 from avshot.data.official.tables import SPLITS, STAGES, Tables, find_benchmark, read_tables, source_of
@@ -66,9 +66,8 @@ def load_official_benchmark(
         raise BadDataset(f"{folder} has no lists of the {split} split; it has {', '.join(tables.lists)}.")
     where = _features_folder(folder, split, features)
     source = None if where is None else _open_features(where, split)
-    files = text if text is not None else {} if where is None else find_class_vectors(where / "text", name)
-    notes = [lacks_class_vectors(where / "text", name)] if where is not None and not files else []
-    vectors = {encoder: join_vectors(Path(path), tables, legacy=legacy) for encoder, path in files.items()}
+    beside = None if where is None else where / "text"
+    vectors, notes = released_vectors(tables, name, beside, text, legacy=legacy)
     staged, said = _clips(tables, split, source)
     notes += said
     clips: list[Clip] = []
@@ -78,8 +77,6 @@ def load_official_benchmark(
         clips += found
     if shots is not None:
         notes.append(f"{folder} has no lists of {shots} shots, so the shots are drawn.")
-    if legacy:
-        notes.append("Class vectors are joined by position, wrong for many classes, to compare with published numbers.")
     lists = {fold: tables.lists[split][stage] for fold, stage in STAGES.items()}
     return Dataset(
         f"{name}-{split if shots is None or split == 'main' else f'fsl-{shots}'}" + ("-legacy" if legacy else ""),

@@ -125,3 +125,25 @@ def join_by_position(vectors: Mapping[str, np.ndarray], tables: Tables, source: 
             "joining by position (legacy) needs as many. Join by name instead."
         )
     return torch.from_numpy(np.stack([vectors[key] for key in sorted(vectors)]))
+
+
+def released_vectors(
+    tables: Tables, benchmark: str, folder: Path | None, text: Mapping[str, str | Path] | None, *, legacy: bool
+) -> tuple[dict[str, Tensor], list[str]]:
+    """The class vectors of a benchmark, and what to tell of them.
+
+    Args:
+        tables: Of the benchmark.
+        benchmark: Its name.
+        folder: Where they are looked for; None = nowhere.
+        text: `{encoder: .npy file}` in place of what lies there.
+        legacy: Join by position as the authors' code does.
+
+    Raises:
+        ValueError: A file is damaged or lacks a class.
+    """
+    files = text if text is not None else {} if folder is None else find_class_vectors(folder, benchmark)
+    notes = [lacks_class_vectors(folder, benchmark)] if folder is not None and not files else []
+    if legacy:
+        notes.append("Class vectors are joined by position, wrong for many classes, to compare with published numbers.")
+    return {encoder: join_vectors(Path(path), tables, legacy=legacy) for encoder, path in files.items()}, notes

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from avshot.data.dataset import Dataset
-from avshot.data.official.class_vectors import find_class_vectors, join_vectors, lacks_class_vectors
+from avshot.data.official.class_vectors import released_vectors
 from avshot.data.official.features import OfficialFeatures
 from avshot.data.official.tables import Tables, find_benchmark, lists_folder, read_lists, source_of
 from avshot.data.shots import check_shots
@@ -87,12 +87,8 @@ def load_few_shots(
     clips = _clips(source, members)
     row = {clip.id: i for i, clip in enumerate(clips)}
     folds = {fold: np.array([row[id] for id in ids], dtype=np.int64) for fold, ids in _folds(members).items()}
-    found = find_class_vectors(where / "text", name) if text is None else text
-    vectors = {encoder: join_vectors(Path(path), tables, legacy=legacy) for encoder, path in found.items()}
-    notes = [] if found else [lacks_class_vectors(where / "text", name)]
+    vectors, notes = released_vectors(tables, name, where / "text", text, legacy=legacy)
     notes += [*_counts(members, lists, shots), *_lists_apart(lists), *_unused(source, members)]
-    if legacy:
-        notes.append("Class vectors are joined by position, to compare with published numbers.")
     return Dataset(
         f"{name}-fsl-{shots}" + ("-legacy" if legacy else ""),
         clips,

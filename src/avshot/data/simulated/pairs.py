@@ -97,15 +97,7 @@ def simulate_pairs(
         >>> data.name, len(data.names), sorted(data.folds)
         ('simulated-air', 480, ['test_seen', 'train'])
     """
-    if name not in SIZES:
-        raise BadDataset(
-            f"No split {name!r} to simulate; expected one of {', '.join(SIZES)}.{did_you_mean(name, SIZES)}"
-        )
-    if not 0 < scale <= 1000 or not 0 <= manner < np.inf or not 0 <= depends <= 1:
-        raise BadDataset(f"Got scale {scale}, manner {manner}, depends {depends}; expected above 0, 0 or more, 0 to 1.")
-    unknown = sorted(set(knobs) - {field.name for field in fields(Story)})
-    if unknown:
-        raise BadDataset(f"Simulated features have no knob {', '.join(map(repr, unknown))}.")
+    _check(name, scale, manner, depends, knobs)
     size, rng = SIZES[name], np.random.default_rng([seed, 0])
     rows = _rows(size, round(size.rows * scale), rng)
     clips = [Clip(f"simulated-{i:06d}", label=pair_name(*pair)) for i, pair in enumerate(rows)]
@@ -128,6 +120,18 @@ def simulate_pairs(
     text = {"simulated": whole}
     pairs = replace(pairs, text={"simulated": told})
     return Dataset(f"simulated-{name}", tuple(clips), tuple(pairs.actions), folds, source, text=text, pairs=pairs)
+
+
+def _check(name: str, scale: float, manner: float, depends: float, knobs: Mapping[str, Any]) -> None:
+    if name not in SIZES:
+        raise BadDataset(
+            f"No split {name!r} to simulate; expected one of {', '.join(SIZES)}.{did_you_mean(name, SIZES)}"
+        )
+    if not 0 < scale <= 1000 or not 0 <= manner < np.inf or not 0 <= depends <= 1:
+        raise BadDataset(f"Got scale {scale}, manner {manner}, depends {depends}; expected above 0, 0 or more, 0 to 1.")
+    unknown = sorted(set(knobs) - {field.name for field in fields(Story)})
+    if unknown:
+        raise BadDataset(f"Simulated features have no knob {', '.join(map(repr, unknown))}.")
 
 
 def load_simulated_pairs(spec: str) -> Dataset:
