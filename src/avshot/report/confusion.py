@@ -18,6 +18,7 @@ from avshot.task import Scored
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+_MOST_NAMES = 60  # on an axis that grows with them
 _WHITE = {"color": "white", "linewidth": 1.5}
 
 
@@ -83,7 +84,7 @@ def count(labels: Tensor, guess: Tensor, n: int) -> Tensor:
 
 def matrix_size(found: Confusion) -> tuple[float, float, float]:
     """Width and height of a matrix in inches, and what its names take beside and below it, where there are any."""
-    named = len(found.predicted) <= look.MOST_TICKS
+    named = len(found.predicted) <= _MOST_NAMES
     margin = 0.07 * max(len(look.shown(name)) for name in found.predicted) + 0.4 if named else 0.3  # at 8 points
     width, height = (max(3.2, 0.24 * len(names)) if named else 6.0 for names in (found.predicted, found.true))
     return width, height, margin
@@ -99,7 +100,7 @@ def draw_matrix(axis: Any, found: Confusion, *, names: bool = True) -> Any:
     """
     values = 100 * found.shares
     image = axis.imshow(values, cmap="cividis", vmin=0, vmax=100, aspect="equal", interpolation="nearest")
-    few = len(found.predicted) <= look.MOST_TICKS
+    few = len(found.predicted) <= _MOST_NAMES
     axis.set_xticks([], []) if not few else axis.set_xticks(
         range(len(found.predicted)), [look.shown(name) for name in found.predicted], rotation=90, fontsize=8
     )
