@@ -1,0 +1,1 @@
+"""Recognition before any training: class names and pretrained encoders to scores."""
