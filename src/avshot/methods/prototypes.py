@@ -119,7 +119,7 @@ class Prototypes(Method):
         "default": Preset(
             Config(),
             Recipe(epochs=1, batches_per_epoch=1),
-            "ours: discriminant analysis, shrunk and scaled by clips left out, the weight of the name by playing few shots",
+            "ours: discriminant analysis shrunk by clips left out, the weight of the name by playing few shots",
             Selection(beta_grid="exact", views=VIEWS),
         ),
     }
