@@ -1,5 +1,6 @@
 """Archives of torch.save as numpy arrays: what torch reads, and nothing that runs."""
 
+import argparse
 import io
 import os
 import pickle
@@ -117,10 +118,20 @@ def test_what_is_no_data_is_refused_in_a_sentence(tmp_path, words):
     assert "\n" not in str(caught.value)
 
 
+def test_the_settings_of_a_program_beside_tensors_are_left_out(tmp_path):
+    settings = argparse.Namespace(lr=0.1, device=None, names=["a"])
+    for new in (True, False):
+        torch.save({"args": settings, "a": torch.ones(2)}, tmp_path / "a.pt", _use_new_zipfile_serialization=new)
+        same(restricted_archive(tmp_path / "a.pt"), {"args": {}, "a": torch.ones(2)})
+    (tmp_path / "alone.pkl").write_bytes(pickle.dumps(settings, protocol=2))
+    with pytest.raises(ValueError, match=r"argparse\.Namespace"):
+        restricted_load(tmp_path / "alone.pkl")
+
+
 def test_other_files_are_refused(tmp_path):
-    torch.save({"a": torch.ones(2)}, tmp_path / "old.pt", _use_new_zipfile_serialization=False)
-    with pytest.raises(ValueError, match=r"old\.pt is not a whole archive"):
-        restricted_archive(tmp_path / "old.pt")
+    (tmp_path / "words.pt").write_text("no tensors")
+    with pytest.raises(ValueError, match=r"words\.pt is not a whole archive"):
+        restricted_archive(tmp_path / "words.pt")
     torch.save(torch.nn.Linear(2, 2), tmp_path / "module.pt")
     with pytest.raises(ValueError, match=r"torch\.nn\.modules\.linear\.Linear"):
         restricted_archive(tmp_path / "module.pt")

@@ -16,7 +16,8 @@ from torch import Tensor
 from avshot.classes.encoders._pretrained import BatchedEncoder
 from avshot.errors import BadSetting, MissingFile
 from avshot.files.hub import load_pretrained
-from avshot.files.wavcaps import WavCaps, filled, projection, read_wavcaps
+from avshot.files.released import filled
+from avshot.files.wavcaps import WavCaps, projection, read_wavcaps
 
 _OPTION, _TOKENIZER = "?tokenizer=", "google-bert/bert-base-uncased"
 _LONGEST = 30  # tokens
@@ -81,5 +82,5 @@ class WavCapsText(BatchedEncoder):
             raise BadSetting(
                 f"{self._path} has no BERT whose sizes can be told ({error}); give it unchanged."
             ) from None
-        bert = filled(BertModel(config, add_pooling_layer=False), tensors, self._path, "BERT")
+        bert = filled(BertModel(config, add_pooling_layer=False), tensors, self._path, "BERT of WavCaps")
         return bert, projection(weights.text_projection, self._path, "text_proj")

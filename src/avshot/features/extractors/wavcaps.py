@@ -21,7 +21,8 @@ from torch import Tensor
 from avshot.errors import BadSetting
 from avshot.features.extractor import Extractor
 from avshot.files.atomic import file_digest
-from avshot.files.wavcaps import FFT, HOP, PATCH, RATE, SECONDS, SPECTROGRAM, WavCaps, filled, projection, read_wavcaps
+from avshot.files.released import filled
+from avshot.files.wavcaps import FFT, HOP, PATCH, RATE, SECONDS, SPECTROGRAM, WavCaps, projection, read_wavcaps
 from avshot.media.presence import sounding
 
 if TYPE_CHECKING:
@@ -143,4 +144,4 @@ def htsat(tensors: Mapping[str, Tensor], path: str, *, bands: int) -> Any:
         reason = next(iter(str(error).splitlines()), "")
         raise BadSetting(f"{path} has an HTSAT of impossible sizes ({reason}); give it unchanged.") from None
     kept = {name: value for name, value in tensors.items() if not name.endswith("num_batches_tracked")}
-    return filled(encoder, kept, path, "HTSAT", made=r"relative_position_index$|num_batches_tracked$")
+    return filled(encoder, kept, path, "HTSAT of WavCaps", made=r"relative_position_index$|num_batches_tracked$")
