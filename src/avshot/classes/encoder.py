@@ -22,9 +22,13 @@ class TextEncoder(ABC):
         name: Short name, the key in `Classes.text`.
         dim: Width of a vector.
         place: What stands behind the colon of its spec, in words, and is passed to `__init__`; empty for nothing.
+        licence: Of the weights, in a word or a sentence; empty where they are whatever somebody names.
+        checked: What its numbers were checked with: "random weights", or whose released ones.
     """
 
     place: ClassVar[str] = ""
+    licence: ClassVar[str] = ""
+    checked: ClassVar[str] = ""
     spec: str
     name: str
     dim: int

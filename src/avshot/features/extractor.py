@@ -34,11 +34,15 @@ class Extractor(ABC):
         name: The word that starts its spec text.
         version: Raised whenever the numbers it produces change, so that stored features are not mixed.
         modality: "audio" or "visual".
+        licence: Of the weights, in a word or a sentence; empty without weights.
+        checked: What its numbers were checked with: "random weights", or whose released ones; empty without weights.
     """
 
     name: ClassVar[str]
     version: ClassVar[int] = 1
     modality: ClassVar[str]
+    licence: ClassVar[str] = ""
+    checked: ClassVar[str] = ""
 
     @property
     @abstractmethod

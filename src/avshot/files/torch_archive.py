@@ -60,8 +60,7 @@ def restricted_archive(path: str | os.PathLike[str]) -> Any:
         except _BROKEN as error:
             reason = next(iter(str(error).splitlines()), "") or "cut off"
             raise ValueError(
-                f"{path} is not a whole archive of torch ({reason}); fetch it again, or save it again "
-                "with torch.save."
+                f"{path} is not a whole archive of torch ({reason}); fetch it again, or save it again with torch.save."
             ) from None
 
 

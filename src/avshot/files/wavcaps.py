@@ -13,7 +13,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -119,4 +118,6 @@ def projection(tensors: Mapping[str, Tensor], path: str | Path, what: str) -> nn
         (hidden, width), out = tensors["0.weight"].shape, len(tensors["2.weight"])
     except (KeyError, ValueError):
         raise BadSetting(f"{path} has no two layers {what}; give the checkpoint of WavCaps unchanged.") from None
-    return filled(nn.Sequential(nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, out)), tensors, path, f"{what} of WavCaps")
+    return filled(
+        nn.Sequential(nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, out)), tensors, path, f"{what} of WavCaps"
+    )

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from avshot.errors import BadSetting
 from avshot.features.extractor import Extractor, checkpoint_id, load_checkpoint
-from avshot.media.presence import sounding
+from avshot.features.extractors._sound import heard, window_starts
 
 if TYPE_CHECKING:
     from avshot.media import Media
@@ -77,21 +77,16 @@ class ClapAudio(Extractor):
         Raises:
             ValueError: The clip was decoded at another rate, `window` exceeds the model's input or `hop` the window.
         """
-        rate = self._processor.sampling_rate
-        if media.rate != rate:
-            raise BadSetting(f"Audio is sampled at {media.rate} Hz; clap expects {rate}. Decode with request().")
-        spans = sounding(media.waveform, rate, media.gaps)
-        if len(spans) == 0:
+        sound = heard(media, self._processor.sampling_rate, self.name)
+        if sound is None:
             return torch.zeros(0, self.dim), torch.zeros(0)
-        edges = (spans * rate).round().astype(int)
-        stretches = [media.waveform[start:stop] for start, stop in edges]
-        waveform = stretches[0] if len(stretches) == 1 else np.concatenate(stretches)
+        waveform = sound.waveform
         window, hop = self._lengths()
         starts = window_starts(len(waveform), window, hop)
         windows = [waveform[start : start + window] for start in starts]
         parts = [self._embed(windows[i : i + BATCH]) for i in range(0, len(windows), BATCH)]
         centres = [start + len(piece) / 2 for start, piece in zip(starts, windows, strict=True)]
-        return torch.cat(parts), torch.tensor(_before_joining(np.array(centres), edges) / rate, dtype=torch.float32)
+        return torch.cat(parts), torch.from_numpy(sound.when(np.array(centres)))
 
     def _lengths(self) -> tuple[int, int]:
         """Window and hop in samples."""
@@ -137,23 +132,3 @@ class ClapAudio(Extractor):
         from transformers import ClapModel
 
         return self._load(ClapModel).eval().to(self.device)
-
-
-def _before_joining(places: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """Where places `[place]` of joined stretches lay before, given the first and last sample of each stretch."""
-    ends = np.cumsum(edges[:, 1] - edges[:, 0])
-    which = np.minimum(np.searchsorted(ends, places, side="right"), len(edges) - 1)
-    return np.asarray(places + (edges[:, 1] - ends)[which])
-
-
-def window_starts(samples: int, window: int, hop: int) -> list[int]:
-    """First sample of each window that covers `samples` samples; always at least one.
-
-    A rest shorter than half a hop is left out.
-
-    Example:
-        >>> window_starts(25, 10, 10), window_starts(24, 10, 10), window_starts(3, 10, 10)
-        ([0, 10, 20], [0, 10], [0])
-    """
-    extra = max(0, samples - window)
-    return [i * hop for i in range(1 + int(extra / hop + 0.5))]
