@@ -1,4 +1,4 @@
-"""What extractors have in common whose weights are a file of the authors': how it is found, read, named and told apart."""
+"""What extractors have in common whose weights are a file of the authors: how it is found, read and told apart."""
 
 from __future__ import annotations
 
@@ -75,4 +75,4 @@ class ReleasedExtractor(Extractor):
 
     def _of_network(self, batch: Tensor) -> Tensor:
         """What is kept of the network's answer, `[item, dim]`."""
-        return self._network(batch)  # type: ignore[no-any-return]
+        return self._network(batch)

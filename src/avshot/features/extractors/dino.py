@@ -1,8 +1,8 @@
 """Visual features from DINO (Caron et al., ICCV 2021) through transformers, EZ-AVGZL's encoder of pictures in Table 7.
 
-The class token behind the last layer, of frames prepared as DINO's own evaluation does: short side 256, the middle 224 x
-224, the mean and deviation of ImageNet. (The image processor beside the checkpoints on the hub says 0.5 for all of
-them, which is not what DINO was trained with, so it is not asked.) EZ-AVGZL says neither which size of DINO it took nor
+The class token behind the last layer, of frames prepared as DINO's own evaluation does: short side 256, the middle
+224 x 224, the mean and deviation of ImageNet. (The image processor beside the checkpoints on the hub says 0.5 for all
+of them, which is not what DINO was trained with, so it is not asked.) EZ-AVGZL says neither which size of DINO it took nor
 how many frames a second: here one. https://arxiv.org/abs/2104.14294; `eval_knn.py` of facebookresearch/dino.
 """
 
@@ -88,7 +88,7 @@ class DinoVisual(Extractor):
         images = as_clip(frames, self.size, MEAN, DEVIATION).transpose(0, 1).to(self.device)
         other = self.size != self._config.image_size  # places are then interpolated, as in DINO's own program
         output = self._model(pixel_values=images, interpolate_pos_encoding=other)
-        return output.last_hidden_state[:, 0].float().cpu().clone()  # type: ignore[no-any-return]
+        return output.last_hidden_state[:, 0].float().cpu().clone()
 
     @cached_property
     def _config(self) -> Any:

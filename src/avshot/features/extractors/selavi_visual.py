@@ -1,7 +1,7 @@
 """Visual features from SeLaVi (Asano et al., NeurIPS 2020), as AVCA and its successors use them: 512 numbers a second.
 
-30 frames of a second, short side 112, of which the middle 112 x 112 are seen; (x - 0.45) / 0.225; R(2+1)D with 18 layers,
-before its heads. The authors scale without smoothing, the reader here smooths. Source: AVCA's
+30 frames of a second, short side 112, of which the middle 112 x 112 are seen; (x - 0.45) / 0.225; R(2+1)D of 18
+layers, before its heads. The authors scale without smoothing, the reader here smooths. Source: AVCA's
 `selavi_feature_extraction` (`get_clusters.py`, `datasets/`), thesis section 2.4; https://arxiv.org/abs/2006.13662.
 """
 
@@ -53,7 +53,7 @@ class SelaviVisual(ReleasedExtractor):
         super().__post_init__()
         if not 0 <= self.hop < float("inf") or self.size < LEAST:
             raise BadSetting(
-                f"selavi_visual hop is {self.hop} s and size {self.size}; expected 0 or more and {LEAST} pixels or more."
+                f"selavi_visual hop is {self.hop} s and size {self.size}; expected 0 s and {LEAST} pixels at least."
             )
 
     @property

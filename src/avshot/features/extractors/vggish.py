@@ -21,7 +21,7 @@ from torch import Tensor
 from avshot.errors import BadSetting
 from avshot.features.extractors._mel import mel_triangles, power_spectrum
 from avshot.features.extractors._released import ReleasedExtractor
-from avshot.features.extractors._sound import heard, window_starts, windows
+from avshot.features.extractors._sound import heard, windows
 from avshot.files.arrays import open_arrays
 from avshot.files.atomic import file_digest
 from avshot.files.released import released_tensors
@@ -36,6 +36,7 @@ LOW, HIGH, OFFSET = 125.0, 7500.0, 0.01  # Hz, and what is added before the loga
 BOUND = 2.0  # beyond which principal components are cut before they become 0 to 255
 BATCH = 32  # patches at once
 _BESIDE = "vggish_pca_params*.*"  # what the two releases call the components
+_NAMES = ("pca_eigen_vectors", "pca_means")
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ class VggishAudio(ReleasedExtractor):
     def __call__(self, media: Media) -> tuple[Tensor, Tensor]:
         """Embeddings `[patch, dim]` and the centre of each patch; no step for a clip without any sound.
 
-        A rest shorter than half a hop is left out; a sound shorter than a patch is one, with zeros behind it.
+        A rest shorter than a patch is left out; a sound shorter than a patch is one, with zeros behind it.
 
         Raises:
             ValueError: The clip was decoded at another rate, or a file cannot be used.
@@ -89,7 +90,8 @@ class VggishAudio(ReleasedExtractor):
         sound = heard(media, RATE, self.name)
         if sound is None:
             return torch.zeros(0, self.dim), torch.zeros(0)
-        starts = window_starts(len(sound.waveform), SAMPLES, round(self.hop * RATE))
+        hop = round(self.hop * RATE)
+        starts = [i * hop for i in range(1 + max(0, len(sound.waveform) - SAMPLES) // hop)]
 
         def patches() -> Iterator[Tensor]:
             for first in range(0, len(starts), BATCH):
@@ -142,9 +144,6 @@ class VggishAudio(ReleasedExtractor):
                 "or ?pca=none for the network's own numbers."
             )
         return found[0]
-
-
-_NAMES = ("pca_eigen_vectors", "pca_means")
 
 
 def log_mel(waveforms: Tensor) -> Tensor:

@@ -28,7 +28,7 @@ class _Attention(nn.Module):
         item, token, width = x.shape
         heads = self.qkv(x).reshape(item, token, 3, width // _HEAD, _HEAD).permute(2, 0, 3, 1, 4)
         mixed = F.scaled_dot_product_attention(heads[0], heads[1], heads[2])
-        return self.proj(mixed.transpose(1, 2).reshape(item, token, width))  # type: ignore[no-any-return]
+        return self.proj(mixed.transpose(1, 2).reshape(item, token, width))
 
 
 class _Mlp(nn.Module):
@@ -38,7 +38,7 @@ class _Mlp(nn.Module):
         self.fc2 = nn.Linear(4 * width, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.fc2(F.gelu(self.fc1(x)))  # type: ignore[no-any-return]
+        return self.fc2(F.gelu(self.fc1(x)))
 
 
 class _Block(nn.Module):
@@ -51,7 +51,7 @@ class _Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = x + self.attn(self.norm1(x))
-        return x + self.mlp(self.norm2(x))  # type: ignore[no-any-return]
+        return x + self.mlp(self.norm2(x))
 
 
 class _Patches(nn.Module):

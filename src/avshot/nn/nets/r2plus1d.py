@@ -76,4 +76,4 @@ class R2Plus1D(nn.Module):
     def forward(self, clips: Tensor) -> Tensor:
         """`[clip, 8 width]` of clips `[clip, colour, time, height, width]`."""
         x = self.layer4(self.layer3(self.layer2(self.layer1(self.stem(clips)))))
-        return x.mean(dim=(2, 3, 4))  # type: ignore[no-any-return]
+        return x.mean(dim=(2, 3, 4))

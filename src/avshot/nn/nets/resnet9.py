@@ -54,4 +54,4 @@ class ResNet9(nn.Module):
     def forward(self, spectrograms: Tensor) -> Tensor:
         """`[item, 8 width]` of spectrograms `[item, 1, band, frame]`."""
         x = F.max_pool2d(F.relu(self.bn1(self.conv1(spectrograms))), 3, 2, 1)
-        return self.layer4(self.layer3(self.layer2(self.layer1(x)))).mean(dim=(2, 3))  # type: ignore[no-any-return]
+        return self.layer4(self.layer3(self.layer2(self.layer1(x)))).mean(dim=(2, 3))

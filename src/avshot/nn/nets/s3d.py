@@ -116,7 +116,7 @@ class WordTower(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """`[text, joint]` of word numbers `[text, 16]`; padding takes part in the maximum, as it did in training."""
-        return self.fc2(F.relu(self.fc1(self.word_embd(tokens))).amax(dim=1))  # type: ignore[no-any-return]
+        return self.fc2(F.relu(self.fc1(self.word_embd(tokens))).amax(dim=1))
 
 
 class S3D(nn.Module):

@@ -49,4 +49,4 @@ class VGGish(nn.Module):
     def forward(self, patches: Tensor) -> Tensor:
         """Embeddings `[patch, dim]` of patches `[patch, 1, 96, 64]` (frame, band)."""
         # TensorFlow, whose weights these are, has the channels last.
-        return self.embeddings(self.features(patches).permute(0, 2, 3, 1).flatten(1))  # type: ignore[no-any-return]
+        return self.embeddings(self.features(patches).permute(0, 2, 3, 1).flatten(1))
