@@ -1,8 +1,8 @@
 """What `torch.save` wrote before torch 1.6: pickles one behind the other, then the numbers of all tensors.
 
 Order of the file: a magic number, a version, facts on the machine, the object, the keys of the numbers, and for each
-key how many numbers there are and the numbers themselves. The object says what kind of numbers a key has; where they lie
-is known only behind it. So it is read twice, first to learn the kinds, then with the numbers.
+key how many numbers there are and the numbers themselves. The object says what kind of numbers a key has; where they
+lie is known only behind it. So it is read twice, first to learn the kinds, then with the numbers.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ layers, at unit length (retrieval/models of XinhaoMei/WavCaps).
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -28,6 +28,8 @@ class WavCapsText(BatchedEncoder):
     """`wavcaps:<file>`, and `?tokenizer=<folder or id>` behind it where the hub is not to be asked."""
 
     place = "checkpoint file"
+    licence: ClassVar[str] = "not stated in the release (WavCaps' data: academic use)"
+    checked: ClassVar[str] = "random weights"
 
     def __init__(self, place: str) -> None:
         self.spec, self.name = f"wavcaps:{place}", "wavcaps"

@@ -1,9 +1,9 @@
 """Visual features from DINO (Caron et al., ICCV 2021) through transformers, EZ-AVGZL's encoder of pictures in Table 7.
 
-The class token behind the last layer, of frames prepared as DINO's own evaluation does: short side 256, the middle
-224 x 224, the mean and deviation of ImageNet. (The image processor beside the checkpoints on the hub says 0.5 for all
-of them, which is not what DINO was trained with, so it is not asked.) EZ-AVGZL says neither which size of DINO it took nor
-how many frames a second: here one. https://arxiv.org/abs/2104.14294; `eval_knn.py` of facebookresearch/dino.
+The class token behind the last layer, of frames prepared as DINO's own evaluation does: short side 256, the middle 224
+x 224, the mean and deviation of ImageNet. (The image processor beside the checkpoints on the hub says 0.5 for all of
+them, which is not what DINO was trained with, so it is not asked.) EZ-AVGZL says neither which size of DINO it took
+nor how many frames a second: here one. https://arxiv.org/abs/2104.14294; `eval_knn.py` of facebookresearch/dino.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Visual features from S3D trained on HowTo100M (Miech et al., CVPR 2020), as ReGaDa and AC use them: one a second.
 
 16 frames of each second, short side 226, of which the middle 224 x 224 are seen, in [0, 1]; the mean of `mixed_5c`,
-1024 wide, or the 512 numbers in the space that `s3d` class vectors lie in. AC's program feeds blue first (frames as OpenCV
-reads them); ours feeds red first, as the network was trained, unless `bgr` says otherwise. Source:
+1024 wide, or the 512 numbers in the space that `s3d` class vectors lie in. AC's program feeds blue first (frames as
+OpenCV reads them); ours feeds red first, as the network was trained, unless `bgr` says otherwise. Source:
 `extract_s3d_features.py` of dmoltisanti/air-cvpr23; thesis section 6.4; https://arxiv.org/abs/1912.06430.
 """
 

@@ -95,9 +95,8 @@ class VggishAudio(ReleasedExtractor):
 
         def patches() -> Iterator[Tensor]:
             for first in range(0, len(starts), BATCH):
-                yield log_mel(torch.from_numpy(windows(sound.waveform, starts[first : first + BATCH], SAMPLES)))[
-                    :, None
-                ]
+                some = windows(sound.waveform, starts[first : first + BATCH], SAMPLES)
+                yield log_mel(torch.from_numpy(some))[:, None]
 
         vectors = self._through(patches())
         if self.pca != "none":

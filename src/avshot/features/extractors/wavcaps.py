@@ -45,6 +45,8 @@ class WavCapsAudio(Extractor):
 
     name: ClassVar[str] = "wavcaps"
     modality: ClassVar[str] = "audio"
+    licence: ClassVar[str] = "not stated in the release (WavCaps' data: academic use)"
+    checked: ClassVar[str] = "random weights"
 
     checkpoint: str
     device: str = "cpu"
