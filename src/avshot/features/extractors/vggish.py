@@ -60,7 +60,8 @@ class VggishAudio(ReleasedExtractor):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if abs(self.hop * RATE / STEP - round(self.hop * RATE / STEP)) > 1e-6 or self.hop < STEP / RATE:
+        steps = self.hop * RATE / STEP
+        if not 1 - 1e-6 < steps < float("inf") or abs(steps - round(steps)) > 1e-6:
             raise BadSetting(f"vggish hop is {self.hop} s; expected a multiple of {STEP / RATE} s.")
         if self.pca != "none":
             self._components_file()

@@ -45,7 +45,7 @@ class WavCapsAudio(Extractor):
 
     name: ClassVar[str] = "wavcaps"
     modality: ClassVar[str] = "audio"
-    licence: ClassVar[str] = "not stated in the release (WavCaps' data: academic use)"
+    licence: ClassVar[str] = "non-commercial research"
     checked: ClassVar[str] = "random weights"
 
     checkpoint: str
