@@ -116,4 +116,4 @@ def test_dino_leaves_black_out_and_says_what_cannot_be(vit, tmp_path):
     with pytest.raises(ValueError, match="dino fps is 0"):
         create_extractor(f"dino:{vit}?fps=0")
     with pytest.raises(ValueError, match="cannot be loaded"):
-        create_extractor(f"dino:{tmp_path}").dim  # noqa: B018
+        create_extractor(f"dino:{tmp_path}?size=32")(clip(extractor))

@@ -65,7 +65,7 @@ class SelaviAudio(ReleasedExtractor):
         return {"rate": RATE}
 
     def __call__(self, media: Media) -> tuple[Tensor, Tensor]:
-        """Vectors `[second, dim]` and the centre of each window; no step for a clip without any sound.
+        """Vectors `[second, dim]` and the centre of each window's real sound; no step for a clip without any sound.
 
         A sound shorter than a second is one window, with zeros behind it.
 
@@ -82,7 +82,7 @@ class SelaviAudio(ReleasedExtractor):
                 some = windows(sound.waveform, starts[first : first + BATCH], RATE)
                 yield torch.stack([spectrogram(window) for window in some])[:, None]
 
-        centres = np.minimum(np.array(starts) + RATE / 2, len(sound.waveform))
+        centres = np.array([start + min(RATE, len(sound.waveform) - start) / 2 for start in starts])
         return self._through(spectrograms()), torch.from_numpy(sound.when(centres))
 
     def _like(self, tensors: Mapping[str, Tensor]) -> ResNet9:

@@ -81,7 +81,7 @@ class VggishAudio(ReleasedExtractor):
         return {**super().spec(), "pca_weights": digest}
 
     def __call__(self, media: Media) -> tuple[Tensor, Tensor]:
-        """Embeddings `[patch, dim]` and the centre of each patch; no step for a clip without any sound.
+        """Embeddings `[patch, dim]` and the centre of each patch's real sound; no step for a clip without any sound.
 
         A rest shorter than a patch is left out; a sound shorter than a patch is one, with zeros behind it.
 
@@ -102,7 +102,7 @@ class VggishAudio(ReleasedExtractor):
         vectors = self._through(patches())
         if self.pca != "none":
             vectors = self._as_released(vectors)
-        centres = np.minimum(np.array(starts) + SAMPLES / 2, len(sound.waveform))
+        centres = np.array([start + min(SAMPLES, len(sound.waveform) - start) / 2 for start in starts])
         return vectors, torch.from_numpy(sound.when(centres))
 
     def _like(self, tensors: Mapping[str, Tensor]) -> VGGish:
