@@ -1,8 +1,11 @@
 """C3D, SeLaVi's pictures, S3D and DINO: which frames and pixels the network gets, written out by hand."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from test_released import clip
 
 from avshot.features.extractor import create_extractor
@@ -105,6 +108,16 @@ def test_dino_is_the_class_token_of_transformers(vit, size):
     assert times.tolist() == pytest.approx([0.25, 0.75, 1.25, 1.75])
     assert (extractor.dim, extractor.checked, extractor.licence) == (16, "random weights", "Apache-2.0")
     assert extractor.spec()["weights"].startswith("sha256:")
+
+
+def test_dino_is_not_filled_up_with_random_numbers(vit, tmp_path):
+    shutil.copytree(vit, tmp_path / "cut")
+    state = load_file(tmp_path / "cut" / "model.safetensors")
+    kept = {key: value for key, value in state.items() if "norm" not in key or not key.endswith("bias")}
+    save_file(kept, tmp_path / "cut" / "model.safetensors", metadata={"format": "pt"})
+    extractor = create_extractor(f"dino:{tmp_path / 'cut'}?size=32")
+    with pytest.raises(ValueError, match=r"lack \d+ of a ViT"):
+        extractor(clip(extractor))
 
 
 def test_dino_leaves_black_out_and_says_what_cannot_be(vit, tmp_path):

@@ -18,6 +18,7 @@ from torch import Tensor
 from avshot.errors import BadSetting
 from avshot.features.extractor import Extractor, checkpoint_id, load_checkpoint
 from avshot.features.extractors._frames import as_clip, seen
+from avshot.files.hub import load_pretrained
 
 if TYPE_CHECKING:
     import numpy as np
@@ -103,5 +104,14 @@ class DinoVisual(Extractor):
     def _model(self) -> Any:
         from transformers import ViTModel
 
-        loaded = load_checkpoint(ViTModel, self.name, self.checkpoint, self.revision)
+        what = f"Weights {self.checkpoint!r} of extractor 'dino'"
+        loaded, info = load_pretrained(
+            ViTModel, self.checkpoint, what, "nothing more", revision=self.revision, output_loading_info=True
+        )
+        # transformers fills what a checkpoint lacks with random numbers; the pooler stands behind what is used.
+        lacking = [key for key in sorted(info["missing_keys"]) if not key.startswith("pooler.")]
+        if lacking:
+            raise BadSetting(
+                f"{what} lack {len(lacking)} of a ViT ({', '.join(lacking[:3])}); give the whole checkpoint."
+            )
         return loaded.eval().to(self.device)
