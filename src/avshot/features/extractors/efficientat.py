@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -25,6 +26,7 @@ from avshot.features.spectrogram import mel_spectrogram
 from avshot.features.tagger import Tagger, check_windows, slices, window_starts
 from avshot.features.weights import folded, load_strictly
 from avshot.files.atomic import file_digest
+from avshot.files.pins import weights_file
 from avshot.files.torch_archive import restricted_archive
 from avshot.media.presence import sounding
 
@@ -45,7 +47,7 @@ class EfficientAT(Tagger):
     """AudioSet's 527 labels, or the embedding beneath them, for windows of a recording.
 
     Attributes:
-        checkpoint: A released `.pt` file of this machine.
+        checkpoint: "mn04_as" or "mn10_as", fetched by `avshot encoders pull`, or the path of a released `.pt` file.
         window: Seconds that each step hears.
         hop: Seconds between steps.
         out: "embedding" (mn04: 384 wide, mn10: 960) or "logits" (527, each for a sigmoid).
@@ -54,15 +56,19 @@ class EfficientAT(Tagger):
 
     name: ClassVar[str] = "efficientat"
     modality: ClassVar[str] = "audio"
+    size: ClassVar[str] = "4 MB (mn04_as), 20 MB (mn10_as)"
+    licence: ClassVar[str] = "MIT"
+    checked: ClassVar[str] = "real weights (mn04_as)"
     vocabulary: ClassVar[str] = "audioset"
 
-    checkpoint: str
+    checkpoint: str = "mn04_as"
     window: float = 2.0
     hop: float = 0.5
     out: str = "embedding"
     device: str = "cpu"
 
     def __post_init__(self) -> None:
+        weights_file(self.checkpoint, self.name)
         self.check_out()
         check_windows(self.name, self.window, self.hop, shortest=0.1)
 
@@ -79,7 +85,7 @@ class EfficientAT(Tagger):
         """Settings and the digest of the file; the device does not change what is meant, so it is left out."""
         settings = super().spec()
         del settings["device"]
-        return {**settings, "weights": f"sha256:{file_digest(self.checkpoint)}"}
+        return {**settings, "weights": f"sha256:{file_digest(self._path)}"}
 
     def __call__(self, media: Media) -> tuple[Tensor, Tensor]:
         """Steps `[time, dim]` and the centres of their windows; no step for silence, one for less than a window.
@@ -111,11 +117,15 @@ class EfficientAT(Tagger):
         ]
         return torch.cat(parts).float().cpu().clone()
 
+    @property
+    def _path(self) -> Path:
+        return weights_file(self.checkpoint, self.name)
+
     @cached_property
     def _tensors(self) -> dict[str, Tensor]:
-        found = restricted_archive(self.checkpoint)
+        found = restricted_archive(self._path)
         if not isinstance(found, dict) or not hasattr(found.get("classifier.2.weight"), "shape"):
-            raise BadSetting(f"{self.checkpoint} holds no network of EfficientAT; give a released file unchanged.")
+            raise BadSetting(f"{self._path} holds no network of EfficientAT; give a released file unchanged.")
         return {str(key): torch.as_tensor(value) for key, value in found.items()}
 
     @cached_property
@@ -123,10 +133,10 @@ class EfficientAT(Tagger):
         width = self.width / EMBEDDING
         if width not in WIDTHS:
             raise BadSetting(
-                f"{self.checkpoint} has an embedding {self.width} wide; expected one of "
+                f"{self._path} has an embedding {self.width} wide; expected one of "
                 f"{', '.join(str(round(w * EMBEDDING)) for w in WIDTHS)}, of a plain release of EfficientAT."
             )
-        network = load_strictly(MobileNet(width, len(self.labels)), self._tensors, self.checkpoint, "EfficientAT")
+        network = load_strictly(MobileNet(width, len(self.labels)), self._tensors, str(self._path), "EfficientAT")
         return folded(network).to(self.device)
 
 
