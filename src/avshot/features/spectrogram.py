@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 
@@ -29,3 +31,21 @@ def mel_spectrogram(padded: Tensor, matrix: Tensor, taper: Tensor, hop: int, *, 
         energy = spectrum.real.square() + spectrum.imag.square()
         parts.append(matrix.to(energy) @ (energy if power == 2 else energy.sqrt()))
     return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+
+
+@lru_cache(maxsize=8)
+def mel_triangles(rate: int, fft: int, bands: int, low: float, high: float) -> Tensor:
+    """Filters `[band, fft / 2 + 1]` that are triangles of equal width, with peak 1, when drawn over mel.
+
+    Kaldi's and TensorFlow's; the scale is `1127 ln(1 + f / 700)`. Those of `logmel`, and librosa's, are triangles over
+    hertz. `low` and `high` are the outer edges in Hz.
+    """
+    first, last = _to_mel(torch.tensor([low, high], dtype=torch.float64)).tolist()
+    edges = torch.linspace(first, last, bands + 2, dtype=torch.float64)
+    bins = _to_mel(torch.arange(fft // 2 + 1, dtype=torch.float64) * rate / fft)
+    rising, falling = bins - edges[:-2, None], edges[2:, None] - bins
+    return (torch.minimum(rising, falling) / (edges[1] - edges[0])).clamp(min=0).float()
+
+
+def _to_mel(hertz: Tensor) -> Tensor:
+    return 1127 * torch.log1p(hertz / 700)
