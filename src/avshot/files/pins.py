@@ -35,6 +35,7 @@ class Pin:
         file: Its name at the source; the ending is kept.
         bytes: Its size.
         licence: Of the weights, as their authors state it.
+        checked: What the tests ran it with: "real weights", or "random weights" of the same names and shapes.
         sha256: Of its content, hexadecimal.
         url: Where it is fetched.
         source: Who made it, and how the digest is known.
@@ -46,6 +47,7 @@ class Pin:
     file: str
     bytes: int
     licence: str
+    checked: str
     sha256: str
     url: str
     source: str

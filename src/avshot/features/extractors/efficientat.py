@@ -56,9 +56,6 @@ class EfficientAT(Tagger):
 
     name: ClassVar[str] = "efficientat"
     modality: ClassVar[str] = "audio"
-    size: ClassVar[str] = "4 MB (mn04_as), 20 MB (mn10_as)"
-    licence: ClassVar[str] = "MIT"
-    checked: ClassVar[str] = "real weights (mn04_as)"
     vocabulary: ClassVar[str] = "audioset"
 
     checkpoint: str = "mn04_as"

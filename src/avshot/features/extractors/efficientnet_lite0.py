@@ -57,6 +57,7 @@ class EfficientNetLite0(Tagger):
     modality: ClassVar[str] = "visual"
     size: ClassVar[str] = "19 MB"
     licence: ClassVar[str] = "Apache-2.0"
+    extra: ClassVar[str] = "small"
     checked: ClassVar[str] = "real weights"
     exclusive: ClassVar[bool] = True
     vocabulary: ClassVar[str] = "imagenet"

@@ -62,9 +62,6 @@ class YamNet(Tagger):
 
     name: ClassVar[str] = "yamnet"
     modality: ClassVar[str] = "audio"
-    size: ClassVar[str] = "4 MB"
-    licence: ClassVar[str] = "Apache-2.0"
-    checked: ClassVar[str] = "real weights"
     vocabulary: ClassVar[str] = "yamnet"
     window: ClassVar[float] = PATCH / FRAMES
 
