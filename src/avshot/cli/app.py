@@ -15,6 +15,7 @@ try:
 
     from avshot.cli.code import Code, use_named
     from avshot.cli.declaring import dataset, import_command
+    from avshot.cli.encoders import encoders
     from avshot.cli.games import games
     from avshot.cli.parsing import ExtractCommand, parse_list, parse_seeds, parse_some
 except KeyboardInterrupt:
@@ -74,7 +75,7 @@ def extract(
     source: Annotated[str, typer.Argument(help="Dataset .toml, a folder of videos, or one video.")],
     store: Annotated[str | None, typer.Option(help="Feature store; default: beside the source.")] = None,
     audio: Annotated[
-        str, typer.Option(help='Audio extractor: logmel, clap:CHECKPOINT, wavcaps:FILE, or "" for none.')
+        str, typer.Option(help='Audio extractor (`avshot encoders`): logmel, efficientat, ..., or "" for none.')
     ] = "logmel",
     visual: Annotated[str, typer.Option(help='Visual extractor: pixels, clip:CHECKPOINT, or "" for none.')] = "pixels",
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; default: one per core.")] = None,
@@ -332,6 +333,7 @@ def optimise_classes_command(
     print_optimisation(names, text, plot, changes or [])
 
 
+app.add_typer(encoders)
 app.add_typer(games)
 
 

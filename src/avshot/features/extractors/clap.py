@@ -41,6 +41,10 @@ class ClapAudio(Extractor):
     name: ClassVar[str] = "clap"
     version: ClassVar[int] = 2  # 1 took silence at the ends, and gaps, for sound
     modality: ClassVar[str] = "audio"
+    joint: ClassVar[bool] = True
+    licence: ClassVar[str] = "the checkpoint's"
+    size: ClassVar[str] = "620 MB (htsat-unfused)"
+    checked: ClassVar[str] = "random weights"
 
     checkpoint: str
     window: float = 0.0

@@ -42,6 +42,10 @@ class ClipImage(Extractor):
     name: ClassVar[str] = "clip"
     version: ClassVar[int] = 2  # 1 took black frames at the ends for a picture
     modality: ClassVar[str] = "visual"
+    joint: ClassVar[bool] = True
+    licence: ClassVar[str] = "the checkpoint's"
+    size: ClassVar[str] = "600 MB (ViT-B/32)"
+    checked: ClassVar[str] = "random weights"
 
     checkpoint: str
     frames: str = "middle"

@@ -44,6 +44,8 @@ class WavCapsAudio(Extractor):
 
     name: ClassVar[str] = "wavcaps"
     modality: ClassVar[str] = "audio"
+    joint: ClassVar[bool] = True
+    checked: ClassVar[str] = "random weights"
 
     checkpoint: str
     device: str = "cpu"

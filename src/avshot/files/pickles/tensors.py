@@ -1,4 +1,4 @@
-"""Tensors of an archive that `torch.save` wrote, as numpy arrays: the numbers lie beside the pickle, which names them.
+"""Tensors that `torch.save` wrote, as numpy arrays: the numbers lie beside or behind the pickle, which names them.
 
 The pickle says of a tensor which numbers it takes, from where and with which steps. All of that is checked here, and no
 class of torch is used. Numbers that numpy does not have (bfloat16) are refused.
@@ -16,7 +16,7 @@ from avshot.files.pickles.arrays import Damaged, Refused, array_of, checked_shap
 from avshot.files.pickles.bounds import Bounds, check_key
 from avshot.files.pickles.names import Name
 
-_KINDS = {
+KINDS = {
     "FloatStorage": "f4", "DoubleStorage": "f8", "HalfStorage": "f2", "LongStorage": "i8", "IntStorage": "i4",
     "ShortStorage": "i2", "CharStorage": "i1", "ByteStorage": "u1", "BoolStorage": "b1",
 }  # fmt: skip
@@ -24,7 +24,7 @@ _NAMES = {
     ("torch._utils", "_rebuild_tensor_v2"): Name("tensor"),
     ("torch._utils", "_rebuild_parameter"): Name("parameter"),
     ("collections", "OrderedDict"): Name("ordered"),
-    **{("torch", kind): Name(kind) for kind in _KINDS},
+    **{("torch", kind): Name(kind) for kind in KINDS},
 }
 
 
@@ -36,19 +36,17 @@ class Storage:
 
 
 class Tensors:
-    """The numbers in an archive, and what the names of torch in its pickle mean.
+    """What the names of torch in a pickle mean, and the numbers that it asks for, which lie outside it.
 
     Args:
-        archive: Open for reading.
-        folder: The one in it that holds `data.pkl`.
         size: Bytes of the whole file.
 
     Attributes:
         calls: What a call of each name gives.
     """
 
-    def __init__(self, archive: zipfile.ZipFile, folder: str, size: int) -> None:
-        self._archive, self._folder, self.size = archive, folder, size
+    def __init__(self, size: int) -> None:
+        self.size = size
         self._read: dict[str, Storage] = {}
         self.calls: dict[str, Callable[[tuple[Any, ...], Bounds], Any]] = {
             "tensor": _tensor,
@@ -61,21 +59,40 @@ class Tensors:
         return _NAMES.get((module, name)) if type(module) is str and type(name) is str else None
 
     def storage(self, key: Any, bounds: Bounds) -> Storage:
-        """The numbers that `("storage", kind, key, device, count)` names. Raises Refused or Damaged."""
-        if type(key) is not tuple or len(key) != 5 or key[0] != "storage" or type(key[1]) is not Name:
-            raise Damaged("a tensor without a place")
-        _, kind, place, _, count = key
-        if kind.meaning not in _KINDS or type(place) is not str or type(count) is not int:
-            raise Damaged("a tensor without a place")
+        """The numbers that a key names. Raises Refused or Damaged."""
+        kind, place, count = storage_key(key)
+        return self.kept(place, kind, count, bounds)
+
+    def kept(self, place: str, kind: str, count: int, bounds: Bounds) -> Storage:
+        """The numbers at a place, read once; at least `count` of this kind, or Damaged."""
         if place not in self._read:
-            self._read[place] = Storage(self._numbers(place, kind.meaning, bounds))
+            self._read[place] = Storage(self.numbers(place, kind, bounds))
         found = self._read[place]
-        if len(found.numbers) < count or found.numbers.dtype != plain_dtype(_KINDS[kind.meaning]):
+        if len(found.numbers) < count or found.numbers.dtype != plain_dtype(KINDS[kind]):
             raise Damaged(f"{len(found.numbers)} numbers where there should be {count}")
         return found
 
-    def _numbers(self, place: str, kind: str, bounds: Bounds) -> np.ndarray:
-        dtype = plain_dtype(_KINDS[kind], "<")
+    def numbers(self, place: str, kind: str, bounds: Bounds) -> np.ndarray:
+        """Read the numbers at a place: `[number]`."""
+        raise NotImplementedError
+
+
+class Archived(Tensors):
+    """The numbers in an archive, each storage a file of it.
+
+    Args:
+        archive: Open for reading.
+        folder: The one in it that holds `data.pkl`.
+        size: Bytes of the whole file.
+    """
+
+    def __init__(self, archive: zipfile.ZipFile, folder: str, size: int) -> None:
+        super().__init__(size)
+        self._archive, self._folder = archive, folder
+
+    def numbers(self, place: str, kind: str, bounds: Bounds) -> np.ndarray:
+        """See `Tensors.numbers`."""
+        dtype = plain_dtype(KINDS[kind], "<")
         try:
             entry = self._archive.getinfo(f"{self._folder}/data/{place}")
         except KeyError:
@@ -85,6 +102,16 @@ class Tensors:
         bounds.copy(entry.file_size)
         found = array_of(self._archive.read(entry), dtype, (entry.file_size // dtype.itemsize,))
         return found.astype(dtype.newbyteorder("="), copy=False)
+
+
+def storage_key(key: Any) -> tuple[str, str, int]:
+    """`("storage", kind, place, device, count)` as kind, place and count. Raises Damaged where it is none."""
+    if type(key) is not tuple or len(key) != 5 or key[0] != "storage" or type(key[1]) is not Name:
+        raise Damaged("a tensor without a place")
+    _, kind, place, _, count = key
+    if kind.meaning not in KINDS or type(place) is not str or type(count) is not int:
+        raise Damaged("a tensor without a place")
+    return kind.meaning, place, count
 
 
 def _tensor(arguments: tuple[Any, ...], bounds: Bounds) -> np.ndarray:
