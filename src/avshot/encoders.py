@@ -86,7 +86,7 @@ def _extractors(name: str) -> list[Encoder]:
 def _pinned(cls: type[Extractor], pin: Pin) -> Encoder:
     here = "ready" if pin.path.is_file() else f"avshot encoders pull {pin.name}"
     size = f"{pin.bytes / 1e6:.0f} MB"
-    spec = f"{pin.extractor}:{pin.name}"
+    spec = pin.name if pin.name == pin.extractor else f"{pin.extractor}:{pin.name}"
     return Encoder(spec, READS[cls.modality], cls.joint, size, pin.licence, pin.checked, here)
 
 

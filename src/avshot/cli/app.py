@@ -75,9 +75,11 @@ def extract(
     source: Annotated[str, typer.Argument(help="Dataset .toml, a folder of videos, or one video.")],
     store: Annotated[str | None, typer.Option(help="Feature store; default: beside the source.")] = None,
     audio: Annotated[
-        str, typer.Option(help='Audio extractor (`avshot encoders`): logmel, efficientat, ..., or "" for none.')
+        str, typer.Option(help='Audio extractor: logmel, efficientat, ... (`avshot encoders`), or "" for none.')
     ] = "logmel",
-    visual: Annotated[str, typer.Option(help='Visual extractor: pixels, clip:CHECKPOINT, or "" for none.')] = "pixels",
+    visual: Annotated[
+        str, typer.Option(help='Visual extractor: pixels, ... (`avshot encoders`), or "" for none.')
+    ] = "pixels",
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; default: one per core.")] = None,
     ray: Annotated[bool, typer.Option("--ray", help="Through Ray: on RAY_ADDRESS, or on this machine.")] = False,
     retry: Annotated[bool, typer.Option("--retry", help="Also what failed, or cannot be checked, again.")] = False,

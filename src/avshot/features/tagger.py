@@ -6,13 +6,14 @@ import math
 from abc import abstractmethod
 from functools import cache
 from importlib.resources import files
-from typing import ClassVar
+from pathlib import Path
+from typing import Any, ClassVar
 
-import torch
 from torch import Tensor
 
 from avshot.errors import BadSetting
 from avshot.features.extractor import Extractor
+from avshot.files.atomic import file_digest
 
 OUTPUTS = ("embedding", "logits")
 
@@ -27,16 +28,23 @@ class Tagger(Extractor):
             (sigmoid, as of AudioSet).
         vocabulary: Name of the list of labels, `features/labels/<name>.txt`, one label a line.
         out: "embedding" or "logits".
+        device: Where the network runs, for example "cpu" or "cuda".
     """
 
     exclusive: ClassVar[bool] = False
     vocabulary: ClassVar[str] = ""
     out: str
+    device: str
 
     @property
     def labels(self) -> tuple[str, ...]:
         """The vocabulary, in the order of the logits; the same for both kinds of output."""
         return labels(self.vocabulary)
+
+    @property
+    @abstractmethod
+    def path(self) -> Path:
+        """The file of its weights. Raises ValueError, with what to do, where it is not on this machine."""
 
     @property
     @abstractmethod
@@ -51,6 +59,12 @@ class Tagger(Extractor):
     def probabilities(self, logits: Tensor) -> Tensor:
         """Of logits `[..., label]`: softmax where labels exclude each other, else a sigmoid of each."""
         return logits.softmax(dim=-1) if self.exclusive else logits.sigmoid()
+
+    def spec(self) -> dict[str, Any]:
+        """Settings and the digest of the weights; the device does not change what is meant, so it is left out."""
+        settings = super().spec()
+        del settings["device"]
+        return {**settings, "weights": f"sha256:{file_digest(self.path)}"}
 
     def check_out(self) -> None:
         """Raises ValueError where `out` is neither kind of output."""
@@ -88,8 +102,3 @@ def check_windows(name: str, window: float, hop: float, *, shortest: float, long
             f"{name} has windows of {window} s every {hop} s; expected {shortest:g} to {longest:g} s, every 0.01 s or "
             "more, at most a window apart."
         )
-
-
-def slices(frames: Tensor, starts: list[int], window: int) -> Tensor:
-    """Windows of frames `[..., frame]` that share their memory where possible: `[window, ..., frame]`."""
-    return torch.stack([frames[..., first : first + window] for first in starts])

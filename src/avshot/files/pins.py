@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -19,7 +20,6 @@ from avshot.errors import BadSetting, MissingFile
 from avshot.files.atomic import file_digest
 from avshot.files.download import download
 from avshot.files.lock import sole_writer
-from avshot.settings import did_you_mean
 
 CACHE = "AVSHOT_CACHE"  # environment variable that names the cache folder
 
@@ -74,9 +74,7 @@ def cache_folder() -> Path:
 def find_pin(name: str) -> Pin:
     """The entry of that name. Raises ValueError, with what there is."""
     if name not in pins():
-        raise BadSetting(
-            f"Nothing to fetch is called {name!r}; there is {', '.join(pins())}.{did_you_mean(name, pins())}"
-        )
+        raise BadSetting(f"Nothing to fetch is called {name!r}; there is {', '.join(pins())}.{_near(name, pins())}")
     return pins()[name]
 
 
@@ -95,7 +93,7 @@ def weights_file(checkpoint: str, extractor: str) -> Path:
         names = f" or of {', '.join(own)}" if own else ""
         raise BadSetting(
             f"Extractor {extractor}: there is no file {checkpoint}; give the path of its weights{names}."
-            f"{did_you_mean(checkpoint, own)}"
+            f"{_near(checkpoint, own)}"
         )
     found = pins()[checkpoint].path
     if not found.is_file():
@@ -148,3 +146,8 @@ def _take(source: Path, pin: Pin) -> None:
         os.replace(partial, pin.path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _near(name: str, known: Iterable[str]) -> str:
+    near = get_close_matches(name, list(known), n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""

