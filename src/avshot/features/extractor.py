@@ -34,11 +34,15 @@ class Extractor(ABC):
         name: The word that starts its spec text.
         version: Raised whenever the numbers it produces change, so that stored features are not mixed.
         modality: "audio" or "visual".
+        licence: Of the usual weights; empty where there are none.
+        checked: With which weights avshot's own tests run it.
     """
 
     name: ClassVar[str]
     version: ClassVar[int] = 1
     modality: ClassVar[str]
+    licence: ClassVar[str] = ""
+    checked: ClassVar[str] = ""
 
     @property
     @abstractmethod
@@ -125,10 +129,10 @@ def extractor_of(spec: Mapping[str, Any]) -> Extractor:
     return made
 
 
-def load_checkpoint(kind: Any, name: str, checkpoint: str, revision: str) -> Any:
+def load_checkpoint(kind: Any, name: str, checkpoint: str, revision: str, **more: Any) -> Any:
     """A part of extractor `name`, a class of transformers, from a hub id or a local folder; ValueError if it cannot."""
     what = f"Weights {checkpoint!r} of extractor {name!r}"
-    return load_pretrained(kind, checkpoint, what, "processor", revision=revision)
+    return load_pretrained(kind, checkpoint, what, "processor", revision=revision, **more)
 
 
 def checkpoint_id(name: str, checkpoint: str, revision: str) -> str:

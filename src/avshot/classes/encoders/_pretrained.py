@@ -1,4 +1,4 @@
-"""Text towers through transformers: CLIP, CLAP and sentence encoders, from a Hugging Face id or a local folder."""
+"""Text towers through transformers: of joint models and sentence encoders, from a Hugging Face id or a local folder."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ class TextTower(BatchedEncoder):
     """A transformer's text embedding. Texts beyond the model's length (CLIP: 77 tokens) are cut there.
 
     Args:
-        kind: "clip" or "clap" (projected text feature, in the space shared with the other modality), or "sentence"
-            (see `avshot.classes.encoders.sentence`).
+        kind: Name of the encoder. "clip" and "clap" are read here (projected text feature, in the space shared with the
+            other modality); other kinds say in their files what differs.
         place: Hugging Face id, or a folder with model and tokenizer. No code from it is run.
     """
 
@@ -55,16 +55,19 @@ class TextTower(BatchedEncoder):
         return int(self._config.projection_dim)
 
     def _forward(self, texts: list[str]) -> Tensor:
-        tokenizer, model, length = self._tokenizer, self._model, self._length
+        model, _ = self._model, (self._tokenizer, self._length)  # what is wrong with one is said of that one
         try:
-            tokens = tokenizer(texts, padding=True, truncation=True, max_length=length, return_tensors="pt")
-            return self._pooled(model, tokens)
+            return self._pooled(model, self._tokens(texts))
         except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
             reason = next(iter(str(error).splitlines()), "") or type(error).__name__
             raise BadSetting(
                 f"Text encoder {self.spec!r} cannot embed what its tokenizer makes ({reason}); the tokenizer and the "
                 "weights do not belong together."
             ) from error
+
+    def _tokens(self, texts: list[str]) -> Any:
+        """Some texts as the tokenizer's tensors."""
+        return self._tokenizer(texts, padding=True, truncation=True, max_length=self._length, return_tensors="pt")
 
     def _pooled(self, model: Any, tokens: Any) -> Tensor:
         """The embedding of each text, not yet of unit length: `[text, dim]`."""

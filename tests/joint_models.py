@@ -1,0 +1,138 @@
+"""Tiny joint models with random weights, saved as people's checkpoints are: a folder of model, processor, tokenizer."""
+
+import numpy as np
+import torch
+
+from avshot.media import Media
+
+WORDS = ["a", "photo", "of", "dog", "cat", "barking", "playing", "guitar", "rain", "the"]
+SMALL = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2}
+TEXTS = ["a photo of a dog", "guitar", "the rain rain rain", "a dog barking"]
+
+
+def save_tokenizer(folder, start, end, pad, more=()):
+    """A word-level tokenizer with the model's own special tokens (an end id of 2 would mean old CLIP checkpoints)."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+
+    vocabulary = {word: i for i, word in enumerate([pad, start, "<unk>", end, *WORDS, *more])}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{start} $A {end}", special_tokens=[(start, vocabulary[start]), (end, vocabulary[end])]
+    )
+    made = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token=pad, unk_token="<unk>", bos_token=start, eos_token=end
+    )
+    if more:
+        made.add_special_tokens({"additional_special_tokens": list(more)})
+    made.save_pretrained(folder)
+    return len(vocabulary)
+
+
+def film(frames, fps=4.0):
+    """A clip without sound."""
+    times = (np.arange(len(frames)) + 0.5) / fps
+    return Media(frames, times, np.zeros(0, np.float32), 16000, "no_audio", len(frames) / fps)
+
+
+def sound(waveform, rate):
+    """A clip without picture."""
+    frames = np.zeros((0, 8, 8, 3), dtype=np.uint8)
+    return Media(frames, np.zeros(0), waveform.astype(np.float32), rate, "no_visual", len(waveform) / rate)
+
+
+def snow(count, height, width, seed=0):
+    """Random frames; none is black."""
+    return np.random.default_rng(seed).integers(0, 256, (count, height, width, 3), dtype=np.uint8)
+
+
+def noise(samples, seed=0):
+    """Random sound; none of it is silent."""
+    return (0.1 * np.random.default_rng(seed).standard_normal(samples)).astype(np.float32)
+
+
+def shaken(model, seed=0):
+    """The model with all its weights redrawn: fresh ones hold zeros and ones that hide what is not used."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.3 * torch.randn(parameter.shape, generator=generator))
+    return model.eval()
+
+
+def save_siglip(folder):
+    """SigLIP, or SigLIP 2 of one size, for pictures of 16 by 16."""
+    from transformers import SiglipConfig, SiglipImageProcessorPil, SiglipModel
+
+    size = save_tokenizer(folder, "<s>", "</s>", "<pad>")
+    config = SiglipConfig(
+        text_config={**SMALL, "vocab_size": size, "max_position_embeddings": 9, "pad_token_id": 0},
+        vision_config={**SMALL, "image_size": 16, "patch_size": 8},
+    )
+    shaken(SiglipModel(config)).save_pretrained(folder)
+    SiglipImageProcessorPil(size={"height": 16, "width": 16}).save_pretrained(folder)
+    return str(folder)
+
+
+def save_siglip_naflex(folder):
+    """SigLIP 2 NaFlex: at most 16 patches of 4 by 4."""
+    from transformers import Siglip2Config, Siglip2ImageProcessorPil, Siglip2Model, Siglip2Tokenizer
+
+    letters = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>", "\u2581", *"abcdefghijklmnopqrstuvwxyz"]
+    Siglip2Tokenizer(vocab={letter: i for i, letter in enumerate(letters)}, merges=[]).save_pretrained(folder)
+    config = Siglip2Config(
+        text_config={**SMALL, "vocab_size": len(letters), "max_position_embeddings": 9, "pad_token_id": 0},
+        vision_config={**SMALL, "num_patches": 16, "patch_size": 4},
+    )
+    shaken(Siglip2Model(config)).save_pretrained(folder)
+    Siglip2ImageProcessorPil(patch_size=4, max_num_patches=16).save_pretrained(folder)
+    return str(folder)
+
+
+def save_xclip(folder):
+    """X-CLIP for 4 frames of 16 by 16."""
+    from transformers import CLIPImageProcessorPil, XCLIPConfig, XCLIPModel
+
+    size = save_tokenizer(folder, "<start>", "<end>", "<pad>")
+    ids = {"bos_token_id": 1, "eos_token_id": 3, "pad_token_id": 0}
+    config = XCLIPConfig(
+        text_config={**SMALL, **ids, "vocab_size": size, "max_position_embeddings": 9},
+        vision_config={
+            **SMALL,
+            "image_size": 16,
+            "patch_size": 8,
+            "num_frames": 4,
+            "mit_hidden_size": 12,
+            "mit_intermediate_size": 16,
+            "mit_num_attention_heads": 2,
+        },
+        projection_dim=12,
+        prompt_num_attention_heads=2,
+    )
+    shaken(XCLIPModel(config)).save_pretrained(folder)
+    CLIPImageProcessorPil(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16}).save_pretrained(folder)
+    return str(folder)
+
+
+def save_videoprism(folder):
+    """VideoPrism-CLIP for 4 frames of 18 by 18."""
+    from transformers import VideoPrismClipModel, VideoPrismConfig
+
+    size = save_tokenizer(folder, "<s>", "</s>", "<pad>")
+    config = VideoPrismConfig(
+        text_config={**SMALL, "vocab_size": size, "max_position_embeddings": 9},
+        vision_config={
+            "hidden_size": 16,
+            "intermediate_size": 24,
+            "num_attention_heads": 2,
+            "num_spatial_layers": 1,
+            "num_temporal_layers": 1,
+            "num_auxiliary_layers": 1,
+            "image_size": 18,
+            "tubelet_size": [1, 9, 9],
+            "num_frames": 4,
+        },
+    )
+    shaken(VideoPrismClipModel(config)).save_pretrained(folder)
+    return str(folder)
