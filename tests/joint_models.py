@@ -136,3 +136,52 @@ def save_videoprism(folder):
     )
     shaken(VideoPrismClipModel(config)).save_pretrained(folder)
     return str(folder)
+
+
+def timm_names(side=28, outputs=10):
+    """A `vision_config` as PE-AV's checkpoints hold it, of a tiny tower."""
+    sizes = {"embed_dim": 32, "depth": 2, "num_heads": 4, "img_size": [side, side]}
+    return {
+        "model_type": "timm_wrapper",
+        "architecture": "vit_pe_core_large_patch14_336",
+        "do_pooling": True,
+        "global_pool": "map",
+        "num_classes": outputs,
+        "model_args": sizes,
+    }
+
+
+def pe_model():
+    """A tiny PE-AV, its picture tower by avshot: timm is not installed."""
+    from transformers import PeAudioVideoModel
+
+    from avshot.features.extractors._pe_models import config_of
+
+    layers = {**SMALL, "head_dim": 8, "hidden_size": 16}
+    dac = {"downsampling_ratios": [2, 4], "encoder_hidden_size": 4, "codebook_dim": 6, "hidden_size": 16}
+    stated = {
+        "text_config": {**SMALL, "model_type": "modernbert", "vocab_size": 14, "pad_token_id": 0, "bos_token_id": 1,
+                        "eos_token_id": 3, "cls_token_id": 1, "sep_token_id": 3, "max_position_embeddings": 32},
+        "audio_video_config": {
+            **layers,
+            "audio_config": {**layers, "dac_config": {**dac, "model_type": "dac"}},
+            "video_config": {**layers, "vision_config": timm_names()},
+        },
+    }  # fmt: skip
+    torch.manual_seed(0)
+    return shaken(PeAudioVideoModel(config_of(stated)))
+
+
+def save_pe(folder):
+    """PE-AV as it is released: its `config.json` names timm's picture tower."""
+    import json
+
+    from transformers import PeAudioFeatureExtractor
+
+    save_tokenizer(folder, "[CLS]", "[SEP]", "[PAD]")
+    pe_model().save_pretrained(folder)
+    PeAudioFeatureExtractor(hop_length=8).save_pretrained(folder)
+    config = json.loads((folder / "config.json").read_text())
+    config["audio_video_config"]["video_config"]["vision_config"] = timm_names()
+    (folder / "config.json").write_text(json.dumps(config))
+    return str(folder)

@@ -20,9 +20,7 @@ def plain(folder, windows, texts):
     tokens = AutoTokenizer.from_pretrained(folder)(texts, padding="max_length", max_length=9, return_tensors="pt")
     pixels = torch.tensor(np.stack(windows) / 255).float().permute(0, 1, 4, 2, 3)
     with torch.inference_mode():
-        return model(
-            pixel_values_videos=pixels, input_ids=tokens["input_ids"], attention_mask=tokens["attention_mask"]
-        )
+        return model(pixel_values_videos=pixels, input_ids=tokens["input_ids"], attention_mask=tokens["attention_mask"])
 
 
 def test_windows_and_texts_equal_transformers(folder):

@@ -22,9 +22,7 @@ def test_windows_cover_the_sound_and_none_is_empty(samples, window, hop):
 
 
 @settings(max_examples=60, deadline=None)
-@given(
-    st.integers(0, 80), st.integers(1, 9), st.floats(1, 30), st.floats(0.05, 1)
-)
+@given(st.integers(0, 80), st.integers(1, 9), st.floats(1, 30), st.floats(0.05, 1))
 def test_frames_of_a_window_are_its_own_and_spread_evenly(frames, count, window, part):
     hop = window * part
     picks = frame_windows(frames, count, window, hop)
@@ -58,9 +56,7 @@ def test_centres_lie_where_the_sound_was():
     rate, random = 1000, np.random.default_rng(0)
     noise = random.uniform(0.1, 0.5, 2500).astype(np.float32) * random.choice([-1, 1], 2500)
     wave = np.concatenate([noise[:1200], np.zeros(500, np.float32), noise[1200:]]).astype(np.float32)
-    media = Media(
-        np.zeros((0, 1, 1, 3), np.uint8), np.zeros(0), wave, rate, "no_visual", 3.0, gaps=((1.2, 1.7),)
-    )
+    media = Media(np.zeros((0, 1, 1, 3), np.uint8), np.zeros(0), wave, rate, "no_visual", 3.0, gaps=((1.2, 1.7),))
     pieces, centres = sound_windows(media, 1000, 1000)
     assert [len(piece) for piece in pieces] == [1000, 1000, 500]
     np.testing.assert_array_equal(np.concatenate(pieces), noise.astype(np.float32))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -97,14 +97,17 @@ class TextTower(BatchedEncoder):
         import transformers
 
         model, info = self._load(getattr(transformers, self._architecture), output_loading_info=True)
-        # transformers fills what a checkpoint lacks with random numbers.
-        lacking = [key for key in sorted(info["missing_keys"]) if self._used(key)]
-        if lacking:
+        self._refuse(key for key in info["missing_keys"] if self._used(key))
+        return model.eval()
+
+    def _refuse(self, lacking: Iterable[str]) -> None:
+        """Raise for weights that a checkpoint lacks: transformers fills them with random numbers."""
+        names = sorted(lacking)
+        if names:
             raise BadSetting(
-                f"Text encoder {self.spec!r} lacks {len(lacking)} of its weights ({', '.join(lacking[:3])}); give the "
+                f"Text encoder {self.spec!r} lacks {len(names)} of its weights ({', '.join(names[:3])}); give the "
                 "whole checkpoint of such a model."
             )
-        return model.eval()
 
     def _used(self, key: str) -> bool:
         return key.startswith("text_")

@@ -17,7 +17,9 @@ from avshot.media.presence import lit, sounding
 if TYPE_CHECKING:
     from avshot.media import Media
 
-LEAST_FPS = 4.0  # frames are decoded at least this often, so that a clip shorter than a window has several to choose from
+LEAST_FPS = (
+    4.0  # frames are decoded at least this often, so that a clip shorter than a window has several to choose from
+)
 FRAMES = 32  # frames through a model at once
 WINDOWS = 8  # windows of sound through a model at once
 
@@ -93,9 +95,7 @@ class WindowedSound(Windowed):
         """
         rate, (window, hop) = self._rate, self._lengths()
         if media.rate != rate:
-            raise BadSetting(
-                f"Audio is sampled at {media.rate} Hz; {self.name} expects {rate}. Decode with request()."
-            )
+            raise BadSetting(f"Audio is sampled at {media.rate} Hz; {self.name} expects {rate}. Decode with request().")
         pieces, centres = sound_windows(media, max(1, round(window * rate)), max(1, round(hop * rate)))
         with torch.inference_mode():
             parts = [unit(self._embed(pieces[i : i + WINDOWS])) for i in range(0, len(pieces), WINDOWS)]
