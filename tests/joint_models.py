@@ -185,3 +185,45 @@ def save_pe(folder):
     config["audio_video_config"]["video_config"]["vision_config"] = timm_names()
     (folder / "config.json").write_text(json.dumps(config))
     return str(folder)
+
+
+MARKS = ("<boi>", "<eoi>", "<img>", "<vid>", "<boa>", "<eoa>", "<snd>")
+
+
+def save_gemma(folder):
+    """EmbeddingGemma 2 with towers for pictures (patches of 4 by 4) and sounds."""
+    from transformers import (
+        EmbeddingGemma2Config,
+        EmbeddingGemma2Model,
+        Gemma4AudioConfig,
+        Gemma4AudioFeatureExtractor,
+        Gemma4ImageProcessorPil,
+        Gemma4VisionConfig,
+    )
+
+    size = save_tokenizer(folder, "<bos>", "<eos>", "<pad>", MARKS)
+    ids = {mark: size - len(MARKS) + i for i, mark in enumerate(MARKS)}
+    layers = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
+    config = EmbeddingGemma2Config(
+        text_config={**layers, "intermediate_size": 24, "num_key_value_heads": 1, "head_dim": 8, "vocab_size": size,
+                     "global_head_dim": 8, "num_global_key_value_heads": 1, "hidden_size_per_layer_input": 8,
+                     "embedding_dim": 12, "sliding_window": 8, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 3,
+                     "max_position_embeddings": 4096},
+        vision_config=Gemma4VisionConfig(**layers, intermediate_size=24, num_key_value_heads=2, head_dim=8,
+                                         patch_size=4, position_embedding_size=64),
+        audio_config=Gemma4AudioConfig(**layers, subsampling_conv_channels=[128, 4], output_proj_dims=20),
+        boi_token_id=ids["<boi>"], eoi_token_id=ids["<eoi>"], image_token_id=ids["<img>"], video_token_id=ids["<vid>"],
+        boa_token_id=ids["<boa>"], eoa_token_index=ids["<eoa>"], audio_token_id=ids["<snd>"],
+    )  # fmt: skip
+    torch.manual_seed(0)
+    EmbeddingGemma2Model(config).eval().save_pretrained(folder)
+    Gemma4ImageProcessorPil(patch_size=4).save_pretrained(folder)
+    prepared = (folder / "preprocessor_config.json").read_text()
+    Gemma4AudioFeatureExtractor().save_pretrained(folder)
+    import json
+
+    both = {"image_processor": json.loads(prepared)}
+    both["feature_extractor"] = json.loads((folder / "preprocessor_config.json").read_text())
+    (folder / "preprocessor_config.json").unlink()
+    (folder / "processor_config.json").write_text(json.dumps(both))
+    return str(folder)

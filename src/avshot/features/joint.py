@@ -69,9 +69,9 @@ class JointExtractor(Extractor):
         Raises:
             ValueError: It cannot be loaded, or lacks weights: transformers would fill them with random numbers.
         """
-        model, info = load_checkpoint(
-            kind, self.name, self.checkpoint, self._revision, output_loading_info=True, **more
-        )
+        # As numbers of 32 bits, whatever the checkpoint holds: those of 16 are slow on a CPU, and some models overflow.
+        options = {"output_loading_info": True, "dtype": torch.float32, **more}
+        model, info = load_checkpoint(kind, self.name, self.checkpoint, self._revision, **options)
         lacking = [key for key in sorted(info["missing_keys"]) if not key.startswith(unused)]
         if lacking:
             raise BadSetting(

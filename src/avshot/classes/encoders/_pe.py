@@ -45,7 +45,8 @@ class PeText(TextTower):
     @cached_property
     def _model(self) -> Any:
         kind = _part(_HEADS.get(self._kind, _BOTH))
-        model, info = self._load(kind, config=kind.config_class(**self._config), output_loading_info=True)
+        config = kind.config_class(**self._config)
+        model, info = self._load(kind, config=config, output_loading_info=True, dtype=torch.float32)
         self._refuse(info["missing_keys"])
         return model.eval()
 

@@ -92,11 +92,18 @@ class TextTower(BatchedEncoder):
         """The class of transformers."""
         return {"clip": "CLIPModel", "clap": "ClapModel"}[self._kind]
 
+    @property
+    def _loading(self) -> dict[str, Any]:
+        """Further arguments of `from_pretrained`."""
+        return {}
+
     @cached_property
     def _model(self) -> Any:
         import transformers
 
-        model, info = self._load(getattr(transformers, self._architecture), output_loading_info=True)
+        kind = getattr(transformers, self._architecture)
+        # As numbers of 32 bits, whatever the checkpoint holds: those of 16 are slow on a CPU, and some models overflow.
+        model, info = self._load(kind, output_loading_info=True, dtype=torch.float32, **self._loading)
         self._refuse(key for key in info["missing_keys"] if self._used(key))
         return model.eval()
 
