@@ -1,4 +1,4 @@
-"""ImageBind's towers by the released names, against CLIP's of transformers (pictures, texts) and a naive one (sounds)."""
+"""ImageBind by its released names, against CLIP of transformers (picture, text) and a naive tower (sound)."""
 
 import json
 import math

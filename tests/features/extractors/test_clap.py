@@ -112,3 +112,11 @@ def test_silence_at_the_ends_and_gaps_are_left_out_before_windows_are_cut(folder
     assert torch.equal(joined, expected)
     torch.testing.assert_close(around, torch.tensor([0.5, 2.0, 2.85]))
     assert len(ClapAudio(folder)(sound(zeros))[0]) == 0
+
+
+def test_scale_is_the_models_for_sound_and_names_its_text_encoder(folder):
+    from transformers import ClapModel
+
+    expected = ClapModel.from_pretrained(folder).logit_scale_a.exp().item()
+    assert ClapAudio(folder).scale_and_bias() == (pytest.approx(expected), 0.0)
+    assert ClapAudio(folder).text_spec() == f"clap:{folder}"

@@ -25,7 +25,7 @@ class GemmaWindows(Windowed):
     """
 
     text: ClassVar[str] = "embeddinggemma"
-    licence: ClassVar[str] = "Gemma"
+    licence: ClassVar[str] = "Apache-2.0"
     checked: ClassVar[str] = "random weights"
     without: ClassVar[str]
 

@@ -13,7 +13,7 @@ from avshot.errors import BadSetting
 from avshot.features.extractors._windows import Windowed
 from avshot.features.extractors.videoprism import resized
 
-SECONDS = 10.0  # of a window: the paper trains on clips of 10 to 30 seconds
+SECONDS = 10.0  # of a window; the model takes any length, this one is our choice
 FRAMES = 16  # of a window: what the checkpoints named "-16-frame" were trained with
 
 

@@ -1,8 +1,8 @@
 """Visual features from VideoPrism-CLIP (Zhao et al. 2024, https://arxiv.org/abs/2402.13217) through transformers.
 
 The video-text model of VideoPrism ("LvT"): 16 (some checkpoints: 8) frames of 288 by 288 pixels spread evenly over a
-clip, values from 0 to 1, no further normalisation, the shape of the picture not kept. The report trains on clips of 10
-seconds and less; a window is therefore 8 seconds, two frames a second.
+clip, values from 0 to 1, no further normalisation, the shape of the picture not kept. A window of 8 seconds, so two
+frames a second, is our choice.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Visual features from X-CLIP (Ni et al. 2022, https://arxiv.org/abs/2208.02816) through transformers.
 
 X-CLIP reads a whole clip as 8 (some checkpoints: 16 or 32) frames spread evenly over it; it was trained on Kinetics,
-whose clips last 10 seconds. The model adds to a text what it sees in the video (section 3.3, "video-specific
-prompting", with a weight that starts at 0.1 or below). Vectors here are compared with texts as they are, without that,
-so that one pass over a recording serves any number of names; scores differ a little from the model's own.
+whose clips last 10 seconds. The model adds to a text what it sees in the video ("video-specific prompting"). Vectors
+here are compared with texts as they are, without that, so that one pass over a recording serves any number of names;
+scores differ from the model's own.
 """
 
 from __future__ import annotations
