@@ -138,10 +138,10 @@ def extractor_of(spec: Mapping[str, Any]) -> Extractor:
     return made
 
 
-def load_checkpoint(kind: Any, name: str, checkpoint: str, revision: str) -> Any:
+def load_checkpoint(kind: Any, name: str, checkpoint: str, revision: str, **more: Any) -> Any:
     """A part of extractor `name`, a class of transformers, from a hub id or a local folder; ValueError if it cannot."""
     what = f"Weights {checkpoint!r} of extractor {name!r}"
-    return load_pretrained(kind, checkpoint, what, "processor", revision=revision)
+    return load_pretrained(kind, checkpoint, what, "processor", revision=revision, **more)
 
 
 def checkpoint_id(name: str, checkpoint: str, revision: str) -> str:
