@@ -204,10 +204,10 @@ def names_in(text: str, known: Sequence[str] = ()) -> list[str]:
     text = text.strip()
     if len(text) < 3 or not (text.startswith("[") and text.endswith("]")):
         return []
-    mark = ";" if ";" in text else ","
-    parts, names, found = [part.strip() for part in text[1:-1].split(mark)], set(known), []
+    mark = "; " if "; " in text else ", "
+    parts, names, found = text[1:-1].split(mark), set(known), []
     while parts:
-        taken = next((n for n in range(len(parts), 1, -1) if f"{mark} ".join(parts[:n]) in names), 1)
-        found.append(f"{mark} ".join(parts[:taken]))
+        taken = next((n for n in range(len(parts), 1, -1) if mark.join(parts[:n]) in names), 1)
+        found.append(mark.join(parts[:taken]).strip())
         parts = parts[taken:]
     return [name for name in found if name]

@@ -166,7 +166,7 @@ def guess_format(path: str | Path) -> str:
     with open(path, "rb") as opened:
         head = opened.read(4096)
     named = [name for name in format_names() if any(path.name.lower().endswith(e) for e in get_format(name).endings)]
-    if len(named) == 1:
+    if len(named) == 1 and path.suffix.lower() != ".txt":  # any text may be called so
         return named[0]
     for name in named or format_names():
         if get_format(name).is_like(head):

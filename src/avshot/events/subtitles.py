@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from avshot.errors import BadDataset, told_as
+from avshot.errors import BadDataset
 from avshot.events.captions import DEFAULT, Captions, Cue, make_cues, names_in
 from avshot.events.span import Event
 from avshot.files.atomic import save_bytes
@@ -20,7 +20,8 @@ from avshot.files.text import read_text
 
 _CLOCK = r"(?:(\d+):)?(\d{1,2}):(\d{2})[.,](\d{1,3})"
 _TIMES = re.compile(rf"\s*{_CLOCK}\s*-->\s*{_CLOCK}(?:\s.*)?$", re.ASCII)
-_TAG = re.compile(r"<[^>]*>|\{\\[^}]*\}")
+_TAG = re.compile(r"<[^>]*>")
+_POSITION = re.compile(r"\{\\[^}]*\}")
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\n|\r|$)")
 _NO_CUES = ("NOTE", "STYLE", "REGION")
 
@@ -34,7 +35,7 @@ class Block:
         line: Number of its first line, from 1.
         start: Seconds; None where it is no caption.
         end: Seconds.
-        text: What the caption says, in one line, without tags.
+        text: What the caption says, in one line, as it is written there.
         number: The number above the times, 0 for none.
     """
 
@@ -109,7 +110,7 @@ def _block(lines: Sequence[str], begins: int, number: int, place: str, *, strict
     start, end = _seconds(match.groups()[:4]), _seconds(match.groups()[4:])
     if end < start and strict:
         raise BadDataset(f"{place} line {number + timed} ends before it starts; expected the earlier time first.")
-    said = html.unescape(_TAG.sub("", " ".join(lines[timed + 1 :])))
+    said = " ".join(lines[timed + 1 :])
     count = lines[0].strip() if timed else ""
     plain = count.isascii() and count.isdigit() and len(count) < 10
     return Block(begins, number, start, end, said, int(count) if plain else 0)
@@ -213,11 +214,18 @@ def read_subtitles(path: Path, names: Sequence[str], file: str) -> list[Event]:
     Raises:
         ValueError: Not such a file; names the line.
     """
-    with told_as(BadDataset):
-        blocks = blocks_of(read_text(path), str(path))
+    text = read_text(path)
     return [
         Event(file, block.start, max(block.start, block.end), name)
-        for block in blocks
+        for block in blocks_of(text, str(path))
         if block.start is not None
-        for name in names_in(block.text, names)
+        for name in _told(block.text, names, webvtt=is_webvtt(text))
     ]
+
+
+def _told(text: str, names: Sequence[str], *, webvtt: bool) -> list[str]:
+    """The names in a caption, whatever tags are about it; within brackets, SubRip may mean by `<b>` what it says."""
+    if webvtt:
+        return names_in(html.unescape(_TAG.sub("", text)), names)
+    text = _POSITION.sub("", text)
+    return names_in(text, names) or names_in(_TAG.sub("", text), names)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -35,8 +36,9 @@ class Csv(Format):
 
     def is_like(self, head: bytes) -> bool:
         """A header that names start and end."""
-        words = beginning(head).partition("\n")[0].lower()
-        return "start" in words and "end" in words and any(mark in words for mark in ",;\t")
+        lines = beginning(head).split("\n", 2)
+        header = lines[1] if lines[0].lower().startswith("sep=") and len(lines) > 1 else lines[0]
+        return {"start", "end"} <= {cell.strip(' "\r').lower() for cell in re.split("[,;\t]", header)}
 
 
 def table_text(columns: Sequence[str], rows: Sequence[Sequence[str]], *, tabs: bool = False) -> str:
