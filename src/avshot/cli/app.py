@@ -15,6 +15,7 @@ try:
 
     from avshot.cli.code import Code, use_named
     from avshot.cli.declaring import dataset, import_command
+    from avshot.cli.events import cut, review
     from avshot.cli.games import games
     from avshot.cli.parsing import ExtractCommand, parse_list, parse_seeds, parse_some
 except KeyboardInterrupt:
@@ -67,6 +68,8 @@ def demo(
 
 app.command()(dataset)
 app.command("import")(import_command)
+app.command()(cut)
+app.command()(review)
 
 
 @app.command(cls=ExtractCommand)

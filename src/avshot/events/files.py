@@ -168,11 +168,12 @@ def guess_format(path: str | Path) -> str:
     named = [name for name in format_names() if any(path.name.lower().endswith(e) for e in get_format(name).endings)]
     if len(named) == 1 and path.suffix.lower() != ".txt":  # any text may be called so
         return named[0]
-    for name in named or format_names():
-        if get_format(name).is_like(head):
-            return name
-    kinds = ", ".join(named or format_names())
-    raise BadDataset(f"{path} is no file of events by its ending and its beginning; expected {kinds}.")
+    like = [name for name in (*named, *format_names()) if get_format(name).is_like(head)]
+    if not like:
+        raise BadDataset(
+            f"{path} is no file of events by its ending and its beginning; formats: {', '.join(format_names())}."
+        )
+    return like[0]
 
 
 def _recording_of(path: Path, format: Format) -> str:
