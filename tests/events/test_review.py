@@ -1,23 +1,13 @@
-"""Marks: read, compared, counted; and what follows from them."""
+"""Marks: read, compared, and turned into labels."""
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from avshot.data.label_table import Columns, read_label_table
-from avshot.errors import BadDataset, BadSetting
+from avshot.errors import BadDataset
 from avshot.events import Event, Events
-from avshot.events.review import (
-    Marked,
-    compare,
-    corrected,
-    read_marks,
-    reliability,
-    thresholds,
-    wilson,
-    write_labels,
-)
+from avshot.events.review import compare, corrected, read_marks, write_labels
 
 
 def dog(start, end, name="dog", probability=0.8, file="a.mp4"):
@@ -118,45 +108,6 @@ def test_labels_of_one_recording_say_nothing_of_others(tmp_path):
     original = Events([dog(1, 4), dog(1, 4, file="b.mp4")]).to_csv(tmp_path / "found.csv")
     marks = read_marks(Events([dog(1, 4)]).write(tmp_path / "b.txt"), original)
     assert [(mark.found.file, mark.verdict) for mark in marks] == [("b.mp4", "right")]
-
-
-def marked(pairs, name="dog"):
-    return [Marked(dog(i, i + 1, name, p), "right" if right else "wrong", None) for i, (p, right) in enumerate(pairs)]
-
-
-def test_reliability_is_the_share_that_was_right_in_each_bin():
-    calibration = pytest.importorskip("sklearn.calibration")
-    rng = np.random.default_rng(0)
-    p = rng.random(200)
-    right = rng.random(200) < p
-    found = reliability(marked(zip(p.tolist(), right.tolist(), strict=True)), bins=5)
-    shares, means = calibration.calibration_curve(right, p, n_bins=5, strategy="quantile")
-    assert [one.right for one in found] == pytest.approx(shares.tolist())
-    assert [one.probability for one in found] == pytest.approx(means.tolist())
-    assert sum(one.marks for one in found) == 200
-    assert reliability([]) == []
-    with pytest.raises(BadSetting, match="bins"):
-        reliability([], bins=0)
-
-
-def test_the_threshold_is_the_lowest_with_the_wanted_precision():
-    marks = marked([(0.9, True), (0.8, True), (0.7, False), (0.6, True), (0.5, False), (0.9, False)])
-    (advice,) = thresholds(marks, 0.6)
-    assert (advice.threshold, advice.precision, advice.marks, advice.enough) == (0.6, 0.6, 5, False)
-    (advice,) = thresholds(marks, 0.99)
-    assert (advice.threshold, advice.precision, advice.marks) == (None, 0.5, 6)
-    (advice,) = thresholds(marked([(0.5, True)] * 20), 0.9)
-    assert (advice.threshold, advice.enough) == (0.5, True)
-    assert thresholds([Marked(dog(1, 2), "missed", dog(1, 2))]) == []
-    with pytest.raises(BadSetting, match="precision"):
-        thresholds(marks, 90)
-
-
-def test_the_lower_bound_is_that_of_statistics():
-    stats = pytest.importorskip("scipy.stats")
-    for right, count in [(0, 1), (1, 1), (18, 20), (50, 100)]:
-        expected = stats.binomtest(right, count).proportion_ci(0.95, "wilson").low
-        assert wilson(right, count) == pytest.approx(expected, abs=1e-4)
 
 
 def test_corrected_labels_are_a_table_for_datasets(tmp_path):

@@ -70,7 +70,8 @@ def review(
     With --page: the page to say it on.
     """
     from avshot.events import Events
-    from avshot.events.review import corrected, read_marks, thresholds, write_labels
+    from avshot.events.reliability import thresholds
+    from avshot.events.review import corrected, read_marks, write_labels
     from avshot.terminal.progress import note
 
     if page is not None:
@@ -92,7 +93,7 @@ def review(
 
 
 def _show(marks: Sequence[Marked], precision: float) -> None:
-    from avshot.events.review import ENOUGH, reliability, thresholds
+    from avshot.events.reliability import ENOUGH, reliability, thresholds
     from avshot.terminal.progress import note
     from avshot.terminal.tables import print_table
 

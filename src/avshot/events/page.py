@@ -54,7 +54,8 @@ def write_review_page(
         media: Folder that recordings are named from; None: the current one. They are referred to relative to the page,
             so page and recordings move together.
         embed: Put the recordings into the page, up to 64 MiB in all.
-        rows: Names on the map of a recording at most: those with events, then the most probable ones.
+        rows: Names on the map of a recording at most: those with events first, and the most probable of them. Events
+            of other names are listed as they were found, and the threshold leaves out those below it.
         title: Of the page.
 
     Returns:
@@ -99,8 +100,9 @@ def _recording(file: str, events: Events, track: Track | None, rows: int) -> dic
 def _scores(track: Track, events: Events, rows: int) -> dict[str, Any]:
     """The scores of the names that are shown, every bit of them."""
     best = np.nan_to_num(track.probability).max(axis=0, initial=0.0)
-    order = sorted(range(len(track.names)), key=lambda j: (track.names[j] not in events.names, -best[j]))
-    chosen = sorted(order[: max(rows, sum(name in events.names for name in track.names))])
+    found = set(events.names)
+    order = sorted(range(len(track.names)), key=lambda j: (track.names[j] not in found, -best[j]))
+    chosen = sorted(order[:rows])
     return {
         "names": [track.names[j] for j in chosen],
         "hop": track.hop,

@@ -48,7 +48,10 @@ function eventsOf(one) {
   if (state.begin === data.settings.begin) return one.events;
   const ratio = state.begin / data.settings.begin;
   const own = Object.entries(data.settings.begins).map(([name, begin]) => [name, Math.min(1, begin * ratio)]);
-  return findEvents(one.track, { ...data.settings, begin: state.begin, begins: Object.fromEntries(own) });
+  const cut = findEvents(one.track, { ...data.settings, begin: state.begin, begins: Object.fromEntries(own) });
+  const unseen = one.events.filter((event) => !one.track.names.includes(event.name)); // they have no row on the map
+  const others = unseen.filter((event) => event.probability >= state.begin);
+  return [...cut, ...others].sort((a, b) => a.start - b.start || a.end - b.end);
 }
 
 function markOf(file, event) {
@@ -232,12 +235,15 @@ function cells(file, event, mark, renamed) {
 function save() {
   const rows = [["file", "start", "end", "name", "probability", "sound", "picture", "mark", "renamed"]];
   for (const one of data.recordings) {
+    const told = new Set();
     for (const event of eventsOf(one)) {
       const mark = markOf(one.file, event);
+      told.add(mark);
       rows.push(cells(one.file, event, mark?.mark ?? "", mark?.renamed ?? ""));
     }
-    const missed = marks.filter((mark) => mark.file === one.file && mark.mark === "missed");
-    missed.forEach((mark) => rows.push(cells(one.file, mark, "missed", "")));
+    // What was missed, and what is marked but no event at this threshold.
+    const others = marks.filter((mark) => mark.file === one.file && !told.has(mark));
+    others.forEach((mark) => rows.push(cells(one.file, mark, mark.mark, mark.renamed)));
   }
   const link = element("a");
   link.href = URL.createObjectURL(new Blob([tableText(rows)], { type: "text/csv" }));
