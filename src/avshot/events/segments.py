@@ -1,8 +1,8 @@
 """Scores in time to events: hysteresis, short gaps bridged, short events left out; at once, or window by window.
 
 An event of a name is a run of windows whose probability stays above a low threshold and at least once reaches a high
-one (the double threshold of Canny, "A computational approach to edge detection", IEEE PAMI 1986, section VIII-C). Names
-are cut independently, so that events of different names may overlap.
+one (thresholding with hysteresis: Canny, "A computational approach to edge detection", IEEE PAMI 1986). Names are cut
+independently, so that events of different names may overlap.
 """
 
 from __future__ import annotations

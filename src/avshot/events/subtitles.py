@@ -1,6 +1,7 @@
 """Subtitle files, WebVTT and SubRip: where their captions stand, and captions of sounds put between those of speech.
 
-Sources: W3C, "WebVTT: The Web Video Text Tracks Format", sections 4.1 (blocks), 3.1 (`line`); SubRip has no standard.
+Source: W3C, "WebVTT: The Web Video Text Tracks Format" (blocks, timings, the setting `line`). SubRip
+has no standard.
 """
 
 from __future__ import annotations
