@@ -16,6 +16,7 @@ try:
     from avshot.cli.code import Code, use_named
     from avshot.cli.declaring import dataset, import_command
     from avshot.cli.encoders import encoders
+    from avshot.cli.events import cut, review
     from avshot.cli.games import games
     from avshot.cli.parsing import ExtractCommand, parse_list, parse_seeds, parse_some
 except KeyboardInterrupt:
@@ -68,6 +69,8 @@ def demo(
 
 app.command()(dataset)
 app.command("import")(import_command)
+app.command()(cut)
+app.command()(review)
 
 
 @app.command(cls=ExtractCommand)
