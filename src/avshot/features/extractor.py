@@ -45,6 +45,15 @@ class Extractor(ABC):
     def dim(self) -> int:
         """Width of the feature vectors."""
 
+    @property
+    def reach(self) -> float:
+        """Seconds around the centre of a step, to either side, of what takes part in it.
+
+        So much of a long recording is given around each part of it for its steps to be those of the whole; infinity
+        where a step depends on all of the clip. Unless an extractor says otherwise: five.
+        """
+        return 5.0
+
     @abstractmethod
     def request(self) -> dict[str, Any]:
         """Keyword arguments that `avshot.media.read` needs to decode what this extractor reads."""
