@@ -1,5 +1,6 @@
 """A scorer without weights for tests of finding, and recordings in which it is known what is loud and bright when."""
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -38,6 +39,15 @@ class LoudAndBright:
 
     def key(self):
         return {"scorer": "loud and bright", "names": list(self.names), "made": self.made}
+
+
+class Dies(LoudAndBright):
+    """Takes its process with it where something is bright."""
+
+    def __call__(self, audio, visual, time):
+        if (visual.vectors[:, -1] > 2.5).any():
+            os._exit(9)
+        return super().__call__(audio, visual, time)
 
 
 def recording(path: Path, seconds: float, *, loud=(), bright=(), seed: int = 0, picture: bool = True) -> Path:

@@ -71,10 +71,7 @@ def test_pictures_by_stretches_have_the_steps_of_the_whole(count, piece, seconds
     grids = {"height": 12, "width": 16, "rows": 3, "columns": 4, "colour_rows": 3, "colour_columns": 4}
     extractor = Pixels(hop=stack / fps, stack=stack, **grids)
     edges = [*range(0, count, piece), count]
-    pieces = [
-        (film(frames[a:b], times[a:b] - a / fps, (b - a) / fps), b / fps)
-        for a, b in itertools.pairwise(edges)
-    ]
+    pieces = [(film(frames[a:b], times[a:b] - a / fps, (b - a) / fps), b / fps) for a, b in itertools.pairwise(edges)]
     found = described(extractor, pieces, seconds)
     vectors, centres = extractor(film(frames, times, count / fps))
     local = extractor.dim // stack - 36

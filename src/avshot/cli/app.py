@@ -15,6 +15,7 @@ try:
 
     from avshot.cli.code import Code, use_named
     from avshot.cli.declaring import dataset, import_command
+    from avshot.cli.finding import find
     from avshot.cli.games import games
     from avshot.cli.parsing import ExtractCommand, parse_list, parse_seeds, parse_some
 except KeyboardInterrupt:
@@ -65,6 +66,7 @@ def demo(
         raise ValueError(f"There is no demo of the task {task!r}; expected gzsl or adverb.")
 
 
+app.command()(find)
 app.command()(dataset)
 app.command("import")(import_command)
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from avshot.features.describe import Job
+from avshot.finding.clips import ClipFollower, ClipScorer
 from avshot.finding.scorer import StepScorer
 from avshot.finding.steps import StepFlow
 from avshot.finding.windows import Windows
@@ -24,10 +25,11 @@ class Follower:
         scorer: Scores the windows.
         hop: Seconds between windows.
         seconds: Of the stretches that are described at a time: more is faster, fewer tell earlier.
+        look: There may be a picture.
     """
 
-    def __init__(self, scorer: StepScorer, hop: float, seconds: float) -> None:
-        extractors = dict(zip(MODALITIES, (scorer.audio, scorer.visual), strict=True))
+    def __init__(self, scorer: StepScorer, hop: float, seconds: float, *, look: bool = True) -> None:
+        extractors = dict(zip(MODALITIES, (scorer.audio, scorer.visual if look else None), strict=True))
         self._flows = {name: StepFlow(made, seconds) for name, made in extractors.items() if made is not None}
         self._windows = Windows(scorer, hop)
 
@@ -44,6 +46,13 @@ class Follower:
             for steps in flow.finish():
                 self._windows.add(name, steps)
         return self._windows.scored(math.inf, duration)
+
+
+def follow(scorer: StepScorer, hop: float, seconds: float, *, look: bool = True) -> Follower | ClipFollower:
+    """What follows a recording for a scorer; arguments as for `Follower`."""
+    if isinstance(scorer, ClipScorer):
+        return ClipFollower(scorer, hop, look=look)
+    return Follower(scorer, hop, seconds, look=look)
 
 
 def request_of(scorer: StepScorer) -> dict[str, Any]:

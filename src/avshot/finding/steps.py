@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
 from collections.abc import Iterator
 
 import numpy as np
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor
 
 from avshot.features.extractor import Extractor
+from avshot.finding.buffers import Pictures, Sounds
 from avshot.finding.scorer import Steps
 from avshot.media import Media
 from avshot.media.presence import lit, sounding
@@ -36,7 +36,7 @@ class StepFlow:
         self._extractor, self._hop = extractor, hop_of(extractor)
         self._length = _whole(seconds, self._hop)
         self._context = _whole(min(extractor.reach, _FARTHEST), self._hop)
-        self._buffer: _Sounds | _Pictures = _Sounds() if extractor.modality == "audio" else _Pictures()
+        self._buffer: Sounds | Pictures = Sounds() if extractor.modality == "audio" else Pictures()
         self._own = 0.0  # seconds at which the next stretch begins
         self._last = -math.inf  # centre of the last step that was given
         self.known = 0.0  # seconds up to which all steps were given
@@ -62,20 +62,24 @@ class StepFlow:
     def _described(self, end: float, until: float) -> Steps:
         begin = max(0.0, self._own - self._context)
         media = self._buffer.part(begin, end)
-        if not _holds_anything(media):
-            return no_steps(self._extractor.dim)
-        vectors, centres = self._extractor(media)
-        time = begin + np.asarray(centres, np.float64)
+        found = described(self._extractor, media)
+        time = begin + found.time
         after = self._last + (self._hop / 2 or _STRANGE)
         new = (time > after) & (time < until)
         if new.any():
             self._last = float(time[new][-1])
-        return Steps(vectors[torch.from_numpy(new)], time[new])
+        return Steps(found.vectors[torch.from_numpy(new)], time[new])
 
 
-def _holds_anything(media: Media) -> bool:
-    """Whether anything is heard or seen; as in `avshot.features.describe`, what is silent or black is not described."""
-    return bool(lit(media.frames).any()) or len(sounding(media.waveform, media.rate, media.gaps)) > 0
+def described(extractor: Extractor, media: Media) -> Steps:
+    """What an extractor makes of a piece of a recording, in seconds from its beginning.
+
+    As in `avshot.features.describe`, what is silent or black throughout is not described.
+    """
+    if lit(media.frames).any() or len(sounding(media.waveform, media.rate, media.gaps)) > 0:
+        vectors, time = extractor(media)
+        return Steps(vectors, np.asarray(time, np.float64))
+    return no_steps(extractor.dim)
 
 
 def hop_of(extractor: Extractor) -> float:
@@ -95,66 +99,6 @@ def no_steps(dim: int) -> Steps:
 def _whole(seconds: float, hop: float) -> float:
     """The least number of whole steps that last so long; at least one."""
     return max(1, math.ceil(seconds / hop - 1e-9)) * hop if hop else seconds
-
-
-_NO_PICTURE = (np.zeros((0, 0, 0, 3), np.uint8), np.zeros(0))
-
-
-class _Sounds:
-    """Sound that waits to be described."""
-
-    def __init__(self) -> None:
-        self._parts: list[np.ndarray] = []
-        self._first = self._count = 0  # samples in front of those that wait, and how many wait
-        self._rate = 1
-        self._gaps: list[tuple[float, float]] = []
-        self.end = 0.0
-
-    def add(self, piece: Media, until: float) -> None:
-        begin = (self._first + self._count) / piece.rate
-        self._rate = piece.rate
-        self._parts.append(piece.waveform)
-        self._gaps += [(begin + start, begin + stop) for start, stop in piece.gaps]
-        self._count += len(piece.waveform)
-        self.end = until
-
-    def part(self, begin: float, end: float) -> Media:
-        waveform = np.concatenate(self._parts) if self._parts else np.zeros(0, np.float32)
-        self._parts = [waveform]
-        first = round(begin * self._rate) - self._first
-        stop = len(waveform) if end == math.inf else round(end * self._rate) - self._first
-        gaps = tuple((max(a, begin) - begin, min(b, end) - begin) for a, b in self._gaps if b > begin and a < end)
-        return Media(*_NO_PICTURE, waveform[first:stop], self._rate, "ok", min(end, self.end) - begin, (), gaps)
-
-    def drop(self, before: float) -> None:
-        count = min(max(0, round(before * self._rate) - self._first), self._count)
-        self._parts = [np.concatenate(self._parts)[count:].copy()] if self._parts else []
-        self._first, self._count = self._first + count, self._count - count
-        self._gaps = [(a, b) for a, b in self._gaps if b > before]
-
-
-class _Pictures:
-    """Frames that wait to be described."""
-
-    def __init__(self) -> None:
-        self._frames: list[np.ndarray] = []
-        self._times: list[float] = []
-        self.end = 0.0
-
-    def add(self, piece: Media, until: float) -> None:
-        self._frames += list(piece.frames)
-        self._times += (self.end + piece.frame_time).tolist()
-        self.end = until
-
-    def part(self, begin: float, end: float) -> Media:
-        first, stop = (bisect_left(self._times, edge - 1e-6) for edge in (begin, end))
-        frames = np.stack(self._frames[first:stop]) if stop > first else np.zeros((0, 0, 0, 3), np.uint8)
-        times = np.array(self._times[first:stop]) - begin
-        return Media(frames, times, np.zeros(0, np.float32), 1, "ok", min(end, self.end) - begin)
-
-    def drop(self, before: float) -> None:
-        count = bisect_left(self._times, before - 1e-6)
-        del self._frames[:count], self._times[:count]
 
 
 def joined(steps: list[Steps], dim: int) -> Steps:

@@ -7,7 +7,7 @@ import os
 import numpy as np
 
 from avshot.events import Track
-from avshot.finding.follow import Follower, Scores, request_of
+from avshot.finding.follow import Scores, follow, request_of
 from avshot.finding.scorer import StepScorer
 from avshot.finding.windows import usual_hop
 from avshot.media import Stream, stream
@@ -47,10 +47,10 @@ def track(
     """
     flow = stream(path, seconds=seconds, start=start, end=end, **request_of(scorer))
     interval = usual_hop(scorer) if hop is None else hop
-    follower, found = Follower(scorer, interval, seconds), list[Scores]()
+    follower, found = follow(scorer, interval, seconds), list[Scores]()
     for stretch in flow:
         if stretch.number == 0:  # also where the stream begins anew
-            follower, found = Follower(scorer, interval, seconds), []
+            follower, found = follow(scorer, interval, seconds), []
         found.append(follower.feed(stretch.media, stretch.own[1]))
         progress(os.fspath(path), round(stretch.own[1]), round(flow.length or 0), {})
     if found:
@@ -72,3 +72,9 @@ def _track(path: str, scorer: StepScorer, hop: float, start: float, flow: Stream
 def _sentence(status: str) -> str:
     said = status.removeprefix("error: ")
     return said[:1].upper() + said[1:]
+
+
+def no_track(path: str, names: tuple[str, ...], why: str) -> Track:
+    """The track of a recording that could not be used; `why` is a sentence, with or without its full stop."""
+    none = np.zeros((0, len(names)), np.float32)
+    return Track(path, names, np.zeros(0), 1.0, none, none, 0.0, f"error: {why.rstrip('.')}.")

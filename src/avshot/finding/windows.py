@@ -50,7 +50,7 @@ class Windows:
         ahead = max(self._scorer.reach, self.hop / 2)
         stop = max(self._next, math.floor((known - ahead) / self.hop - 0.5 + 1e-9) + 1) if known < math.inf else 0
         if duration is not None:
-            stop = max(self._next, max(1, round(duration / self.hop)) if duration > 0 else 0)
+            stop = max(self._next, window_count(duration, self.hop))
         parts = [self._score(first, min(first + _TOGETHER, stop)) for first in range(self._next, stop, _TOGETHER)]
         self._next = stop
         self._let_go()
@@ -65,16 +65,25 @@ class Windows:
         span = (time[0] - self._scorer.reach, time[-1] + self._scorer.reach)
         near = {name: _between(joined(self._steps[name], self._dims[name]), span) for name in MODALITIES}
         probability, sound = self._scorer(near["audio"], near["visual"], time)
-        shape = (len(time), len(self._scorer.names))
-        found = tuple(np.asarray(scores, np.float32) for scores in (probability, sound))
-        if found[0].shape != shape or not ((found[0] >= 0) & (found[0] <= 1)).all():
-            raise RuntimeError(f"The scorer gave {found[0].shape}; expected probabilities [window, class], {shape}.")
-        return time, found[0], np.broadcast_to(found[1], shape)
+        return time, *checked(probability, sound, (len(time), len(self._scorer.names)))
 
     def _let_go(self) -> None:
         first = (self._next + 0.5) * self.hop - self._scorer.reach
         for name, some in self._steps.items():
             self._steps[name] = [steps for steps in some if steps.time[-1] >= first]
+
+
+def checked(probability: np.ndarray, sound: np.ndarray, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """What a scorer gave, as float32 `[window, class]`. Raises RuntimeError for anything but probabilities."""
+    found = np.asarray(probability, np.float32)
+    if found.shape != shape or not ((found >= 0) & (found <= 1)).all():
+        raise RuntimeError(f"The scorer gave {found.shape}; expected probabilities [window, class], {shape}.")
+    return found, np.broadcast_to(np.asarray(sound, np.float32), shape)
+
+
+def window_count(duration: float, hop: float) -> int:
+    """How many windows a recording of so many seconds has: whole hops, the nearest number, at least one."""
+    return max(1, round(duration / hop)) if duration > 0 else 0
 
 
 def usual_hop(scorer: StepScorer) -> float:
