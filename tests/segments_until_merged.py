@@ -27,8 +27,9 @@ class EventStream:
         done = []
         for j, name in enumerate(self.names):
             if probability[j] >= self.settings.begins.get(name, self.settings.begin):
-                start, _, best = self.runs.get(j, (time - self.hop / 2, 0, 0))
-                self.runs[j] = (start, min(time + self.hop / 2, self.duration), max(best, float(probability[j])))
+                start, _, best, _ = self.runs.get(j, (time - self.hop / 2, 0, 0, 0))
+                end, share = min(time + self.hop / 2, self.duration), None if sound is None else float(sound[j])
+                self.runs[j] = (start, end, max(best, float(probability[j])), share)
             elif j in self.runs:
                 done.append(self._event(j))
         return done
@@ -37,13 +38,14 @@ class EventStream:
         return [self._event(j) for j in list(self.runs)]
 
     def _event(self, j):
-        start, end, best = self.runs.pop(j)
-        return Event(self.file, start, end, self.names[j], best)
+        start, end, best, sound = self.runs.pop(j)
+        return Event(self.file, start, end, self.names[j], best, sound, None if sound is None else 1 - sound)
 
 
 def find_events(track, settings=None):
     stream = EventStream(track.file, track.names, track.hop, settings, duration=track.duration or float("inf"))
-    found = [event for time, p in zip(track.time, track.probability, strict=True) for event in stream.push(time, p)]
+    windows = zip(track.time, track.probability, track.sound, strict=True)
+    found = [event for window in windows for event in stream.push(*window)]
     return Events([*found, *stream.finish()])
 
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-
 from avshot.events.segments import Segmentation, find_events
+
 from avshot.finding.find import Looking
 from avshot.finding.live import listen
 from avshot.finding.track import track
@@ -25,8 +25,12 @@ def test_a_pipe_has_the_events_of_the_file(clip, size):
     live = list(listen(pieces, LoudAndBright(), HALVES))
     expected = list(find_events(track(clip, LoudAndBright(visual=None), hop=0.5), HALVES.segmentation))
     assert len(live) == 3
-    assert [(e.start, e.name) for e in live] == [(e.start, e.name) for e in expected]
-    np.testing.assert_allclose([e.end for e in live], [e.end for e in expected], atol=0.5)
+    assert [event.name for event in live] == [event.name for event in expected]
+    for edge in (
+        "start",
+        "end",
+    ):  # steps may be shifted by less than their distance
+        np.testing.assert_allclose([getattr(e, edge) for e in live], [getattr(e, edge) for e in expected], atol=0.5)
 
 
 def test_an_event_is_told_once_it_is_over(clip):

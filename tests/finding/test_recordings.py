@@ -53,7 +53,9 @@ def test_folders_that_are_left_out(folder):
     assert "sub/c.mkv" not in names(recordings([folder], without=[folder / "sub"]), folder)
 
 
-@pytest.mark.parametrize(("paths", "words"), [([], "No recording"), (["gone.mp4"], "not there"), (["empty"], "holds no")])
+@pytest.mark.parametrize(
+    ("paths", "words"), [([], "No recording"), (["gone.mp4"], "not there"), (["empty"], "holds no")]
+)
 def test_nothing_is_an_error(tmp_path, monkeypatch, paths, words):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from avshot.events.segments import Segmentation, find_events
 
 from avshot import Recognizer
-from avshot.events.segments import Segmentation, find_events
 from avshot.finding.api import make_scorer
 from avshot.finding.clips import ClipScorer
 from avshot.finding.follow import Follower

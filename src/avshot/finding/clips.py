@@ -10,7 +10,7 @@ import numpy as np
 from avshot.finding.buffers import Pictures, Sounds
 from avshot.finding.scorer import Steps, StepScorer
 from avshot.finding.steps import described, no_steps
-from avshot.finding.windows import checked, window_count
+from avshot.finding.windows import check_hop, checked, window_count
 from avshot.media import Media
 from avshot.types import MODALITIES
 
@@ -39,6 +39,7 @@ class ClipFollower:
 
     def __init__(self, scorer: StepScorer, hop: float, *, look: bool = True) -> None:
         assert isinstance(scorer, ClipScorer)
+        check_hop(hop)
         self._clips, self._names, self._reach, self._hop = scorer.clips, scorer.names, scorer.reach, hop
         self._extractors = dict(zip(MODALITIES, (scorer.audio, scorer.visual if look else None), strict=True))
         self._dims = {name: 0 if made is None else made.dim for name, made in self._extractors.items()}

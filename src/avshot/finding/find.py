@@ -17,7 +17,7 @@ from avshot.finding.kept import KeptTracks, check_writable
 from avshot.finding.recordings import recordings
 from avshot.finding.scorer import StepScorer
 from avshot.finding.scoring import scored
-from avshot.finding.windows import usual_hop
+from avshot.finding.windows import check_hop, usual_hop
 from avshot.finding.workers import in_order
 from avshot.terminal.callbacks import Progress, Say, unsaid, unshown
 from avshot.types import Clip
@@ -44,6 +44,8 @@ class Looking:
     least: float = 0.0
 
     def __post_init__(self) -> None:
+        if self.hop is not None:
+            check_hop(self.hop)
         if not 0 <= self.least <= 1:
             raise BadSetting(f"The least probability is {self.least}; expected 0 to 1.")
 

@@ -27,8 +27,7 @@ class Windows:
     """
 
     def __init__(self, scorer: StepScorer, hop: float) -> None:
-        if not 0 < hop < math.inf:
-            raise BadSetting(f"Windows are {hop} s apart; expected more than 0 s.")
+        check_hop(hop)
         self._scorer, self.hop = scorer, hop
         extractors = dict(zip(MODALITIES, (scorer.audio, scorer.visual), strict=True))
         self._dims = {name: 0 if found is None else found.dim for name, found in extractors.items()}
@@ -71,6 +70,12 @@ class Windows:
         first = (self._next + 0.5) * self.hop - self._scorer.reach
         for name, some in self._steps.items():
             self._steps[name] = [steps for steps in some if steps.time[-1] >= first]
+
+
+def check_hop(hop: float) -> None:
+    """Raise ValueError for seconds between windows that are none."""
+    if not 0 < hop < math.inf:
+        raise BadSetting(f"Windows are {hop} s apart; expected more than 0 s.")
 
 
 def checked(probability: np.ndarray, sound: np.ndarray, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
