@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from avshot.features.extractor import Extractor
 from avshot.features.extractors.logmel import LogMel
 from avshot.features.extractors.pixels import Pixels
 from avshot.finding.steps import StepFlow, joined
@@ -114,3 +115,20 @@ def test_memory_holds_no_more_than_a_stretch_and_its_surroundings():
         list(flow.feed(sound(wave), second + 1.0))
         most = max(most, sum(len(part) for part in flow._buffer._parts))
     assert most < 4.5 * RATE
+
+
+class Hears(LogMel):
+    """As a model that reads windows."""
+
+    window: float = 2.0
+    reach = Extractor.reach
+
+
+class Sees(Pixels):
+    reach = Extractor.reach
+
+
+def test_what_an_extractor_sees_around_a_step_unless_it_says_otherwise():
+    assert Hears(window=2.0).reach == pytest.approx(1.1)
+    assert Sees().reach == 0.0
+    assert LogMel(normalise="none", stack=2).reach < 0.1
