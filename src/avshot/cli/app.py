@@ -17,6 +17,7 @@ try:
     from avshot.cli.declaring import dataset, import_command
     from avshot.cli.encoders import encoders
     from avshot.cli.events import cut, review
+    from avshot.cli.finding import find
     from avshot.cli.games import games
     from avshot.cli.parsing import ExtractCommand, parse_list, parse_seeds, parse_some
 except KeyboardInterrupt:
@@ -67,6 +68,7 @@ def demo(
         raise ValueError(f"There is no demo of the task {task!r}; expected gzsl or adverb.")
 
 
+app.command()(find)
 app.command()(dataset)
 app.command("import")(import_command)
 app.command()(cut)

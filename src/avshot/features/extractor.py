@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from avshot.media import Media
 
 
+_EDGE = 0.1  # seconds; spectra at the ends of a piece see beyond it
+_UNKNOWN = 6.0  # seconds; many models of sound read ten at a time
+
+
 class Extractor(ABC):
     """One modality of a clip as a sequence of feature vectors.
 
@@ -55,6 +59,17 @@ class Extractor(ABC):
     @abstractmethod
     def dim(self) -> int:
         """Width of the feature vectors."""
+
+    @property
+    def reach(self) -> float:
+        """Seconds around the centre of a step, to either side, of what takes part in it.
+
+        So much of a long recording is given around each part of it for its steps to be those of the whole; infinity
+        where a step depends on all of the clip. Unless an extractor says otherwise: half of its setting `window` and a
+        little for the edges; without one nothing where it looks, frame by frame, and six seconds where it listens.
+        """
+        window = float(getattr(self, "window", 0.0))
+        return window / 2 + _EDGE if window else 0.0 if self.modality == "visual" else _UNKNOWN
 
     @abstractmethod
     def request(self) -> dict[str, Any]:
