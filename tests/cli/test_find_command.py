@@ -8,7 +8,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-import segments_until_merged  # noqa: F401
 from avshot.cli.find import clock, names_of, thresholds
 from avshot.files.lock import sole_writer
 from avshot.media import read
