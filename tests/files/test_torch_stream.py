@@ -4,29 +4,18 @@ import collections
 import io
 import os
 import pickle
-import random
 
 import numpy as np
 import pytest
 import torch
-from test_torch_archive import same, some_values
 
 from avshot.files.torch_archive import restricted_archive
 from avshot.files.torch_stream import MAGIC
 
-
-def saved(path, values):
-    torch.save(values, path, _use_new_zipfile_serialization=False)
-    return path
+FACTS = {"protocol_version": 1001, "little_endian": True, "type_sizes": {"short": 2}}
 
 
-def test_what_torch_saved_in_its_older_form_comes_back_as_arrays(tmp_path):
-    values = some_values()
-    same(restricted_archive(saved(tmp_path / "old.pt", values)), values)
-
-
-def written(path, pickled, keys=(), numbers=b"", version=1001, order=True):
-    facts = {"protocol_version": version, "little_endian": order, "type_sizes": {"short": 2}}
+def written(path, pickled, keys=(), numbers=b"", version=1001, facts=FACTS):
     parts = [MAGIC, pickle.dumps(version, 2), pickle.dumps(facts, 2), pickled, pickle.dumps(list(keys), 2), numbers]
     path.write_bytes(b"".join(parts))
     return path
@@ -71,8 +60,9 @@ REFUSED = {
     "are not in it": {"pickled": state_of_2017(2)},
     "that no tensor asks for": {"pickled": state_of_2017(2), "keys": ["8"], "numbers": NUMBERS},
     "ends too early": {"pickled": state_of_2017(2), "keys": ["7"], "numbers": NUMBERS[:-1]},
-    "highest byte comes first": {"pickled": state_of_2017(2), "order": False},
+    "highest byte comes first": {"pickled": state_of_2017(2), "facts": {**FACTS, "little_endian": False}},
     "another version": {"pickled": state_of_2017(2), "version": 1002},
+    "of the older form": {"pickled": state_of_2017(2), "facts": 3},
 }
 
 
@@ -83,19 +73,3 @@ def test_what_is_no_data_is_refused_in_a_sentence(tmp_path, words):
         restricted_archive(path)
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
-
-
-def test_damaged_files_end_in_a_sentence(tmp_path):
-    content = saved(tmp_path / "whole.pt", {"a": torch.arange(6.0), "b": torch.ones(3)}).read_bytes()
-    draws, told, path = random.Random(0), [], tmp_path / "shaken.pt"
-    for _ in range(300):
-        shaken = bytearray(content)
-        for _ in range(draws.randint(1, 4)):
-            shaken[draws.randrange(len(MAGIC), len(shaken))] = draws.randrange(256)
-        path.write_bytes(shaken[: draws.choice((len(shaken), draws.randrange(len(MAGIC), len(shaken))))])
-        try:
-            restricted_archive(path)
-        except ValueError as error:
-            told.append(str(error))
-    assert len(told) > 100
-    assert all("shaken.pt" in message and "\n" not in message for message in told)

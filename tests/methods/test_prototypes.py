@@ -9,6 +9,7 @@ from sklearn.neighbors import NearestCentroid
 
 from avshot.method import Inputs
 from avshot.nn.few_shots import Played, best_weight
+from avshot.nn.left_out import SHARES
 from avshot.registry import create_method, get_method
 from avshot.types import Batch, Classes, Features
 
@@ -117,7 +118,7 @@ def test_means_are_mixed_where_clips_are_few_and_named_where_there_are_none(weig
     means, covariance = by_hand(batch, weight, few, classes)
     x = standardised(new, batch.features)
     expected = np.array([[-0.5 * (a - m) @ np.linalg.solve(covariance, a - m) for m in means] for a in x])
-    scores = fitted(batch, text_weight=weight).score(new, classes)
+    scores = fitted(batch, text_weight=weight, shrinkage=0.1).score(new, classes)
     np.testing.assert_allclose(
         differences(scores), expected - expected.mean(axis=1, keepdims=True), rtol=2e-3, atol=2e-3
     )
@@ -126,7 +127,7 @@ def test_means_are_mixed_where_clips_are_few_and_named_where_there_are_none(weig
 def test_a_clip_without_a_modality_is_judged_by_the_marginal_gaussians():
     batch, new = make_task(), make_task(seed=1).features
     means, covariance = by_hand(batch, 0.0, (), batch.classes)
-    x, model = standardised(new, batch.features), fitted(batch)
+    x, model = standardised(new, batch.features), fitted(batch, shrinkage=0.1)
     for modality, block in (("audio", slice(0, 4)), ("visual", slice(4, 7))):
         part = covariance[block, block]
         expected = np.array(
@@ -171,32 +172,40 @@ def test_what_playing_few_shots_finds_against_loops():
     centres = torch.randn(5, 3, generator=generator, dtype=torch.float64)
     value = centres[labels] + 1.2 * torch.randn(40, 3, generator=generator, dtype=torch.float64)
     means = torch.stack([value[labels == c].mean(dim=0) for c in range(5)])
-    named = means + 0.5 * torch.randn(5, 3, generator=generator, dtype=torch.float64)
+    named = means + 1.5 * torch.randn(5, 3, generator=generator, dtype=torch.float64)
     precision = torch.eye(3, dtype=torch.float64)[None]
     real, pattern = torch.ones(40, 3, dtype=torch.bool), torch.zeros(40, dtype=torch.long)
-    clips = Played(value, real, pattern, labels, means, named, precision)
+    lift, shown, name = torch.tensor([[0.1, 0.2, 0.0, 0.3, 0.1]]), torch.tensor([0.5]), torch.tensor([0.3])
+    clips = Played(value, real, pattern, labels, means, named, precision, lift.double(), shown.double(), name.double())
     torch.manual_seed(7)
     found = best_weight(clips, 2, 4)
     torch.manual_seed(7)
-    hits = np.zeros((11, 5))
+    margins = [[] for _ in range(11)]
     for _ in range(4):
         order = torch.randperm(40)
         drawn = {c: [i for i in order.tolist() if labels[i] == c][:2] for c in range(5)}
         for w in range(11):
             for i in range(40):
-                c = int(labels[i])
-                if i in drawn[c]:
-                    continue
-                own = (1 - w / 10) * value[drawn[c]].mean(dim=0) + w / 10 * named[c]
-                near = [float((value[i] - (own if k == c else means[k])).square().sum()) for k in range(5)]
-                hits[w, c] += all(near[c] < near[k] for k in range(5) if k != c)
-    assert found == pytest.approx(int(np.argmax(hits.mean(axis=1))) / 10)
+                for c in range(5):
+                    own = (1 - w / 10) * value[drawn[c]].mean(dim=0) + w / 10 * named[c]
+                    near = [float((value[i] - means[k]).square().sum() / 2 - lift[0, k]) for k in range(5)]
+                    doubt = (1 - w / 10) ** 2 * shown + (w / 10) ** 2 * name
+                    near[c] = float((value[i] - own).square().sum() / 2 - doubt)
+                    margin = min(near[k] for k in range(5) if k != c) - near[c]
+                    if labels[i] != c:
+                        margins[w].append((margin, -1 / 32))
+                    elif i not in drawn[c]:
+                        margins[w].append((margin, 1 / 6))
+    gain = [max(sum(vote for other, vote in found if other >= margin) for margin, _ in found) for found in margins]
+    assert found == pytest.approx(int(np.argmax(np.round(gain, 9))) / 10)
     assert 0 < found < 1
 
 
 def test_classes_too_small_to_play_with_give_half():
     value, labels = torch.eye(3), torch.arange(3)
-    clips = Played(value, torch.ones(3, 3).bool(), torch.zeros(3).long(), labels, value, value, torch.eye(3)[None])
+    none = torch.zeros(1)
+    real, pattern = torch.ones(3, 3).bool(), torch.zeros(3).long()
+    clips = Played(value, real, pattern, labels, value, value, torch.eye(3)[None], none.expand(1, 3), none, none)
     assert best_weight(clips, 1, 2) == 0.5
 
 
@@ -206,6 +215,101 @@ def test_the_weight_follows_what_names_know():
     untold.classes.text["words"].copy_(torch.randn(12, 5, generator=torch.Generator().manual_seed(5)))
     assert fitted(told).weight > 0.5
     assert fitted(untold).weight < 0.3
+
+
+def scored_by_hand(batch, new, few, weight):
+    """What the class says in its first lines, in loops: the share and scale by clips left out, and the lift."""
+    x, labels = standardised(batch.features), batch.labels.numpy()
+    means, _ = by_hand(batch, weight, few, batch.classes)
+    own = np.stack([x[labels == c].mean(axis=0) for c in range(len(means))])
+    counts, told = np.bincount(labels), [i for i in range(len(x)) if labels[i] not in few]
+    best = None
+    for share in reversed(SHARES):
+        farther, distances = {}, []
+        for i in told:
+            c, keep = labels[i], np.arange(len(x)) != i
+            moved = own.copy()
+            moved[c] = x[keep & (labels == c)].mean(axis=0)
+            residual = (x - moved[labels])[keep]
+            # The divisor and the mean variance are those of all clips (see left_out.py).
+            whole = (x - own[labels]).T @ (x - own[labels]) / len(x)
+            left = (1 - share) * residual.T @ residual / len(x) + share * np.trace(whole) / 7 * np.eye(7)
+            d = [(x[i] - m) @ np.linalg.solve(left, x[i] - m) for m in moved]
+            farther.setdefault(c, []).append(np.mean([d[k] > d[c] for k in range(len(d)) if k != c]))
+            distances.append(d[c])
+        quality = np.mean([np.mean(v) for v in farther.values()])
+        if best is None or quality > best[0] + 1e-9:
+            best = (quality, share, np.mean(distances) / 7)
+    whole = (x - own[labels]).T @ (x - own[labels]) / len(x)
+    covariance = best[2] * ((1 - best[1]) * whole + best[1] * np.trace(whole) / 7 * np.eye(7))
+    y = standardised(new, batch.features)
+    assert weight == 0, "the error of names is tested on its own"
+    return np.array(
+        [
+            [-0.5 * (a - m) @ np.linalg.solve(covariance, a - m) + 7 / counts[c] / 2 for c, m in enumerate(means)]
+            for a in y
+        ]
+    )
+
+
+@pytest.mark.parametrize("counts", [(9, 8, 10, 7, 2, 3), (3, 2, 3, 2, 1, 1)])
+def test_clips_left_out_say_how_much_to_shrink_and_scale(counts):
+    batch, new = make_task(counts, (4, 5), noise=1.5), make_task(seed=1).features
+    expected = scored_by_hand(batch, new, (4, 5), 0.0)
+    scores = fitted(batch, text_weight=0.0).score(new, batch.classes)
+    np.testing.assert_allclose(
+        differences(scores), expected - expected.mean(axis=1, keepdims=True), rtol=5e-3, atol=5e-3
+    )
+
+
+def test_classes_with_few_clips_are_not_behind_by_the_doubt_of_their_means():
+    """With forty times as many channels as clips of a class: without the remedy no clip at all is given to them."""
+    generator = torch.Generator().manual_seed(0)
+    counts = (12,) * 8 + (1,) * 4
+    text, centres = torch.randn(12, 5, generator=generator), 0.6 * torch.randn(12, 400, generator=generator)
+    seen = torch.tensor([count > 1 for count in counts])
+    classes = Classes(tuple(f"c{i}" for i in range(12)), {"words": text}, seen)
+    labels = torch.cat([torch.full((n,), i) for i, n in enumerate(counts)])
+    rest = torch.arange(12).repeat_interleave(10)
+
+    def clips(labels):
+        value = centres[labels] + torch.randn(len(labels), 400, generator=generator)
+        return Features.averaged(value[:, :200], value[:, 200:])
+
+    shown, tested = clips(labels), clips(rest)
+    margins = {}
+    for shrinkage in (None, 0.1):
+        model = create_method(
+            "prototypes", Inputs(audio=200, visual=200, text={"words": 5}), text_weight=0.0, shrinkage=shrinkage
+        ).eval()
+        model.adapt([Batch(shown, labels, classes)], classes)
+        scores = model.score(tested, classes)
+        found = scores.argmax(dim=1)
+        margins[shrinkage] = [float((found == rest)[seen[rest] == kind].float().mean()) for kind in (True, False)]
+    assert min(margins[None]) > 0.8
+    assert margins[0.1][1] < 0.3
+
+
+def test_the_error_of_names_is_that_of_classes_left_out():
+    batch = make_task((9, 8, 10, 7, 9, 8), noise=1.0)
+    model = fitted(batch)
+    assert model.lift_named[0] > 0
+    exact = make_task((400,) * 6, noise=0.01)
+    assert fitted(exact).lift_named.isfinite().all()
+    extra = torch.randn(1, 5, generator=torch.Generator().manual_seed(9))
+    told = Classes(
+        (*batch.classes.names, "new"),
+        {"words": torch.cat([batch.classes.text["words"], extra])},
+        torch.tensor([True] * 6 + [False]),
+    )
+    with_lift = model.score(batch.features, told)[:, -1]
+    model.lift_named.zero_()
+    torch.testing.assert_close(
+        with_lift - model.score(batch.features, told)[:, -1],
+        torch.full((51,), float(fitted(batch).lift_named[0])),
+        rtol=1e-3,
+        atol=1e-3,
+    )
 
 
 def test_aliases_are_weights():

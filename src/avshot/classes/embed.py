@@ -28,8 +28,10 @@ def create_text_encoder(spec: str) -> TextEncoder:
 
     Args:
         spec: `wordllama`; `vectors:<file>` (word2vec, GloVe or fastText vectors, or a file of named vectors); `clip:`,
-            `clap:`, `sentence:`, `llama:` followed by a Hugging Face id or a local folder
-            (`sentence:<id>?instruction=<text>` for Instructor); or `wavcaps:<file>`, `s3d:<file>`.
+            `clap:`, `siglip:`, `xclip:`, `videoprism:`, `pe_audio:`, `pe_video:`, `pe_av:`, `embeddinggemma:`,
+            `llama:` or `sentence:` followed by a Hugging Face id or a local folder
+            (`sentence:<id>?instruction=<text>` for Instructor); or `wavcaps:<file>`, `imagebind:<file>`,
+            `s3d:<file>`.
 
     Raises:
         ValueError: Unknown kind, or a kind without the file or id it needs.

@@ -56,11 +56,11 @@ def restricted_archive(path: str | os.PathLike[str]) -> Any:
                 "containers are read. Save its state dict alone where you trust it."
             ) from None
         except Damaged as error:
-            raise ValueError(f"{path} is not a readable archive of tensors ({error}); fetch it again.") from None
+            raise ValueError(f"{path} is not a readable file of tensors ({error}); fetch it again.") from None
         except _BROKEN as error:
             reason = next(iter(str(error).splitlines()), "") or "cut off"
             raise ValueError(
-                f"{path} is not a whole archive of torch ({reason}); fetch it again, or save it again with torch.save."
+                f"{path} is not a whole file of torch ({reason}); fetch it again, or save it again with torch.save."
             ) from None
 
 

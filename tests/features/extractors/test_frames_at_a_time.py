@@ -44,7 +44,7 @@ def test_c3d_sees_sixteen_frames_and_zeros_behind_the_last(tmp_path):
     last[:, :, :5] = pixels(media.frames[32:], 112, *KINETICS)
     near(vectors[2:], network(last))
     assert times.tolist() == pytest.approx([8 / 25, 24 / 25, 34.5 / 25])
-    blue = saved(tmp_path, "c3d", "?bgr=true&hop=8")(media)
+    blue = saved(tmp_path, "c3d", "?bgr=true&hop=0.32")(media)
     near(blue[0][2:3], network(pixels(media.frames[16:32, :, :, ::-1], 112, *KINETICS)))
     assert len(blue[0]) == 4
     plain = saved(tmp_path, "c3d", "?scaling=none")(media)
@@ -52,7 +52,7 @@ def test_c3d_sees_sixteen_frames_and_zeros_behind_the_last(tmp_path):
 
 
 def test_selavi_sees_thirty_frames_of_each_second(tmp_path):
-    extractor, network = saved(tmp_path, "selavi_visual", "?size=32"), small("r2plus1d")
+    extractor, network = saved(tmp_path, "selavi_visual", "?side=32"), small("r2plus1d")
     media = clip(extractor, 5.0)
     vectors, times = extractor(media)
     starts = [0, 12, 24, 36]  # four windows spread as if there were ten
@@ -65,7 +65,7 @@ def test_selavi_sees_thirty_frames_of_each_second(tmp_path):
 
 
 def test_s3d_sees_sixteen_frames_spread_over_what_there_is(tmp_path):
-    extractor, network = saved(tmp_path, "s3d", "?size=32"), small("s3d")
+    extractor, network = saved(tmp_path, "s3d", "?side=32"), small("s3d")
     assert extractor.request() == {"fps": 16.0, "short_side": 37}
     media = clip(extractor, 1.25)  # a second, and four frames
     vectors, times = extractor(media)
@@ -74,7 +74,7 @@ def test_s3d_sees_sixteen_frames_spread_over_what_there_is(tmp_path):
     rest = media.frames[[16] * 5 + [17] * 5 + [18] * 5 + [19]]
     near(vectors[1:], network(pixels(rest, 32, *flat))[0])
     assert times.tolist() == pytest.approx([0.5, 18 / 16])
-    joint = saved(tmp_path, "s3d", "?size=32&layer=joint")
+    joint = saved(tmp_path, "s3d", "?side=32&layer=joint")
     near(joint(media)[0][:1], network(pixels(media.frames[:16], 32, *flat))[1])
     assert (extractor.dim, joint.dim) == (128, 6)
 
@@ -96,7 +96,7 @@ def vit(tmp_path_factory):
 def test_dino_is_the_class_token_of_transformers(vit, size):
     from transformers import ViTModel
 
-    extractor = create_extractor(f"dino:{vit}?size={size}&fps=2")
+    extractor = create_extractor(f"dino:{vit}?side={size}&fps=2")
     assert extractor.request() == {"fps": 2.0, "short_side": round(size * 256 / 224)}
     media = clip(extractor, 2.0)
     vectors, times = extractor(media)
@@ -115,18 +115,18 @@ def test_dino_is_not_filled_up_with_random_numbers(vit, tmp_path):
     state = load_file(tmp_path / "cut" / "model.safetensors")
     kept = {key: value for key, value in state.items() if "norm" not in key or not key.endswith("bias")}
     save_file(kept, tmp_path / "cut" / "model.safetensors", metadata={"format": "pt"})
-    extractor = create_extractor(f"dino:{tmp_path / 'cut'}?size=32")
+    extractor = create_extractor(f"dino:{tmp_path / 'cut'}?side=32")
     with pytest.raises(ValueError, match=r"lack \d+ of a ViT"):
         extractor(clip(extractor))
 
 
 def test_dino_leaves_black_out_and_says_what_cannot_be(vit, tmp_path):
-    extractor = create_extractor(f"dino:{vit}?size=32")
+    extractor = create_extractor(f"dino:{vit}?side=32")
     assert [len(part) for part in extractor(clip(extractor, 0.0, 2.0))] == [0, 0]
     assert extractor(clip(extractor, 2.0, 3.0))[1].tolist() == pytest.approx([3.5, 4.5])
     with pytest.raises(ValueError, match="multiple of 8"):
-        create_extractor(f"dino:{vit}?size=30").dim  # noqa: B018
+        create_extractor(f"dino:{vit}?side=30").dim  # noqa: B018
     with pytest.raises(ValueError, match="dino fps is 0"):
         create_extractor(f"dino:{vit}?fps=0")
     with pytest.raises(ValueError, match="cannot be loaded"):
-        create_extractor(f"dino:{tmp_path}?size=32")(clip(extractor))
+        create_extractor(f"dino:{tmp_path}?side=32")(clip(extractor))

@@ -13,7 +13,7 @@ from avshot.media import Media
 from small_nets import STATES
 
 NAMES = sorted(STATES)
-OPTIONS = {"vggish": "?pca=none", "s3d": "?size=32&frames=4", "selavi_visual": "?size=32"}
+OPTIONS = {"vggish": "?pca=none", "s3d": "?side=32&frames=4", "selavi_visual": "?side=32"}
 
 
 def saved(folder, name, seed=0):
@@ -138,7 +138,7 @@ def test_a_file_that_does_not_fit_is_refused_in_a_sentence(tmp_path, name):
     with pytest.raises(ValueError, match="there is no file"):
         made(tmp_path / "none.pth", name)
     (tmp_path / "net.caffemodel").write_bytes(b"\x0a\x05hello")
-    with pytest.raises(ValueError, match=r"net\.caffemodel is not a whole archive"):
+    with pytest.raises(ValueError, match=r"net\.caffemodel is not a whole file of torch"):
         made(tmp_path / "net.caffemodel", name)(clip(extractor))
 
 
@@ -156,9 +156,9 @@ def test_media_that_were_not_asked_for_are_refused(files, name):
 
 
 BAD = {
-    "c3d": ("fps=0", "hop=0", "scaling=other"), "vggish": ("hop=0.123", "hop=0", "hop=nan"),
-    "s3d": ("layer=other", "frames=5", "size=33", "window=0", "hop=-1"), "selavi_audio": ("hop=-1", "hop=inf"),
-    "selavi_visual": ("hop=-1", "size=8"), "audiomae": ("hop=-1", "pool=max", "hop=nan"),
+    "c3d": ("fps=0", "hop=-1", "scaling=other"), "vggish": ("hop=0.123", "hop=0", "hop=nan"),
+    "s3d": ("layer=other", "frames=5", "side=33", "window=0", "hop=-1"), "selavi_audio": ("hop=-1", "hop=inf"),
+    "selavi_visual": ("hop=-1", "side=8"), "audiomae": ("hop=-1", "pool=max", "hop=nan"),
 }  # fmt: skip
 
 

@@ -27,6 +27,7 @@ _HEAD = 64  # width of an attention head in every BERT
 class WavCapsText(BatchedEncoder):
     """`wavcaps:<file>`, and `?tokenizer=<folder or id>` behind it where the hub is not to be asked."""
 
+    joint: ClassVar[bool] = True
     place = "checkpoint file"
     licence: ClassVar[str] = "non-commercial research"
     checked: ClassVar[str] = "random weights"

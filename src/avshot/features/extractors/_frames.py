@@ -1,67 +1,71 @@
-"""The lit part of a clip as tensors, for extractors that see several frames at a time."""
+"""One vector for each frame: what extractors share whose models read single pictures."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from avshot.errors import BadSetting
+from avshot.features.joint import JointExtractor, joined, unit
 from avshot.media.presence import lit
 
 if TYPE_CHECKING:
     from avshot.media import Media
 
+MIDDLE_FPS = 5.0  # decoding rate when one frame is wanted: the middle is met within 0.1 s without keeping all frames
+BATCH = 32  # frames through the model at once
 
-def seen(media: Media, side: int, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Frames without the black ones at both ends, uint8 `[frame, height, width, 3]`, and their times in seconds.
 
-    Args:
-        media: A clip.
-        side: Pixels that height and width must have at least.
-        name: Of the extractor, for the message.
+class FramePicture(JointExtractor):
+    """One vector for each frame.
 
-    Raises:
-        ValueError: The frames are smaller.
+    Attributes:
+        frames: "middle", or frames per second as a number, for example "1".
     """
-    kept = lit(media.frames)
-    frames = media.frames if kept.all() else media.frames[kept]
-    if len(frames) and min(frames.shape[1:3]) < side:
-        raise BadSetting(
-            f"Frames are {frames.shape[1]} x {frames.shape[2]}; {name} expects {side} x {side} at least. Decode with "
-            "request()."
-        )
-    return frames, np.asarray(media.frame_time, dtype=np.float32)[kept]
+
+    modality: ClassVar[str] = "visual"
+    frames: str
+
+    def __post_init__(self) -> None:
+        if self.frames != "middle" and not _is_rate(self.frames):
+            raise BadSetting(
+                f'{self.name} option frames is {self.frames!r}; expected "middle" or a rate above 0 such as 1.'
+            )
+
+    @abstractmethod
+    def _short_side(self) -> int:
+        """Pixels of the frames' short side: what the model's own preparation would reduce them to anyway."""
+
+    @abstractmethod
+    def _embed(self, frames: np.ndarray) -> Tensor:
+        """Some frames `[frame, height, width, 3]` uint8 as `[frame, dim]` of any length."""
+
+    def request(self) -> dict[str, Any]:
+        """Frame rate, and the short side the processor would resize to anyway."""
+        fps = MIDDLE_FPS if self.frames == "middle" else float(self.frames)
+        return {"fps": fps, "short_side": self._short_side()}
+
+    def __call__(self, media: Media) -> tuple[Tensor, Tensor]:
+        """Unit-length image embeddings `[time, dim]` and the frames' times; one step for "middle".
+
+        Black frames at the ends are left out, and "middle" is the middle of the others.
+        """
+        kept = lit(media.frames)
+        frames, times = media.frames[kept], np.asarray(media.frame_time, dtype=np.float32)[kept]
+        if self.frames == "middle" and len(frames):
+            middle = len(frames) // 2
+            frames, times = frames[middle : middle + 1], times[middle : middle + 1]
+        with torch.inference_mode():
+            parts = [unit(self._embed(frames[start : start + BATCH])) for start in range(0, len(frames), BATCH)]
+        return joined(parts, self.dim), torch.as_tensor(times)
 
 
-def as_clip(
-    frames: np.ndarray, side: int, mean: Sequence[float], deviation: Sequence[float], *, bgr: bool = False
-) -> Tensor:
-    """The middle of frames, scaled: `[colour, frame, side, side]` float32.
-
-    Args:
-        frames: uint8 RGB `[frame, height, width, 3]`, `side` pixels at least.
-        side: Of the square that is cut out.
-        mean: Taken off each colour, which is in [0, 1]; in the order that the network gets.
-        deviation: By which each colour is divided after that.
-        bgr: Blue first, as programs that read frames with OpenCV and change nothing.
-    """
-    # Rounded up, as SeLaVi and PyTorchVideo do; torchvision rounds half a pixel to even.
-    top, left = (-(-(size - side) // 2) for size in frames.shape[1:3])
-    middle = frames[:, top : top + side, left : left + side]
-    image = torch.from_numpy(np.ascontiguousarray(middle[..., ::-1] if bgr else middle)).permute(3, 0, 1, 2)
-    shape = (3, 1, 1, 1)
-    return (image.float() / 255 - torch.tensor(mean).reshape(shape)) / torch.tensor(deviation).reshape(shape)
-
-
-def covering(count: int, window: int, hop: int) -> list[int]:
-    """First frame of each window, so that every one of `count` frames is in one; the last may be a shorter rest.
-
-    Example:
-        >>> covering(33, 16, 16), covering(32, 16, 16), covering(3, 16, 16), covering(20, 16, 2)
-        ([0, 16, 32], [0, 16], [0], [0, 2, 4])
-    """
-    return [i * hop for i in range(1 + -(-max(0, count - window) // hop))]
+def _is_rate(text: str) -> bool:
+    try:
+        return 0 < float(text) < float("inf")
+    except ValueError:
+        return False

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from avshot.errors import BadSetting
-from avshot.features.extractors._frames import as_clip, covering, seen
+from avshot.features.extractors._lit import as_clip, covering, seen
 from avshot.features.extractors._released import ReleasedExtractor
 from avshot.nn.nets.c3d import C3D, FRAMES, SIDE
 
@@ -40,7 +40,7 @@ class C3dVisual(ReleasedExtractor):
 
     Attributes:
         fps: Frames a second.
-        hop: Frames from one clip to the next.
+        hop: Seconds between clips, or 0 for clips side by side.
         scaling: "kinetics", as the papers feed it, or "none": from 0 to 255, as the program beside the weights does.
         bgr: Blue first, as the papers' programs feed it.
     """
@@ -51,7 +51,7 @@ class C3dVisual(ReleasedExtractor):
     what: ClassVar[str] = "C3D"
 
     fps: float = 25.0
-    hop: int = FRAMES
+    hop: float = 0.0
     scaling: str = "kinetics"
     bgr: bool = False
 
@@ -59,8 +59,8 @@ class C3dVisual(ReleasedExtractor):
         super().__post_init__()
         if self.scaling not in SCALINGS:
             raise BadSetting(f"c3d scaling is {self.scaling!r}; expected one of {', '.join(SCALINGS)}.")
-        if not 0 < self.fps <= 1000 or self.hop < 1:
-            raise BadSetting(f"c3d fps is {self.fps} and hop {self.hop}; expected a rate above 0 and 1 frame at least.")
+        if not 0 < self.fps <= 1000 or not 0 <= self.hop < float("inf"):
+            raise BadSetting(f"c3d fps is {self.fps} and hop {self.hop} s; expected a rate above 0, and 0 s or more.")
 
     @property
     def dim(self) -> int:
@@ -80,7 +80,7 @@ class C3dVisual(ReleasedExtractor):
         frames, times = seen(media, SIDE, self.name)
         if len(frames) == 0:
             return torch.zeros(0, self.dim), torch.zeros(0)
-        starts = covering(len(frames), FRAMES, self.hop)
+        starts = covering(len(frames), FRAMES, max(1, round(self.hop * self.fps)) if self.hop else FRAMES)
 
         def clips() -> Iterator[Tensor]:
             for first in range(0, len(starts), BATCH):

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from avshot.errors import BadSetting
 from avshot.features.extractor import Extractor, checkpoint_id, load_checkpoint
-from avshot.features.extractors._frames import as_clip, seen
+from avshot.features.extractors._lit import as_clip, seen
 from avshot.files.hub import load_pretrained
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class DinoVisual(Extractor):
     Attributes:
         checkpoint: Hub id such as `"facebook/dino-vitb16"`, or a folder with the model.
         fps: Frames a second.
-        size: Pixels of the square that is seen, a multiple of the model's patch.
+        side: Pixels of the square that is seen, a multiple of the model's patch.
         revision: Branch, tag or commit on the hub; ignored for a folder.
         device: Where the model runs, for example "cpu" or "cuda".
     """
@@ -49,13 +49,13 @@ class DinoVisual(Extractor):
 
     checkpoint: str
     fps: float = 1.0
-    size: int = 224
+    side: int = 224
     revision: str = "main"
     device: str = "cpu"
 
     def __post_init__(self) -> None:
-        if not 0 < self.fps <= 1000 or self.size < 1:
-            raise BadSetting(f"dino fps is {self.fps} and size {self.size}; expected more than 0 of both.")
+        if not 0 < self.fps <= 1000 or self.side < 1:
+            raise BadSetting(f"dino fps is {self.fps} and side {self.side}; expected more than 0 of both.")
 
     @property
     def dim(self) -> int:
@@ -64,7 +64,7 @@ class DinoVisual(Extractor):
 
     def request(self) -> dict[str, Any]:
         """Frame rate, and the length of the short side."""
-        return {"fps": self.fps, "short_side": round(self.size * SHORT_SIDE)}
+        return {"fps": self.fps, "short_side": round(self.side * SHORT_SIDE)}
 
     def spec(self) -> dict[str, Any]:
         """Settings and the identity of the weights; the device does not change what is meant, so it is left out."""
@@ -78,7 +78,7 @@ class DinoVisual(Extractor):
         Raises:
             ValueError: The frames are too small, or the checkpoint cannot be used.
         """
-        frames, times = seen(media, self.size, self.name)
+        frames, times = seen(media, self.side, self.name)
         if len(frames) == 0:
             return torch.zeros(0, self.dim), torch.zeros(0)
         parts = [self._embed(frames[start : start + BATCH]) for start in range(0, len(frames), BATCH)]
@@ -86,8 +86,8 @@ class DinoVisual(Extractor):
 
     @torch.inference_mode()
     def _embed(self, frames: np.ndarray) -> Tensor:
-        images = as_clip(frames, self.size, MEAN, DEVIATION).transpose(0, 1).to(self.device)
-        other = self.size != self._config.image_size  # places are then interpolated, as in DINO's own program
+        images = as_clip(frames, self.side, MEAN, DEVIATION).transpose(0, 1).to(self.device)
+        other = self.side != self._config.image_size  # places are then interpolated, as in DINO's own program
         output = self._model(pixel_values=images, interpolate_pos_encoding=other)
         return output.last_hidden_state[:, 0].float().cpu().clone()
 
@@ -96,8 +96,8 @@ class DinoVisual(Extractor):
         from transformers import ViTConfig
 
         found = load_checkpoint(ViTConfig, self.name, self.checkpoint, self.revision)
-        if self.size % found.patch_size:
-            raise BadSetting(f"dino size is {self.size}; expected a multiple of {found.patch_size}, the model's patch.")
+        if self.side % found.patch_size:
+            raise BadSetting(f"dino side is {self.side}; expected a multiple of {found.patch_size}, the model's patch.")
         return found
 
     @cached_property

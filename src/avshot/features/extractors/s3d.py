@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from avshot.errors import BadSetting
-from avshot.features.extractors._frames import as_clip, covering, seen
+from avshot.features.extractors._lit import as_clip, covering, seen
 from avshot.features.extractors._released import ReleasedExtractor
 from avshot.nn.nets.s3d import S3D
 
@@ -39,7 +39,7 @@ class S3dVisual(ReleasedExtractor):
         window: Seconds of a window.
         frames: Frames of a window, an even number.
         hop: Seconds between windows, or 0 for windows side by side.
-        size: Pixels of the square that is seen, an even number.
+        side: Pixels of the square that is seen, an even number.
         bgr: Blue first, as AC's program feeds it.
     """
 
@@ -52,16 +52,16 @@ class S3dVisual(ReleasedExtractor):
     window: float = 1.0
     frames: int = 16
     hop: float = 0.0
-    size: int = 224
+    side: int = 224
     bgr: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.layer not in LAYERS:
             raise BadSetting(f"s3d layer is {self.layer!r}; expected one of {', '.join(LAYERS)}.")
-        if self.frames < 4 or self.frames % 2 or self.size < LEAST or self.size % 2:
+        if self.frames < 4 or self.frames % 2 or self.side < LEAST or self.side % 2:
             raise BadSetting(
-                f"s3d frames is {self.frames} and size {self.size}; expected even numbers, 4 and {LEAST} at least."
+                f"s3d frames is {self.frames} and side {self.side}; expected even numbers, 4 and {LEAST} at least."
             )
         if not 0 < self.window < float("inf") or not 0 <= self.hop < float("inf"):
             raise BadSetting(
@@ -76,7 +76,7 @@ class S3dVisual(ReleasedExtractor):
 
     def request(self) -> dict[str, Any]:
         """Frame rate, and the length of the short side."""
-        return {"fps": self.frames / self.window, "short_side": round(self.size * SHORT_SIDE)}
+        return {"fps": self.frames / self.window, "short_side": round(self.side * SHORT_SIDE)}
 
     def __call__(self, media: Media) -> tuple[Tensor, Tensor]:
         """Vectors `[window, dim]` and the mean time of each window's frames; no step for a black picture.
@@ -86,7 +86,7 @@ class S3dVisual(ReleasedExtractor):
         Raises:
             ValueError: The frames are too small, or the checkpoint cannot be used.
         """
-        frames, times = seen(media, self.size, self.name)
+        frames, times = seen(media, self.side, self.name)
         if len(frames) == 0:
             return torch.zeros(0, self.dim), torch.zeros(0)
         hop = max(1, round((self.hop or self.window) * self.frames / self.window))
@@ -97,7 +97,7 @@ class S3dVisual(ReleasedExtractor):
         def clips() -> Iterator[Tensor]:
             for first in range(0, len(rows), BATCH):
                 some = (frames[row] for row in rows[first : first + BATCH])
-                yield torch.stack([as_clip(clip, self.size, (0, 0, 0), (1, 1, 1), bgr=self.bgr) for clip in some])
+                yield torch.stack([as_clip(clip, self.side, (0, 0, 0), (1, 1, 1), bgr=self.bgr) for clip in some])
 
         centres = np.array([times[start : end + 1].mean() for start, end in zip(starts, ends, strict=True)], np.float32)
         return self._through(clips()), torch.from_numpy(centres)

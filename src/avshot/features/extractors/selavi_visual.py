@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from avshot.errors import BadSetting
-from avshot.features.extractors._frames import as_clip, seen
+from avshot.features.extractors._lit import as_clip, seen
 from avshot.features.extractors._released import ReleasedExtractor
 from avshot.features.extractors._seconds import second_starts
 from avshot.nn.nets.r2plus1d import R2Plus1D
@@ -36,7 +36,7 @@ class SelaviVisual(ReleasedExtractor):
 
     Attributes:
         hop: Seconds between windows, or 0 for the places at which AVCA's program takes them (`second_starts`).
-        size: Pixels of the square that is seen.
+        side: Pixels of the square that is seen.
     """
 
     name: ClassVar[str] = "selavi_visual"
@@ -47,13 +47,13 @@ class SelaviVisual(ReleasedExtractor):
     renamed: ClassVar[tuple[tuple[str, str], ...]] = ((r"^video_network\.base\.", ""),)
 
     hop: float = 0.0
-    size: int = 112
+    side: int = 112
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 <= self.hop < float("inf") or self.size < LEAST:
+        if not 0 <= self.hop < float("inf") or self.side < LEAST:
             raise BadSetting(
-                f"selavi_visual hop is {self.hop} s and size {self.size}; expected 0 s and {LEAST} pixels at least."
+                f"selavi_visual hop is {self.hop} s and side {self.side}; expected 0 s and {LEAST} pixels at least."
             )
 
     @property
@@ -63,7 +63,7 @@ class SelaviVisual(ReleasedExtractor):
 
     def request(self) -> dict[str, Any]:
         """Frame rate, and the length of the short side."""
-        return {"fps": float(FRAMES), "short_side": self.size}
+        return {"fps": float(FRAMES), "short_side": self.side}
 
     def __call__(self, media: Media) -> tuple[Tensor, Tensor]:
         """Vectors `[second, dim]` and the mean time of each window's frames; no step for a black picture.
@@ -73,7 +73,7 @@ class SelaviVisual(ReleasedExtractor):
         Raises:
             ValueError: The frames are too small, or the checkpoint cannot be used.
         """
-        frames, times = seen(media, self.size, self.name)
+        frames, times = seen(media, self.side, self.name)
         if len(frames) == 0:
             return torch.zeros(0, self.dim), torch.zeros(0)
         starts = second_starts(len(frames), FRAMES, self.hop)
@@ -82,7 +82,7 @@ class SelaviVisual(ReleasedExtractor):
         def clips() -> Iterator[Tensor]:
             for first in range(0, len(rows), BATCH):
                 some = (frames[row] for row in rows[first : first + BATCH])
-                yield torch.stack([as_clip(clip, self.size, MEAN, DEVIATION) for clip in some])
+                yield torch.stack([as_clip(clip, self.side, MEAN, DEVIATION) for clip in some])
 
         centres = np.array([times[np.unique(row)].mean() for row in rows], np.float32)
         return self._through(clips()), torch.from_numpy(centres)
