@@ -1,4 +1,4 @@
-"""Vectors of long word lists that never change (the labels of an encoder), kept on this machine after the first time."""
+"""Vectors of long word lists that never change (labels of an encoder), kept on this machine after the first time."""
 
 from __future__ import annotations
 
