@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from avshot.events.segments import Segmentation
 
 import avshot
 from avshot.errors import BadMedia
+from avshot.events.segments import Segmentation
 from avshot.files.lock import sole_writer
 from avshot.finding.find import Looking, find_each
 from loud_and_bright import Dies, LoudAndBright, recording

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from avshot.events.segments import Segmentation, find_events
 
+from avshot.events.segments import Segmentation, find_events
 from avshot.finding.find import Looking
 from avshot.finding.live import listen
 from avshot.finding.track import track

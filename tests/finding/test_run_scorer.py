@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 import torch
-from avshot.events.segments import Segmentation, find_events
 
 from avshot import Recognizer
+from avshot.events.segments import Segmentation, find_events
+from avshot.features.steps import Steps
 from avshot.finding.api import make_scorer
 from avshot.finding.clips import ClipScorer
 from avshot.finding.follow import Follower
 from avshot.finding.run_scorer import RunScorer
-from avshot.finding.scorer import Steps
 from avshot.finding.track import track
 from avshot.media import write
 from avshot.prediction.predictor import Predictor

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from avshot.finding.scorer import Steps
+from avshot.features.steps import Steps
 from avshot.finding.track import track
 from avshot.media import read
 from loud_and_bright import LoudAndBright, recording

@@ -17,8 +17,8 @@ from avshot.terminal.tables import print_table
 
 if TYPE_CHECKING:
     from avshot.events import Event
+    from avshot.features.steps import StepScorer
     from avshot.finding.find import Found, Looking
-    from avshot.finding.scorer import StepScorer
 
 PIPE = "-"
 _PATIENCE = 3.0  # seconds that a recording takes before its progress is shown

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -65,8 +66,8 @@ def find(
     check_device(device)
     check_span(start, end)
     every, single = thresholds(begin)
-    how = {"begin": every, "stay": stay, "merge": gap, "shortest": min_length, "begins": single or None}
-    segmentation = Segmentation(**{key: value for key, value in how.items() if value is not None})
+    how: dict[str, Any] = {"begin": every, "stay": stay, "merge": gap, "shortest": min_length, "begins": single or None}
+    segmentation = replace(Segmentation(), **{key: value for key, value in how.items() if value is not None})
     names = names_of(classes, everything, run)
     formats = [] if format is None else parse_some("--format", format)
     scorer = make_scorer(names, run=run, sound=sound, picture=picture, window=window, device=device)

@@ -10,9 +10,9 @@ from typing import Any
 from avshot.errors import BadMedia, BadSetting
 from avshot.events import Events
 from avshot.events.segments import Segmentation
+from avshot.features.steps import StepScorer
 from avshot.finding.find import Looking, find_each
 from avshot.finding.recognise import Recognised, ranked
-from avshot.finding.scorer import StepScorer
 from avshot.finding.track import track
 from avshot.terminal.callbacks import Progress, unshown
 
@@ -46,10 +46,9 @@ def make_scorer(
         from avshot.finding.run_scorer import RunScorer
 
         return RunScorer(run, names, device=device, **({} if window is None else {"window": window}))
-    from avshot.untrained import scorer  # type: ignore[attr-defined]
+    from avshot.untrained import scorer
 
-    made: StepScorer = scorer(names, sound=sound, picture=picture)
-    return made
+    return scorer(names, sound=sound, picture=picture, window=window, device=device)
 
 
 def find(

@@ -7,8 +7,8 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from avshot.features.steps import Steps, StepScorer
 from avshot.finding.buffers import Pictures, Sounds
-from avshot.finding.scorer import Steps, StepScorer
 from avshot.finding.steps import described, no_steps
 from avshot.finding.windows import check_hop, checked, window_count
 from avshot.media import Media

@@ -11,11 +11,11 @@ from functools import partial
 from avshot.errors import BadSetting, told_as
 from avshot.events import Events, Track
 from avshot.events.segments import Segmentation, find_events
+from avshot.features.steps import StepScorer
 from avshot.files.lock import sole_writer
 from avshot.finding.follow import request_of, warm_up
 from avshot.finding.kept import KeptTracks, check_writable
 from avshot.finding.recordings import recordings
-from avshot.finding.scorer import StepScorer
 from avshot.finding.scoring import scored
 from avshot.finding.windows import check_hop, usual_hop
 from avshot.finding.workers import in_order

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from avshot.features.describe import Job
+from avshot.features.steps import StepScorer
 from avshot.finding.clips import ClipFollower, ClipScorer
-from avshot.finding.scorer import StepScorer
 from avshot.finding.steps import StepFlow
 from avshot.finding.windows import Windows
 from avshot.media import Media

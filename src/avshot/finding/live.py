@@ -9,9 +9,9 @@ import numpy as np
 from avshot.errors import BadSetting
 from avshot.events import Event
 from avshot.events.segments import EventStream
+from avshot.features.steps import StepScorer
 from avshot.finding.find import Looking
 from avshot.finding.follow import Scores, follow
-from avshot.finding.scorer import StepScorer
 from avshot.finding.windows import usual_hop
 from avshot.media import Media
 

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from avshot.errors import BadSetting
 from avshot.features.extractor import Extractor
+from avshot.features.steps import Steps
 from avshot.files.atomic import file_digest
-from avshot.finding.scorer import Steps
 from avshot.prediction.describing import extractors_of
 from avshot.prediction.lists import ClassLists
 from avshot.prediction.novelty import strangeness

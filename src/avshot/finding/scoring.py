@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 
 from avshot.events import Track
+from avshot.features.steps import StepScorer
 from avshot.features.store.origin import changed_meanwhile, origin_of
 from avshot.finding.kept import KeptTracks
-from avshot.finding.scorer import StepScorer
 from avshot.finding.track import no_track, track
 from avshot.terminal.callbacks import Progress
 from avshot.types import Clip

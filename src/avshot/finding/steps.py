@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from avshot.features.extractor import Extractor
+from avshot.features.steps import Steps
 from avshot.finding.buffers import Pictures, Sounds
-from avshot.finding.scorer import Steps
 from avshot.media import Media
 from avshot.media.presence import lit, sounding
 

@@ -7,8 +7,8 @@ import os
 import numpy as np
 
 from avshot.events import Track
+from avshot.features.steps import StepScorer
 from avshot.finding.follow import Scores, follow, request_of
-from avshot.finding.scorer import StepScorer
 from avshot.finding.windows import usual_hop
 from avshot.media import Stream, stream
 from avshot.terminal.callbacks import Progress, unshown

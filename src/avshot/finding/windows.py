@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from avshot.errors import BadSetting
-from avshot.finding.scorer import Steps, StepScorer
+from avshot.features.steps import Steps, StepScorer
 from avshot.finding.steps import joined
 from avshot.types import MODALITIES
 
