@@ -1,17 +1,25 @@
 """Every script in examples/ runs, is short, and ends by showing what the reader will see."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
+
+from avshot.classes.embed import create_text_encoder
+from avshot.data.load import load_dataset
+from released import clip_ids, write_lists
+from small_videos import heard_videos
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 LONGEST = 40  # lines
 
 # What each prints, in this order.
 SHOWN = {
+    "benchmark_from_videos": ["of 23 clips described, 0 failed", "7 class vectors of 256 numbers"],
     "class_embedding_optimisation": ["ranking", "order kept", "With the ranking loss", "hail falling"],
     "official_benchmark": ["'test_unseen': 6}", "devise", "chance", "nothing about a method"],
     "own_arrays": ["'test_unseen': 40}", "blue bell | green drum", "ZSL 100 %"],
@@ -66,6 +74,22 @@ def test_it_is_short_and_says_how_to_run_it(name):
 )
 def test_it_runs_and_shows_its_result(name, tmp_path):
     assert_in_order(SHOWN[name], run_example(name, tmp_path))
+
+
+def test_a_benchmark_is_made_from_its_videos(tmp_path):
+    """The folder that it writes is one that the bench reads, joined by the ids and spelled-out names of the tables."""
+    root, ids = write_lists(tmp_path / "root"), {id for pairs in clip_ids().values() for id, _ in pairs}
+    made, _ = heard_videos(tmp_path / "made", per_class=1)
+    (tmp_path / "videos" / "Archery").mkdir(parents=True)
+    for i, id in enumerate(sorted(ids)[:-1]):
+        shutil.copy(made[i % len(made)], tmp_path / "videos" / "Archery" / f"{id}.mp4")
+    asked = (str(root), "UCF", str(tmp_path / "videos"), "own", "logmel", "pixels", "wordllama")
+    shown = SHOWN["benchmark_from_videos"]
+    assert_in_order([f"{len(ids) - 1} {shown[0]}", shown[1]], run_example("benchmark_from_videos", tmp_path, *asked))
+    data = load_dataset(f"official:{root}?name=UCF&split=main&features=own")
+    assert data.missing == ((sorted(ids)[-1], "not extracted"),)
+    expected = create_text_encoder("wordllama").encode(["Weight Lifting"])[0]
+    torch.testing.assert_close(data.text["w2v"][data.names.index("CleanAndJerk")], expected, atol=1e-5, rtol=1e-4)
 
 
 def test_the_released_lists_are_audited(real_data, tmp_path):

@@ -18,7 +18,7 @@ LAYERS = (
     {"method"},
     {"registry", "methods"},
     {"features", "classes"},
-    {"data", "untrained"},
+    {"data", "untrained", "encoders"},
     {"task"},
     {"tasks", "experiment"},
     {"training", "run"},

@@ -37,11 +37,13 @@ _HOME = {
     "TooLarge": "errors",
     "WrongRun": "errors",
     "create_method": "registry",
+    "find": "finding.api",
     "list_methods": "registry",
     "list_tasks": "task",
     "load_dataset": "data.load",
     "load_official": "registry",
     "load_run": "run",
+    "recognise": "finding.api",
     "run_experiment": "protocol:run",
     "use_code": "registry",
 }
@@ -67,11 +69,13 @@ __all__ = [
     "TooLarge",
     "WrongRun",
     "create_method",
+    "find",
     "list_methods",
     "list_tasks",
     "load_dataset",
     "load_official",
     "load_run",
+    "recognise",
     "run_experiment",
     "use_code",
 ]
@@ -90,6 +94,7 @@ if TYPE_CHECKING:
         WrongRun,
     )
     from avshot.experiment import Experiment
+    from avshot.finding.api import find, recognise
     from avshot.method import Inputs, Method
     from avshot.prediction.batch import Failed
     from avshot.prediction.prediction import Prediction

@@ -1,5 +1,6 @@
 """Archives of torch.save as numpy arrays: what torch reads, and nothing that runs."""
 
+import argparse
 import io
 import os
 import pickle
@@ -41,20 +42,26 @@ def same(got, expected):
         assert got == expected
 
 
-def test_what_torch_saved_comes_back_as_arrays(tmp_path):
+@pytest.mark.parametrize("archive", [True, False])
+def test_what_torch_saved_comes_back_as_arrays(tmp_path, archive):
     values = some_values()
-    torch.save(values, tmp_path / "a.pt")
+    torch.save(values, tmp_path / "a.pt", _use_new_zipfile_serialization=archive)
     same(restricted_archive(tmp_path / "a.pt"), values)
 
 
 @settings(max_examples=30, deadline=None)
-@given(shape=st.lists(st.integers(0, 4), max_size=3), seed=st.integers(0, 99), axis=st.integers(0, 2))
-def test_any_view_comes_back(tmp_path_factory, shape, seed, axis):
+@given(
+    shape=st.lists(st.integers(0, 4), max_size=3),
+    seed=st.integers(0, 99),
+    axis=st.integers(0, 2),
+    archive=st.booleans(),
+)
+def test_any_view_comes_back(tmp_path_factory, shape, seed, axis, archive):
     tensor = torch.randn(shape, generator=torch.Generator().manual_seed(seed))
     if tensor.ndim > axis:
         tensor = tensor.transpose(0, axis)[1:]
     path = tmp_path_factory.getbasetemp() / "view.pt"
-    torch.save(tensor, path)
+    torch.save(tensor, path, _use_new_zipfile_serialization=archive)
     same(restricted_archive(path), tensor)
 
 
@@ -117,10 +124,20 @@ def test_what_is_no_data_is_refused_in_a_sentence(tmp_path, words):
     assert "\n" not in str(caught.value)
 
 
+def test_the_settings_of_a_program_beside_tensors_are_left_out(tmp_path):
+    settings = argparse.Namespace(lr=0.1, device=None, names=["a"])
+    for new in (True, False):
+        torch.save({"args": settings, "a": torch.ones(2)}, tmp_path / "a.pt", _use_new_zipfile_serialization=new)
+        same(restricted_archive(tmp_path / "a.pt"), {"args": {}, "a": torch.ones(2)})
+    (tmp_path / "alone.pkl").write_bytes(pickle.dumps(settings, protocol=2))
+    with pytest.raises(ValueError, match=r"argparse\.Namespace"):
+        restricted_load(tmp_path / "alone.pkl")
+
+
 def test_other_files_are_refused(tmp_path):
-    torch.save({"a": torch.ones(2)}, tmp_path / "old.pt", _use_new_zipfile_serialization=False)
-    with pytest.raises(ValueError, match=r"old\.pt is not a whole archive"):
-        restricted_archive(tmp_path / "old.pt")
+    (tmp_path / "text.pt").write_text("no tensors")
+    with pytest.raises(ValueError, match=r"text\.pt is not a whole file of torch"):
+        restricted_archive(tmp_path / "text.pt")
     torch.save(torch.nn.Linear(2, 2), tmp_path / "module.pt")
     with pytest.raises(ValueError, match=r"torch\.nn\.modules\.linear\.Linear"):
         restricted_archive(tmp_path / "module.pt")
@@ -140,8 +157,10 @@ def test_a_pickle_that_stands_alone_still_asks_for_no_tensors(tmp_path):
         restricted_load(tmp_path / "alone.pkl")
 
 
-def test_damaged_archives_end_in_a_sentence(tmp_path):
-    torch.save({"model": {"a": torch.arange(6.0), "b": torch.ones(3)}}, tmp_path / "whole.pt")
+@pytest.mark.parametrize("archive", [True, False])
+def test_damaged_archives_end_in_a_sentence(tmp_path, archive):
+    value = {"model": {"a": torch.arange(6.0), "b": torch.ones(3)}}
+    torch.save(value, tmp_path / "whole.pt", _use_new_zipfile_serialization=archive)
     content, draws, told = (tmp_path / "whole.pt").read_bytes(), random.Random(0), []
     for _ in range(400):
         shaken = bytearray(content)

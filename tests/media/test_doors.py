@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from avshot.media import Limits, probe, read, write
-from avshot.media.canvas import Canvas
+from avshot.media.canvas import Scaler
 from avshot.media.doors import DECODERS, FORMATS
 from avshot.media.limits import BadFileError, Watch
 from made_media import RATE, add_audio, add_video, greys, mux, sine
@@ -163,8 +163,8 @@ def test_a_decoded_picture_larger_than_the_file_states_is_refused(tmp_path):
 def test_a_result_that_will_be_too_large_is_refused_at_once(tmp_path, monkeypatch):
     with av.open(str(tmp_path / "a.mp4"), "w") as container:
         mux(container, add_video(container, np.concatenate([greys(50)] * 4), range(200), tick=TICK))
-    shown, original = [], Canvas._pixels
-    monkeypatch.setattr(Canvas, "_pixels", lambda self, frame: shown.append(1) or original(self, frame))
+    shown, original = [], Scaler._pixels
+    monkeypatch.setattr(Scaler, "_pixels", lambda self, frame: shown.append(1) or original(self, frame))
     assert "limits.bytes" in read(tmp_path / "a.mp4", limits=Limits(bytes=150 * 32 * 48 * 3)).status
     assert len(shown) <= 1
 

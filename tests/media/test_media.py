@@ -223,7 +223,7 @@ def test_how_many_packets_wait_together_changes_nothing(moving_clip, long_clip, 
     before = [read(path, **request) for path, request in asked]
     monkeypatch.setattr("avshot.media.demux._BATCH", packets)
     monkeypatch.setattr("avshot.media.demux._BATCH_BYTES", size)
-    monkeypatch.setattr("avshot.media.canvas._KEPT_BYTES", 1 if packets == 1 else 1 << 30)
+    monkeypatch.setattr("avshot.media.canvas.KEPT_BYTES", 1 if packets == 1 else 1 << 30)
     monkeypatch.setattr("avshot.media.sound._TOGETHER", packets)
     for one, (path, request) in zip(before, asked, strict=True):
         other = read(path, **request)

@@ -1,7 +1,8 @@
 """Text encoders, and class names to `Classes`.
 
 An encoder turns texts into unit vectors. It is named by a spec: `wordllama` (needs no download), `vectors:<file>`,
-`clip:<id or folder>`, `clap:<id or folder>`, `sentence:<id or folder>`.
+`clip:<id or folder>`, `clap:<id or folder>`, `sentence:<id or folder>`, `llama:<id or folder>`, `s3d:<file>`,
+`wavcaps:<file>`.
 """
 
 from __future__ import annotations
@@ -27,8 +28,10 @@ def create_text_encoder(spec: str) -> TextEncoder:
 
     Args:
         spec: `wordllama`; `vectors:<file>` (word2vec, GloVe or fastText vectors, or a file of named vectors); `clip:`,
-            `clap:`, `sentence:` followed by a Hugging Face id or a local folder (`sentence:<id>?instruction=<text>`
-            for Instructor); or `wavcaps:<file>`.
+            `clap:`, `siglip:`, `xclip:`, `videoprism:`, `pe_audio:`, `pe_video:`, `pe_av:`, `embeddinggemma:`,
+            `llama:` or `sentence:` followed by a Hugging Face id or a local folder
+            (`sentence:<id>?instruction=<text>` for Instructor); or `wavcaps:<file>`, `imagebind:<file>`,
+            `s3d:<file>`.
 
     Raises:
         ValueError: Unknown kind, or a kind without the file or id it needs.

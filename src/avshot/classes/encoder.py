@@ -21,9 +21,17 @@ class TextEncoder(ABC):
         spec: What `create_text_encoder` made it from; the same spec makes the same encoder.
         name: Short name, the key in `Classes.text`.
         dim: Width of a vector.
+        joint: Whether texts lie in one space with sounds or pictures.
+        size: Of its weights in words, "19 MB"; empty for none, or where each checkpoint has its own.
+        licence: Of its weights, in a word; likewise.
+        checked: What the tests ran it with: "real weights", "random weights", or empty where it has none.
         place: What stands behind the colon of its spec, in words, and is passed to `__init__`; empty for nothing.
     """
 
+    joint: ClassVar[bool] = False
+    size: ClassVar[str] = ""
+    licence: ClassVar[str] = ""
+    checked: ClassVar[str] = ""
     place: ClassVar[str] = ""
     spec: str
     name: str

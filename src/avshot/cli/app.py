@@ -15,6 +15,9 @@ try:
 
     from avshot.cli.code import Code, use_named
     from avshot.cli.declaring import dataset, import_command
+    from avshot.cli.encoders import encoders
+    from avshot.cli.events import cut, review
+    from avshot.cli.finding import find
     from avshot.cli.games import games
     from avshot.cli.parsing import ExtractCommand, parse_list, parse_seeds, parse_some
 except KeyboardInterrupt:
@@ -65,8 +68,11 @@ def demo(
         raise ValueError(f"There is no demo of the task {task!r}; expected gzsl or adverb.")
 
 
+app.command()(find)
 app.command()(dataset)
 app.command("import")(import_command)
+app.command()(cut)
+app.command()(review)
 
 
 @app.command(cls=ExtractCommand)
@@ -74,9 +80,11 @@ def extract(
     source: Annotated[str, typer.Argument(help="Dataset .toml, a folder of videos, or one video.")],
     store: Annotated[str | None, typer.Option(help="Feature store; default: beside the source.")] = None,
     audio: Annotated[
-        str, typer.Option(help='Audio extractor: logmel, clap:CHECKPOINT, wavcaps:FILE, or "" for none.')
+        str, typer.Option(help='Audio extractor: logmel, efficientat, ... (`avshot encoders`), or "" for none.')
     ] = "logmel",
-    visual: Annotated[str, typer.Option(help='Visual extractor: pixels, clip:CHECKPOINT, or "" for none.')] = "pixels",
+    visual: Annotated[
+        str, typer.Option(help='Visual extractor: pixels, ... (`avshot encoders`), or "" for none.')
+    ] = "pixels",
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; default: one per core.")] = None,
     ray: Annotated[bool, typer.Option("--ray", help="Through Ray: on RAY_ADDRESS, or on this machine.")] = False,
     retry: Annotated[bool, typer.Option("--retry", help="Also what failed, or cannot be checked, again.")] = False,
@@ -332,6 +340,7 @@ def optimise_classes_command(
     print_optimisation(names, text, plot, changes or [])
 
 
+app.add_typer(encoders)
 app.add_typer(games)
 
 

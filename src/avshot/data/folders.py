@@ -10,13 +10,8 @@ from pathlib import Path
 
 from avshot.data.sources import first_few
 from avshot.errors import BadDataset
+from avshot.media.suffixes import MEDIA_SUFFIXES
 
-_VIDEO = (
-    "mp4 m4v mov qt mkv webm avi divx mpg mpeg mpe m2v ts mts m2ts m2t vob wmv asf flv f4v 3gp 3g2 ogv ogm mxf dv gif "
-    "rm rmvb mjpg mjpeg"
-)
-_SOUND = "wav mp3 mp2 flac ogg oga opus m4a m4b aac mka wma aif aiff aifc au snd caf amr ac3 eac3 w64 wv ape tta"
-MEDIA_SUFFIXES = frozenset(f".{suffix}" for suffix in f"{_VIDEO} {_SOUND}".split())
 OWN = ("store.json", "experiment.yaml")  # what lies in a feature store and in a Run
 
 

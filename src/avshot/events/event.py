@@ -1,49 +1,20 @@
-"""An event: a name and a span of a recording, and how sure it is; and a table of them."""
+"""A table of events: of one or several recordings, written to any of the formats and read back."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import overload
+from dataclasses import astuple, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, overload
 
 from avshot.errors import BadSetting
+from avshot.events.files import read_events, write_events
+from avshot.events.span import Event
 
+if TYPE_CHECKING:
+    import pandas
 
-@dataclass(frozen=True, order=True)
-class Event:
-    """Something that is heard or seen from `start` to `end` of a recording.
-
-    Attributes:
-        file: The recording, as it was named.
-        start: Seconds from its beginning, 0 or more.
-        end: Seconds from its beginning, not before `start`.
-        name: What happens, in words.
-        probability: That it happens, 0 to 1; the highest of its windows. 1.0 where somebody said so.
-        sound: Share of the sound in the score, 0 to 1; None where that is not known.
-        picture: Share of the picture in the score; with `sound` it adds up to 1.
-    """
-
-    file: str
-    start: float
-    end: float
-    name: str
-    probability: float = 1.0
-    sound: float | None = None
-    picture: float | None = None
-
-    def __post_init__(self) -> None:
-        if not (0 <= self.start <= self.end < math.inf):
-            raise BadSetting(f"Event {self.name!r} is from {self.start} to {self.end} s; expected 0 <= start <= end.")
-        if not 0 <= self.probability <= 1:
-            raise BadSetting(f"Event {self.name!r} has probability {self.probability}; expected 0 to 1.")
-        if not self.name.strip():
-            raise BadSetting(f"The event of {self.start} to {self.end} s has no name; give it one.")
-
-    @property
-    def length(self) -> float:
-        """Seconds."""
-        return self.end - self.start
+__all__ = ["Event", "Events"]
 
 
 class Events(Sequence[Event]):
@@ -87,3 +58,60 @@ class Events(Sequence[Event]):
     def names(self) -> tuple[str, ...]:
         """What happens, each name once, in order of first appearance."""
         return tuple(dict.fromkeys(event.name for event in self))
+
+    def of(self, file: str) -> Events:
+        """Those of one recording; none where it has none."""
+        return Events(event for event in self if event.file == file)
+
+    def write(self, path: str | Path, *, format: str | None = None) -> Path:
+        """Write them to a file that is then complete or as it was; an existing one is replaced.
+
+        Args:
+            path: The file.
+            format: A name of `avshot.events.files.format_names`; None goes by the file's ending.
+
+        Returns:
+            The file.
+
+        Raises:
+            ValueError: No such format or ending, several recordings for a format that holds one (`write_all` makes a
+                file for each), or a library that the format needs is missing.
+            OSError: It cannot be written.
+        """
+        return write_events(path, self, self.files, format=format)
+
+    def to_csv(self, path: str | Path) -> Path:
+        """`write` as a table: file, start, end, name, probability, sound, picture."""
+        return self.write(path, format="csv")
+
+    def to_vtt(self, path: str | Path) -> Path:
+        """`write` as WebVTT sound captions of one recording; `avshot.events.captions` has the settings."""
+        return self.write(path, format="vtt")
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """A DataFrame with a column for each field of `Event`. Raises ValueError where pandas is not installed."""
+        try:
+            import pandas
+        except ImportError:
+            raise BadSetting("This needs pandas, which is not installed: pip install pandas.") from None
+        names = [field.name for field in fields(Event)]
+        return pandas.DataFrame([astuple(event) for event in self], columns=names)
+
+    @classmethod
+    def read(
+        cls, path: str | Path, *, format: str | None = None, file: str | None = None, names: Sequence[str] = ()
+    ) -> Events:
+        """Read what avshot, a spreadsheet or an editor of labels wrote.
+
+        Args:
+            path: The file.
+            format: A name of `avshot.events.files.format_names`; None goes by ending and content.
+            file: The recording, for formats that do not name it; None takes a media file beside it that is called like
+                it, else its name without the ending.
+            names: Names that captions may hold; without them a comma parts names there.
+
+        Raises:
+            ValueError: Not such a file; the message names the line.
+            OSError: There is no such file, or it cannot be read.
+        """
+        return cls(read_events(path, format=format, file=file, names=names))

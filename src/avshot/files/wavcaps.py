@@ -13,12 +13,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from avshot.errors import BadSetting
+from avshot.files.released import filled
 from avshot.files.torch_archive import restricted_archive
 
 RATE, FFT, HOP, SECONDS = 32_000, 1024, 320, 10  # Hz, samples, samples; settings/inference.yaml, thesis section 5.4.1
@@ -112,38 +112,12 @@ def _renamed(audio: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return found
 
 
-def filled(model: Any, tensors: Mapping[str, Tensor], path: str | Path, what: str, *, made: str = "") -> Any:
-    """`model` with the parameters `tensors`, in eval mode.
-
-    Args:
-        model: A module.
-        tensors: By its names, every one once.
-        path: Of the checkpoint, for messages.
-        what: Which part, for messages.
-        made: Pattern of names of the model that it makes itself.
-
-    Raises:
-        ValueError: Parameters are missing, unknown or of another shape, or hold numbers that are not finite.
-    """
-    own = model.state_dict()
-    needed = {name for name in own if not (made and re.search(made, name))}
-    wrong = sorted(needed ^ set(tensors)) or [name for name in sorted(needed) if own[name].shape != tensors[name].shape]
-    if wrong:
-        raise BadSetting(
-            f"{path} does not fit the {what} of WavCaps (lacking, unknown or of another size: {', '.join(wrong[:3])}); "
-            "give the checkpoint unchanged."
-        )
-    bad = [name for name, value in tensors.items() if value.is_floating_point() and not bool(value.isfinite().all())]
-    if bad:
-        raise BadSetting(f"{path} holds numbers in {bad[0]} that are not finite; fetch it again.")
-    model.load_state_dict({**{name: own[name] for name in own if name not in needed}, **tensors})
-    return model.float().eval()
-
-
 def projection(tensors: Mapping[str, Tensor], path: str | Path, what: str) -> nn.Module:
     """Linear, ReLU, linear: into the space that sounds and texts share. Raises ValueError where they do not fit."""
     try:
         (hidden, width), out = tensors["0.weight"].shape, len(tensors["2.weight"])
     except (KeyError, ValueError):
         raise BadSetting(f"{path} has no two layers {what}; give the checkpoint of WavCaps unchanged.") from None
-    return filled(nn.Sequential(nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, out)), tensors, path, what)
+    return filled(
+        nn.Sequential(nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, out)), tensors, path, f"{what} of WavCaps"
+    )

@@ -116,7 +116,23 @@ def deliver(
     limits: Limits,
     watch: Watch,
 ) -> Passed:
-    """Feed every packet up to the end of the span to the decoders.
+    """`delivering`, all of it."""
+    passed = Passed()
+    for _ in delivering(streams, sinks, clock, span, limits, watch, passed):
+        pass
+    return passed
+
+
+def delivering(
+    streams: Streams,
+    sinks: tuple[Any, Any],
+    clock: Clock | None,
+    span: tuple[float, float],
+    limits: Limits,
+    watch: Watch,
+    passed: Passed,
+) -> Iterator[None]:
+    """Feed every packet up to the end of the span to the decoders; stops after some of them, again and again.
 
     Packets wait for some hundred to be decoded together. Each decoder then finds its code and tables in the processor's
     caches; turns after every packet cost a sixth more.
@@ -128,13 +144,14 @@ def deliver(
         span: Seconds where it begins and ends.
         limits: What not to exceed.
         watch: Stops what takes too long.
+        passed: Is told what came by.
 
     Raises:
         DisorderError: Without a clock, when the stamps cannot be taken as they are.
         BadFileError: The span is longer than the limits allow, or took too long.
     """
     start, end = span
-    passed, stamps = Passed(), Stamps(streams) if clock is None else Remapped(streams, clock)
+    stamps = Stamps(streams) if clock is None else Remapped(streams, clock)
     ends, kinds = passed.ends, {stream.index: (stream.type, *_clock(stream)) for stream in streams.chosen}
     by_kind = {kind: sink for kind, sink in zip(("video", "audio"), sinks, strict=True) if sink is not None}
     limit = start + limits.seconds
@@ -159,17 +176,24 @@ def deliver(
             if all(sink.done for sink in by_kind.values()):
                 break
             count = total = 0
+            yield
     _hand_over(waiting, by_kind)
-    return passed
 
 
-def look(streams: Streams, start: float, end: float, limits: Limits, watch: Watch) -> Clock:
+def look(streams: Streams, span: tuple[float, float], limits: Limits, watch: Watch, longest: float) -> Clock:
     """Look at the stamps of all packets, up to the end of a span in seconds from the beginning, without decoding any.
+
+    Args:
+        streams: The chosen streams.
+        span: Seconds where it begins and ends.
+        limits: What not to exceed.
+        watch: Stops what takes too long.
+        longest: As for `make_clock`.
 
     Raises:
         BadFileError: The span is longer than the limits allow, or took too long.
     """
-    restarting = may_restart(streams.container)
+    (start, end), restarting = span, may_restart(streams.container)
     no_made_up_stamps(streams)
     tracks = {stream.index: Track(stream.type, _clock(stream)[1]) for stream in streams.chosen}
     ticks, passed, enough = {stream.index: _tick(stream) for stream in streams.chosen}, Passed(), _LOOK
@@ -181,14 +205,14 @@ def look(streams: Streams, start: float, end: float, limits: Limits, watch: Watc
         if place % _BATCH == 0:
             watch.check(0.0 if track.shown[-1] != track.shown[-1] else track.shown[-1] - track.shown[0])
         if place >= enough:
-            clock = make_clock(list(tracks.values()), restarting, limits.seconds)
+            clock = make_clock(list(tracks.values()), restarting, longest)
             if clock.end - _first(clock) > start + limits.seconds + AHEAD and end - start > limits.seconds:
                 raise BadFileError(TOO_LONG)
             reached = min(max(times) for times in clock.times.values())
             if reached > _first(clock) + end + AHEAD and _all_seen(tracks.values()):
                 break
             enough *= 2
-    return make_clock(list(tracks.values()), restarting, limits.seconds)
+    return make_clock(list(tracks.values()), restarting, longest)
 
 
 def no_made_up_stamps(streams: Streams) -> None:

@@ -45,6 +45,10 @@ class Watch:
         spent = time.monotonic() - self._begun
         return max(0.5, min(self._limits.patience / 2, self._limits.patience - spent))
 
+    def rest(self, seconds: float) -> None:
+        """Take no account of the last `seconds` of the wall clock, in which somebody else worked."""
+        self._begun += seconds
+
     def check(self, seconds: float) -> None:
         """Raise BadFileError when `seconds` of the file took longer than they may."""
         spent, limits = time.monotonic() - self._begun, self._limits

@@ -14,6 +14,7 @@ from avshot.media.doors import open_file
 from avshot.media.limits import BadFileError, Limits, Watch
 from avshot.media.line import AHEAD
 from avshot.media.picture import SLACK, DisorderError, Picture, PictureRequest
+from avshot.media.roll import Roll
 from avshot.media.sound import Sound
 from avshot.media.streams import Streams, choose, may_restart, origin_of
 from avshot.media.whole import is_short
@@ -68,11 +69,11 @@ class Found:
         return min(max(self.passed.ends.values()), self.request.end)
 
 
-class _LookFirst(Exception):
+class LookFirst(Exception):
     """Only a look at all packets tells how long the file is, or whether one may seek in it."""
 
 
-class _LandedLate(Exception):
+class LandedLate(Exception):
     """The seek landed behind the start of the span, or at a picture from which a decoder cannot start."""
 
 
@@ -94,53 +95,114 @@ def go_through(path: str, request: PictureRequest, wants: tuple[bool, bool], rat
     while True:
         try:
             return _once(path, request, wants, rate, limits, way, watch)
-        except DisorderError:
-            if way.clock is not None:
-                raise BadFileError("its time stamps cannot be put in any order") from None
-            clock = _look(path, request, limits, watch)
-            way = Way(False, clock, _length(clock))
-        except _LookFirst:
-            clock = _look(path, request, limits, watch)
-            way = Way(clock.plain, None if clock.plain else clock, _length(clock))
-        except _LandedLate:
-            way = replace(way, seek=False)
+        except (DisorderError, LookFirst, LandedLate) as problem:
+            way = another_way(problem, path, request, way, limits, watch, limits.seconds)
 
 
-def _look(path: str, request: PictureRequest, limits: Limits, watch: Watch) -> Clock:
+def another_way(
+    problem: Exception,
+    path: str,
+    request: PictureRequest,
+    way: Way,
+    limits: Limits,
+    watch: Watch,
+    longest: float,
+) -> Way:
+    """How to go through a file that turned out to need more than `way`; `longest` is for `make_clock`.
+
+    Raises:
+        BadFileError: There is no other way.
+    """
+    if isinstance(problem, LandedLate):
+        return replace(way, seek=False)
+    if way.clock is not None:
+        raise BadFileError("its time stamps cannot be put in any order") from None
     with open_file(path, limits, watch) as container:
-        return look(choose(container, limits), request.start, request.end, limits, watch)
+        clock = look(choose(container, limits), (request.start, request.end), limits, watch, longest)
+    plain = clock.plain and isinstance(problem, LookFirst)
+    return Way(plain, None if plain else clock, _length(clock))
 
 
 def _length(clock: Clock) -> float:
     return clock.end - min((min(times) for times in clock.times.values()), default=0.0)
 
 
+@dataclass(frozen=True)
+class Started:
+    """A file that was opened, with the decoders that its packets go to."""
+
+    streams: Streams
+    request: PictureRequest  # on the clock of the file
+    picture: Picture | None
+    sound: Sound | None
+    origin: float
+    clock: Clock | None
+    sought: bool
+
+    def check_landing(self, ended: bool = True) -> None:
+        """Raise LandedLate where seeking has come behind the start of the span; what has no packet yet may wait."""
+        firsts = [sink.first for sink in (self.picture, self.sound) if sink is not None]
+        if self.sought and any(first > self.request.start + SLACK for first in firsts if ended or first < math.inf):
+            raise LandedLate
+
+    def found(
+        self,
+        passed: Passed,
+        frames: np.ndarray,
+        times: np.ndarray,
+        waveform: np.ndarray,
+        sound: Sound | None = None,
+    ) -> Found:
+        """What came of it; `sound` is that of the same file opened again, where it has its own."""
+        notes = () if self.clock is None else self.clock.notes
+        short = is_short(self.streams, passed.ends, self.request.end)
+        sinks = (self.picture, self.sound or sound)
+        return Found(self.streams, self.request, passed, *sinks, frames, times, waveform, self.origin, short, notes)
+
+
+def start_in(
+    container: Any,
+    asked: PictureRequest,
+    wants: tuple[bool, bool],
+    rate: int,
+    limits: Limits,
+    way: Way,
+    canvas: Roll | None = None,
+) -> Started:
+    """Choose the streams of an open file, make their decoders, and go where the span begins.
+
+    Raises:
+        BadFileError: It cannot be used.
+        LookFirst: As `go_through` knows what to do about; as DisorderError.
+    """
+    streams, clock = choose(container, limits), way.clock
+    far = way.seek and asked.start > _NEAR
+    _check_plan(streams, asked, limits, way, far)
+    origin = streams.origin if clock is None else origin_of(clock.end - _length(clock), container)
+    expected = _expected(asked, stated(container, way))
+    request = replace(asked, start=asked.start + origin, end=asked.end + origin, expected=expected)
+    times = None if clock is None else clock.times.get("video", [])
+    seen = wants[0] and streams.video is not None
+    picture = Picture(streams.video, request, times, canvas) if seen else None
+    sound = _sound(streams, request, rate, clock) if wants[1] else None
+    sought = far and _may_seek(container, way, picture) and _seek(container, request.start)
+    if clock is not None or (streams.video is not None and streams.video.codec_context.name in _REORDERING):
+        no_made_up_stamps(streams)
+    return Started(streams, request, picture, sound, origin, clock, sought)
+
+
 def _once(
     path: str, asked: PictureRequest, wants: tuple[bool, bool], rate: int, limits: Limits, way: Way, watch: Watch
 ) -> Found:
     with open_file(path, limits, watch) as container:
-        streams, clock = choose(container, limits), way.clock
-        far = way.seek and asked.start > _NEAR
-        _check_plan(streams, asked, limits, way, far)
-        origin = streams.origin if clock is None else origin_of(clock.end - _length(clock), container)
-        expected = _expected(asked, _stated(container, way))
-        request = replace(asked, start=asked.start + origin, end=asked.end + origin, expected=expected)
-        times = None if clock is None else clock.times.get("video", [])
-        picture = Picture(streams.video, request, times) if wants[0] and streams.video is not None else None
-        sound = _sound(streams, request, rate, clock) if wants[1] else None
-        sought = far and _may_seek(container, way, picture) and _seek(container, request.start)
-        if clock is not None or (streams.video is not None and streams.video.codec_context.name in _REORDERING):
-            no_made_up_stamps(streams)
-        span = (request.start, request.end)
-        passed = deliver(streams, (picture, sound), clock, span, limits, watch)
-        if sought and any(sink is not None and sink.first > request.start + SLACK for sink in (picture, sound)):
-            raise _LandedLate
+        begun = start_in(container, asked, wants, rate, limits, way)
+        picture, sound, span = begun.picture, begun.sound, (begun.request.start, begun.request.end)
+        passed = deliver(begun.streams, (picture, sound), begun.clock, span, limits, watch)
+        begun.check_landing()
         no_frames = np.zeros((0, 0, 0, 3), np.uint8), np.zeros(0)
         frames, shown = no_frames if picture is None else picture.finish(passed.ends["video"])
         waveform = np.zeros(0, np.float32) if sound is None else sound.finish(passed.ends["audio"])
-        notes = () if clock is None else clock.notes
-        short = is_short(streams, passed.ends, request.end)
-        return Found(streams, request, passed, picture, sound, frames, shown, waveform, origin, short, notes)
+        return begun.found(passed, frames, shown, waveform)
 
 
 def _sound(streams: Streams, request: PictureRequest, rate: int, clock: Clock | None) -> Sound | None:
@@ -154,16 +216,16 @@ def _check_plan(streams: Streams, asked: PictureRequest, limits: Limits, way: Wa
 
     Raises:
         BadFileError: The span is longer than the limit.
-        _LookFirst: Only a look at all packets can tell, or whether one may seek.
+        LookFirst: Only a look at all packets can tell, or whether one may seek.
         DisorderError: Picture and sound do not begin on one clock.
     """
     names = _names(streams.container)
-    end = min(asked.end, _stated(streams.container, way, trust=True))
+    end = min(asked.end, stated(streams.container, way, trust=True))
     long = math.isfinite(end) and end - asked.start > limits.seconds
     if long and (way.length is not None or names & _INDEXED):
         raise BadFileError(TOO_LONG)
     if way.length is None and (long or (far and names & _STAMPED)):
-        raise _LookFirst
+        raise LookFirst
     begins = [float(s.start_time * s.time_base) for s in streams.chosen if s.start_time is not None]
     if (
         way.length is None
@@ -173,7 +235,7 @@ def _check_plan(streams: Streams, asked: PictureRequest, limits: Limits, way: Wa
         raise DisorderError
 
 
-def _stated(container: Any, way: Way, trust: bool = False) -> float:
+def stated(container: Any, way: Way, trust: bool = False) -> float:
     """Seconds that the file lasts, as it states or as was found; infinity where neither is known, or not trusted."""
     if way.length is not None:
         return way.length

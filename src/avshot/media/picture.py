@@ -14,6 +14,7 @@ import numpy as np
 from avshot.media.canvas import Canvas
 from avshot.media.limits import BadFileError
 from avshot.media.restart import Restarts
+from avshot.media.roll import Roll
 
 # Containers round time stamps (Matroska to 1 ms). A frame counts as shown from this many seconds before its stamp, so
 # that a wanted time on the border of two frames always takes the later one instead of jittering between them.
@@ -83,9 +84,16 @@ class Picture:
         times: None where a frame's own stamp says when it is shown. Otherwise the seconds at which the packet is shown
             whose number a frame carries instead of a stamp; then every packet is decoded, and the decoder's order wins
             over that of the times.
+        canvas: Takes the frames; None: one for all of them.
     """
 
-    def __init__(self, stream: Any, request: PictureRequest, times: Sequence[float] | None = None) -> None:
+    def __init__(
+        self,
+        stream: Any,
+        request: PictureRequest,
+        times: Sequence[float] | None = None,
+        canvas: Canvas | Roll | None = None,
+    ) -> None:
         from av.error import FFmpegError
 
         self.stream, self.request = stream, request
@@ -110,9 +118,10 @@ class Picture:
         self._held_time = -math.inf
         self._decoded, self._begun = 0, math.inf  # pictures so far, and the time of the first
         self._taken = 0  # wanted times answered or, before the first frame, passed by
-        self._times: list[float] = []
+        self.count = 0  # frames so far
+        self.times: list[float] = []  # of those that were not let go of, seconds from the start of the span
         most = (request.max_bytes, request.max_pixels)
-        self.canvas = Canvas(request.size, request.short_side, *most, expected=request.expected)
+        self.canvas = canvas or Canvas(request.size, request.short_side, *most, expected=request.expected)
 
     @property
     def may_start_late(self) -> bool:
@@ -151,8 +160,20 @@ class Picture:
             else:
                 self._drain()
 
+    @property
+    def known(self) -> float:
+        """Seconds of the span up to which all frames are known."""
+        if self.done:
+            return math.inf
+        return (self._held_time if self.request.fps is None else self._next_wanted()) - self.request.start
+
     def finish(self, end: float) -> tuple[np.ndarray, np.ndarray]:
-        """Flush the decoder; the last frame stays on the screen until `end` seconds. Returns frames and their times."""
+        """`flush`, and give all frames and their times."""
+        self.flush(end)
+        return self.canvas.frames(self.count), np.array(self.times)
+
+    def flush(self, end: float) -> None:
+        """Flush the decoder; the last frame stays on the screen until `end` seconds."""
         if not self.done:
             self._drain()
             self._decode(None, None)
@@ -160,7 +181,6 @@ class Picture:
                 self._next(self._awaiting.popleft(), heapq.heappop(self._awaited))
         if not self.done and self._held is not None:
             self._show(end if end > self._held_time else self._held_time + self._step, last=True)
-        return self.canvas.frames(len(self._times)), np.array(self._times)
 
     def _next_wanted(self) -> float:
         if self.request.fps is None:
@@ -241,9 +261,10 @@ class Picture:
             stop = wanted_before(min(until, end + SLACK) - start, fps)
             times = [(k + 0.5) / fps for k in range(self._taken, stop)] if stop > self._taken else []
             self._taken = max(self._taken, stop)
-            if last and not self._times and not times and self._held_time < end and until > start + SLACK:
+            if last and not self.count and not times and self._held_time < end and until > start + SLACK:
                 times = [max(0.0, self._held_time - start)]  # a picture shorter than half a step still gives one frame
         if self._held is not None and times:
-            self.canvas.keep(self._held, len(self._times), len(times))
-            self._times += times
+            self.canvas.keep(self._held, self.count, len(times))
+            self.times += times
+            self.count += len(times)
         self.done = until >= end + SLACK

@@ -12,7 +12,7 @@ from avshot.media.doors import reason
 from avshot.media.limits import BadFileError, Limits
 from avshot.media.passage import go_through
 from avshot.media.picture import PictureRequest
-from avshot.media.verdict import judge
+from avshot.media.verdict import held, judge
 
 DEFAULT_LIMITS = Limits()
 
@@ -94,18 +94,12 @@ def read(
     """
     import av
 
-    _check(fps, size, short_side, rate)
-    begin, stop = _check_span(start, end)
-    if not (want_frames or want_audio):
-        raise ValueError("Got want_frames=False and want_audio=False; ask for at least one of them.")
     empty = Media(np.zeros((0, 0, 0, 3), np.uint8), np.zeros(0), np.zeros(0, np.float32), rate, "ok", 0.0)
-    request = PictureRequest(
-        begin, stop, fps, size, short_side, max_bytes=limits.bytes, max_pixels=limits.pixels, max_rate=limits.rate
-    )
     wants, name = (want_frames, want_audio), os.fspath(path)
+    request = checked_request(fps, size, short_side, rate, (start, end), wants, limits)
     try:
         found = go_through(name, request, wants, rate, limits)
-        status, notes = judge(name, found, wants, rate)
+        status, notes = judge(name, found, wants, held(found, rate))
     except BadFileError as problem:
         return replace(empty, status=f"error: {problem}.")
     except (av.error.FFmpegError, IndexError, OSError) as problem:
@@ -113,6 +107,25 @@ def read(
     duration = max(0.0, found.last - found.request.start)
     gaps = () if found.sound is None else found.sound.gaps
     return Media(found.frames, found.times, found.waveform, rate, status, duration, notes, gaps)
+
+
+def checked_request(
+    fps: float | None,
+    size: tuple[int, int] | None,
+    short_side: int | None,
+    rate: int,
+    span: tuple[float | None, float | None],
+    wants: tuple[bool, bool],
+    limits: Limits,
+) -> PictureRequest:
+    """What `read` is asked for. Raises ValueError for a bad argument."""
+    _check(fps, size, short_side, rate)
+    begin, stop = _check_span(*span)
+    if not any(wants):
+        raise ValueError("Got want_frames=False and want_audio=False; ask for at least one of them.")
+    return PictureRequest(
+        begin, stop, fps, size, short_side, max_bytes=limits.bytes, max_pixels=limits.pixels, max_rate=limits.rate
+    )
 
 
 def _check(fps: float | None, size: tuple[int, int] | None, short_side: int | None, rate: int) -> None:

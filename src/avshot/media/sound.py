@@ -25,7 +25,7 @@ RATES = (100, 6_144_000)
 _CANCELLED = 0.1
 # Sample formats; those that end in p have a plane for each channel.
 _KINDS = {"u8": "u1", "s16": "i2", "s32": "i4", "s64": "i8", "flt": "f4", "dbl": "f8"}
-_LEAST_GAP = 1e-3  # seconds; shorter ones come from the rounding of stamps
+LEAST_GAP = 1e-3  # seconds; shorter ones come from the rounding of stamps
 
 
 class Sound:
@@ -55,7 +55,8 @@ class Sound:
         self._base = float(stream.time_base)
         self._decode = stream.codec_context.decode
         self._damage = (FFmpegError, ValueError)  # PyAV 19 says the latter once a decoder could not be opened
-        self._runs: list[_Run] = []
+        self.runs: list[Run] = []  # those that were not let go of
+        self._gone = (0.0, 0.0, -math.inf)  # of the others: powers, and the latest end
         self._last = 0.0
 
     def feed(self, packets: Sequence[tuple[Any, float | None]]) -> None:
@@ -79,23 +80,38 @@ class Sound:
 
     def finish(self, end: float) -> np.ndarray:
         """Flush and give the waveform of the span, cut at `end` seconds (AAC pads its last packet)."""
-        self.feed([(None, None)])
-        last = max((run.end for run in self._runs), default=self.start)
-        if end > -math.inf:  # packets without stamps cannot say where they end
-            last = min(last, end)
-        total = max(0, round((min(last, self.end) - self.start) * self.rate))
-        runs = [(run.time, run.waveform()) for run in self._runs]
+        total = self.flush(end)
+        runs = [(self.place(run), run.take(last=True)) for run in self.runs]
         waveform = np.zeros(total, np.float32)
-        covered = [_place(waveform, samples, round((time - self.start) * self.rate)) for time, samples in runs]
+        covered = [_place(waveform, samples, offset) for offset, samples in runs]
         self.gaps = _uncovered(covered, total, self.rate)
         if self.cancels:
             waveform[:] = 0
         return waveform
 
+    def flush(self, end: float) -> int:
+        """Flush the decoder; gives how many samples the waveform of the span has, which ends at `end` seconds."""
+        self.feed([(None, None)])
+        last = max((run.end for run in self.runs), default=self._gone[2])
+        last = self.start if last == -math.inf else max(last, self._gone[2])
+        if end > -math.inf:  # packets without stamps cannot say where they end
+            last = min(last, end)
+        return max(0, round((min(last, self.end) - self.start) * self.rate))
+
+    def place(self, run: Run) -> int:
+        """The sample of the waveform at which a run begins; negative in front of the span."""
+        return round((run.time - self.start) * self.rate)
+
+    def let_go(self) -> None:
+        """Forget the first run, all of which was taken."""
+        run, gone = self.runs.pop(0), self._gone
+        self._gone = (gone[0] + run.power[0], gone[1] + run.power[1], max(gone[2], run.end))
+
     @property
     def cancels(self) -> bool:
-        """Whether the channels are heard but their average is not (after `finish`)."""
-        return _cancels(self._runs)
+        """Whether the channels are heard but their average is not, in what was resampled so far."""
+        together, single = (sum([*(run.power[i] for run in self.runs), self._gone[i]]) for i in (0, 1))
+        return together < _CANCELLED * single  # false for NaN
 
     def _add(self, frame: Any) -> None:
         count, pts, rate = frame.samples, frame.pts, frame.sample_rate
@@ -110,14 +126,14 @@ class Sound:
             self.done = True
             return
         key = (frame.format.name, frame.layout.name, rate)
-        run = self._runs[-1] if self._runs else None
+        run = self.runs[-1] if self.runs else None
         if run is None or run.key != key or not -self._overlap <= time - run.end <= GAP:
-            run = _Run(time, key, frame, self.rate)
-            self._runs.append(run)
+            run = Run(time, key, frame, self.rate)
+            self.runs.append(run)
         run.add(planes, count)
 
 
-class _Run:
+class Run:
     """Consecutive samples of one format, channel layout and rate."""
 
     def __init__(self, time: float, key: tuple[str, str, int], frame: Any, rate: int) -> None:
@@ -133,9 +149,11 @@ class _Run:
 
     @property
     def end(self) -> float:
+        """Seconds behind the last sample."""
         return self.time + self.count / self.key[2]
 
     def add(self, planes: list[Any], count: int) -> None:
+        """Append `count` samples of one frame."""
         self._frames.append((planes, count))
         self.count += count
         self._waiting += count
@@ -144,10 +162,11 @@ class _Run:
         if self._waiting >= _LONG or self._waiting * self._channels >= _WIDE:
             self._convert(last=False)
 
-    def waveform(self) -> np.ndarray:
-        """All of it: mono, at the wanted rate."""
-        self._convert(last=True)
-        whole = self._parts[0] if len(self._parts) == 1 else np.concatenate(self._parts)
+    def take(self, last: bool) -> np.ndarray:
+        """What of it is sure and was not taken yet, with `last` all the rest: mono, at the wanted rate."""
+        self._convert(last)
+        parts, self._parts = self._parts, []
+        whole = parts[0] if len(parts) == 1 else np.concatenate(parts)
         return np.clip(np.nan_to_num(whole, copy=False), -1.0, 1.0)
 
     def _copy(self) -> None:
@@ -224,11 +243,6 @@ def _power(samples: np.ndarray) -> float:
     return float(np.dot(samples, samples))
 
 
-def _cancels(runs: Sequence[_Run]) -> bool:
-    together, single = (sum(run.power[i] for run in runs) for i in (0, 1))
-    return together < _CANCELLED * single  # false for NaN
-
-
 def _place(waveform: np.ndarray, samples: np.ndarray, offset: int) -> tuple[int, int]:
     """Write samples at an offset, as far as they fit; returns where they begin and end."""
     if offset < 0:
@@ -242,7 +256,7 @@ def _uncovered(covered: Sequence[tuple[int, int]], total: int, rate: int) -> tup
     """The seconds of a waveform of `total` samples in which nothing was placed."""
     gaps, reached = [], 0
     for begin, end in [*sorted(covered), (total, total)]:
-        if begin - reached > _LEAST_GAP * rate:
+        if begin - reached > LEAST_GAP * rate:
             gaps.append((reached / rate, min(begin, total) / rate))
         reached = max(reached, end)
     return tuple(gaps)

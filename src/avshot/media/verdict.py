@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -16,21 +17,38 @@ _WORTH_SAYING = 0.1  # seconds without sound, in all
 _PADDING = 4096  # bytes at the end of a file that need not hold anything
 
 
-def judge(path: str, found: Found, wants: tuple[bool, bool], rate: int) -> tuple[str, tuple[str, ...]]:
+@dataclass(frozen=True)
+class Held:
+    """What was read, in short: how many frames and samples, and whether anything is seen and heard in them."""
+
+    frames: int = 0
+    samples: int = 0
+    seen: bool = False
+    heard: bool = False
+
+
+def held(found: Found, rate: int) -> Held:
+    """What going through a file gave, in short."""
+    frames, samples = len(found.frames), len(found.waveform)
+    heard = samples > 0 and len(sounding(found.waveform, rate, _gaps(found))) > 0
+    return Held(frames, samples, frames > 0 and bool(np.any(lit(found.frames))), heard)
+
+
+def judge(path: str, found: Found, wants: tuple[bool, bool], held: Held) -> tuple[str, tuple[str, ...]]:
     """The status and the notes of what was read.
 
     Args:
         path: The file.
         found: What going through it gave.
         wants: Whether picture and sound were asked for.
-        rate: Hz of the waveform.
+        held: What that is, in short.
 
     Raises:
         BadFileError: Nothing is left of what was asked for.
     """
     short, notes = _missing(path, found)
     notes = [*found.streams.notes, *found.notes, *notes, *_of_picture(found), *_of_sound(found)]
-    frames, samples = len(found.frames), len(found.waveform)
+    frames, samples, seen, heard = held.frames, held.samples, held.seen, held.heard
     if frames == 0 and samples == 0:
         at, stop = found.request.start - found.origin, found.last - found.origin
         if at > 0 and at >= stop > -math.inf:
@@ -39,8 +57,6 @@ def judge(path: str, found: Found, wants: tuple[bool, bool], rate: int) -> tuple
             refused = sum(sink.damaged for sink in (found.picture, found.sound) if sink is not None)
             more = f" ({refused} packets are damaged, or larger than limits.pixels)" if refused else ""
             raise BadFileError(f"nothing in the span could be decoded{more}")
-    heard = samples > 0 and len(sounding(found.waveform, rate, _gaps(found))) > 0
-    seen = frames > 0 and bool(np.any(lit(found.frames)))
     _check_left(wants, (frames > 0, samples > 0), (seen, heard))
     states = [
         ("truncated", short, ""),
@@ -49,9 +65,9 @@ def judge(path: str, found: Found, wants: tuple[bool, bool], rate: int) -> tuple
         ("silent", samples > 0 and not heard, "The sound is silent."),
         ("black", frames > 0 and not seen, "The picture is black."),
     ]
-    held = [(status, note) for status, holds, note in states if holds]
-    notes += [note for _, note in held[1:]]
-    return held[0][0] if held else "ok", tuple(notes)
+    true = [(status, note) for status, holds, note in states if holds]
+    notes += [note for _, note in true[1:]]
+    return true[0][0] if true else "ok", tuple(notes)
 
 
 def _check_left(wants: tuple[bool, bool], present: tuple[bool, bool], evidence: tuple[bool, bool]) -> None:

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from avshot.classes.names import tidy_all
-from avshot.errors import BadMedia, BadSetting, MissingFile, WrongRun, told_as
+from avshot.errors import BadMedia, BadSetting, MissingFile, told_as
 from avshot.machine.device import check_device
 from avshot.machine.draws import sole_draws
 from avshot.method import Method
 from avshot.prediction.attribution import Moment, log_odds, modality_shares, moments
 from avshot.prediction.batch import Failed, answers
+from avshot.prediction.describing import extractors_of
 from avshot.prediction.lists import ClassLists, Ready
 from avshot.prediction.manners import Manner, Pair, actions_of, asked_names, assumed_action, manners
 from avshot.prediction.notes import EMPTY, WORDS, clip_notes, has
@@ -82,25 +83,12 @@ class Predictor:
         """The Run's extractors, made once and with their weights loaded: threads would load them once each."""
         with self._lock:
             if self._made is None:
-                started, made = time.perf_counter(), self._extractors()
+                started, made = time.perf_counter(), extractors_of(self.run)
                 with sole_draws():  # loading weights may draw some
                     made.warm_up()
                 self._made = made
                 _log.info("extractors of %s ready in %.2f s", self.run.path, time.perf_counter() - started)
             return self._made
-
-    def _extractors(self) -> Job:
-        from avshot.features.describe import Job
-        from avshot.features.extractor import extractor_of
-
-        spec = self.run.info["features"]
-        if not any(isinstance(spec.get(m), dict) and "version" in spec[m] for m in MODALITIES):
-            raise WrongRun(
-                f"The Run in {self.run.path} was trained on ready-made features ({spec or 'unnamed'}), so it cannot "
-                "describe a raw video; train on a dataset made by `avshot dataset` and `avshot extract`."
-            )
-        audio, visual = (None if spec.get(m) is None else extractor_of(spec[m]) for m in MODALITIES)
-        return Job(audio, visual, store="")
 
     def features(self, clip: Clip) -> tuple[Features, str, float]:
         """Decode and describe one clip with the Run's extractors: `(features of 1 clip, status, seconds)`.
@@ -229,7 +217,7 @@ class Predictor:
         self._check_usable(name, features, described.empty)
         used, candidates = features.prefer(self.run.view), asked.classes
         strange = self._strangeness(used)
-        heat, action, assumed = _heat(strange), "", None
+        heat, action, assumed = max([1.0, *strange.values()]) ** FLATTENING, "", None
         p = self._probabilities.log(used, asked, [name], heat)[0].exp()
         several = actions_of(candidates)
         if len(several) == 1:
@@ -287,11 +275,6 @@ class Predictor:
             for name in MODALITIES
             if has(features, name) and f"{name}/limit" in self._usual
         }
-
-
-def _heat(strange: dict[str, float]) -> float:
-    """By what the temperature of a clip rises that lies so far out."""
-    return max([1.0, *strange.values()]) ** FLATTENING
 
 
 def _check_top(top: int | None) -> None:

@@ -29,14 +29,14 @@ class Probabilities:
         self._taught = Taught(run, model, device) if run.info["taught"] else None
 
     @torch.inference_mode()
-    def log(self, features: Features, asked: Ready, names: Sequence[str], heat: float = 1.0) -> Tensor:
+    def log(self, features: Features, asked: Ready, names: Sequence[str], heat: float | Tensor = 1.0) -> Tensor:
         """`[clip, class]`, in double precision: a confident model's evidence is in the tail.
 
         Args:
             features: The clips, as the method is to see them.
             asked: The candidates.
             names: What to call each clip in an error.
-            heat: By what the temperature rises.
+            heat: By what the temperature rises; of each clip `[clip, 1]`, or of all.
         """
         taught = [False] * len(asked.classes) if self._taught is None else self._taught.among(asked.meant)
         others = [i for i, new in enumerate(taught) if not new]
@@ -50,7 +50,7 @@ class Probabilities:
         return found
 
     def _of_method(
-        self, features: Features, model: Method, classes: Classes, names: Sequence[str], heat: float
+        self, features: Features, model: Method, classes: Classes, names: Sequence[str], heat: float | Tensor
     ) -> Tensor:
         scores = model.score(features.to(self._device), classes.to(self._device)).cpu().double()
         scores = checked_scores(model.name, scores, features, classes, names)

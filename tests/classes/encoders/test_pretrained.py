@@ -6,9 +6,7 @@ import pytest
 import torch
 
 from avshot.classes.embed import create_text_encoder, embed_classes
-
-WORDS = ["a", "photo", "of", "dog", "cat", "barking", "playing", "guitar", "rain", "the"]
-TEXTS = ["a photo of a dog", "guitar", "the rain rain rain", "a dog barking"]
+from joint_models import SMALL, TEXTS, save_tokenizer
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -21,26 +19,6 @@ def quiet():
     yield
     logging.enable_progress_bar()
     logging.set_verbosity(before)
-
-
-def save_tokenizer(folder, start, end, pad):
-    """A word-level tokenizer with the model's own special tokens (an end id of 2 would mean old CLIP checkpoints)."""
-    from tokenizers import Tokenizer, models, pre_tokenizers, processors
-    from transformers import PreTrainedTokenizerFast
-
-    vocabulary = {word: i for i, word in enumerate([pad, start, "<unk>", end, *WORDS])}
-    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single=f"{start} $A {end}", special_tokens=[(start, vocabulary[start]), (end, vocabulary[end])]
-    )
-    PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token=pad, unk_token="<unk>", bos_token=start, eos_token=end
-    ).save_pretrained(folder)
-    return len(vocabulary)
-
-
-SMALL = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2}
 
 
 @pytest.fixture(scope="module")

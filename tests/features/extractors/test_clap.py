@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from avshot.features.extractor import create_extractor
-from avshot.features.extractors.clap import ClapAudio, window_starts
+from avshot.features.extractors.clap import ClapAudio
 from avshot.media import Media
 
 RATE = 48000
@@ -114,11 +114,9 @@ def test_silence_at_the_ends_and_gaps_are_left_out_before_windows_are_cut(folder
     assert len(ClapAudio(folder)(sound(zeros))[0]) == 0
 
 
-@pytest.mark.parametrize(
-    ("samples", "window", "hop"), [(1, 10, 10), (10, 10, 10), (95, 10, 10), (95, 10, 5), (12, 10, 1)]
-)
-def test_windows_cover_the_sound_and_none_is_empty(samples, window, hop):
-    starts = window_starts(samples, window, hop)
-    assert starts == [i * hop for i in range(len(starts))]
-    assert starts[-1] < samples
-    assert samples - (starts[-1] + window) < hop / 2  # what is left out is shorter than half a hop
+def test_scale_is_the_models_for_sound_and_names_its_text_encoder(folder):
+    from transformers import ClapModel
+
+    expected = ClapModel.from_pretrained(folder).logit_scale_a.exp().item()
+    assert ClapAudio(folder).scale_and_bias() == (pytest.approx(expected), 0.0)
+    assert ClapAudio(folder).text_spec() == f"clap:{folder}"

@@ -104,3 +104,23 @@ def test_spec_names_the_weights_and_pickling_drops_them(folder, frames, tmp_path
     other = shutil.copytree(folder, tmp_path / "other")
     (other / "config.json").write_text((other / "config.json").read_text() + "\n")
     assert ClipImage(str(other)).spec()["weights"] != spec["weights"]
+
+
+def test_scale_is_the_models_and_names_its_text_encoder(folder):
+    from transformers import CLIPModel
+
+    extractor = ClipImage(folder)
+    expected = CLIPModel.from_pretrained(folder).logit_scale.exp().item()
+    assert extractor.scale_and_bias() == (pytest.approx(expected), 0.0)
+    assert extractor.text_spec() == f"clip:{folder}"
+
+
+def test_a_checkpoint_without_all_its_weights_is_refused(folder, frames, tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    other = shutil.copytree(folder, tmp_path / "other")
+    weights = load_file(other / "model.safetensors")
+    del weights["visual_projection.weight"]
+    save_file(weights, other / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ValueError, match=r"other' of extractor 'clip' lack 1 tensors \(visual_projection\.weight\)"):
+        ClipImage(str(other))(film(frames))

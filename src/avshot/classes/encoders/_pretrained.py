@@ -1,9 +1,9 @@
-"""Text towers through transformers: CLIP, CLAP and sentence encoders, from a Hugging Face id or a local folder."""
+"""Text towers through transformers: of joint models and sentence encoders, from a Hugging Face id or a local folder."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -38,8 +38,8 @@ class TextTower(BatchedEncoder):
     """A transformer's text embedding. Texts beyond the model's length (CLIP: 77 tokens) are cut there.
 
     Args:
-        kind: "clip" or "clap" (projected text feature, in the space shared with the other modality), or "sentence"
-            (see `avshot.classes.encoders.sentence`).
+        kind: Name of the encoder. "clip" and "clap" are read here (projected text feature, in the space shared with the
+            other modality); other kinds say in their files what differs.
         place: Hugging Face id, or a folder with model and tokenizer. No code from it is run.
     """
 
@@ -55,16 +55,19 @@ class TextTower(BatchedEncoder):
         return int(self._config.projection_dim)
 
     def _forward(self, texts: list[str]) -> Tensor:
-        tokenizer, model, length = self._tokenizer, self._model, self._length
+        model, _ = self._model, (self._tokenizer, self._length)  # what is wrong with one is said of that one
         try:
-            tokens = tokenizer(texts, padding=True, truncation=True, max_length=length, return_tensors="pt")
-            return self._pooled(model, tokens)
+            return self._pooled(model, self._tokens(texts))
         except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
             reason = next(iter(str(error).splitlines()), "") or type(error).__name__
             raise BadSetting(
                 f"Text encoder {self.spec!r} cannot embed what its tokenizer makes ({reason}); the tokenizer and the "
                 "weights do not belong together."
             ) from error
+
+    def _tokens(self, texts: list[str]) -> Any:
+        """Some texts as the tokenizer's tensors."""
+        return self._tokenizer(texts, padding=True, truncation=True, max_length=self._length, return_tensors="pt")
 
     def _pooled(self, model: Any, tokens: Any) -> Tensor:
         """The embedding of each text, not yet of unit length: `[text, dim]`."""
@@ -89,19 +92,29 @@ class TextTower(BatchedEncoder):
         """The class of transformers."""
         return {"clip": "CLIPModel", "clap": "ClapModel"}[self._kind]
 
+    @property
+    def _loading(self) -> dict[str, Any]:
+        """Further arguments of `from_pretrained`."""
+        return {}
+
     @cached_property
     def _model(self) -> Any:
         import transformers
 
-        model, info = self._load(getattr(transformers, self._architecture), output_loading_info=True)
-        # transformers fills what a checkpoint lacks with random numbers.
-        lacking = [key for key in sorted(info["missing_keys"]) if self._used(key)]
-        if lacking:
+        kind = getattr(transformers, self._architecture)
+        # As numbers of 32 bits, whatever the checkpoint holds: those of 16 are slow on a CPU, and some models overflow.
+        model, info = self._load(kind, output_loading_info=True, dtype=torch.float32, **self._loading)
+        self._refuse(key for key in info["missing_keys"] if self._used(key))
+        return model.eval()
+
+    def _refuse(self, lacking: Iterable[str]) -> None:
+        """Raise for weights that a checkpoint lacks: transformers fills them with random numbers."""
+        names = sorted(lacking)
+        if names:
             raise BadSetting(
-                f"Text encoder {self.spec!r} lacks {len(lacking)} of its weights ({', '.join(lacking[:3])}); give the "
+                f"Text encoder {self.spec!r} lacks {len(names)} of its weights ({', '.join(names[:3])}); give the "
                 "whole checkpoint of such a model."
             )
-        return model.eval()
 
     def _used(self, key: str) -> bool:
         return key.startswith("text_")

@@ -13,7 +13,7 @@ import json
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +32,8 @@ _POOLS = ("mean_tokens", "cls_token")
 
 class Sentence(TextTower):
     """`sentence:<Hugging Face id or folder>`, and `?instruction=<text>` behind it; see `TextTower`."""
+
+    checked: ClassVar[str] = "random weights"
 
     def __init__(self, place: str) -> None:
         where, option, self._instruction = place.partition(_OPTION)

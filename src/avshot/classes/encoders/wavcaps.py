@@ -8,7 +8,7 @@ layers, at unit length (retrieval/models of XinhaoMei/WavCaps).
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -16,7 +16,8 @@ from torch import Tensor
 from avshot.classes.encoders._pretrained import BatchedEncoder
 from avshot.errors import BadSetting, MissingFile
 from avshot.files.hub import load_pretrained
-from avshot.files.wavcaps import WavCaps, filled, projection, read_wavcaps
+from avshot.files.released import filled
+from avshot.files.wavcaps import WavCaps, projection, read_wavcaps
 
 _OPTION, _TOKENIZER = "?tokenizer=", "google-bert/bert-base-uncased"
 _LONGEST = 30  # tokens
@@ -26,7 +27,10 @@ _HEAD = 64  # width of an attention head in every BERT
 class WavCapsText(BatchedEncoder):
     """`wavcaps:<file>`, and `?tokenizer=<folder or id>` behind it where the hub is not to be asked."""
 
+    joint: ClassVar[bool] = True
     place = "checkpoint file"
+    licence: ClassVar[str] = "non-commercial research"
+    checked: ClassVar[str] = "random weights"
 
     def __init__(self, place: str) -> None:
         self.spec, self.name = f"wavcaps:{place}", "wavcaps"
@@ -81,5 +85,5 @@ class WavCapsText(BatchedEncoder):
             raise BadSetting(
                 f"{self._path} has no BERT whose sizes can be told ({error}); give it unchanged."
             ) from None
-        bert = filled(BertModel(config, add_pooling_layer=False), tensors, self._path, "BERT")
+        bert = filled(BertModel(config, add_pooling_layer=False), tensors, self._path, "BERT of WavCaps")
         return bert, projection(weights.text_projection, self._path, "text_proj")

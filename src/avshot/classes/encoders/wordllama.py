@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -19,6 +19,10 @@ class WordLlama(TextEncoder):
 
     Order of words is ignored: "dog bites man" and "man bites dog" nearly coincide.
     """
+
+    size: ClassVar[str] = "16 MB"
+    licence: ClassVar[str] = "MIT"
+    checked: ClassVar[str] = "real weights"
 
     def __init__(self) -> None:
         self.spec = self.name = "wordllama"

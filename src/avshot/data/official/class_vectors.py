@@ -54,6 +54,11 @@ def lacks_class_vectors(folder: Path, benchmark: str) -> str:
     )
 
 
+def file_of_class_vectors(benchmark: str) -> str:
+    """What the file of class vectors of "UCF", "ActivityNet" or "VGGSound" is called in AVCA's release."""
+    return _file_name("", _STEMS[benchmark][0])
+
+
 def _file_name(prefix: str, stem: str) -> str:
     return f"{prefix}word_embeddings_{stem}_normed.npy"
 

@@ -82,6 +82,13 @@ class LogMel(Extractor):
     def _stride(self) -> int:
         return round(self.hop / self.spacing)
 
+    @property
+    def reach(self) -> float:
+        """Half of what the frames of a step span; infinity where they are normalised over the clip."""
+        if self.normalise != "none":
+            return math.inf
+        return (self.stack + self._stride) / 2 * self.spacing + self._fft / self.rate
+
     def request(self) -> dict[str, Any]:
         """The sampling rate."""
         return {"rate": self.rate}

@@ -81,6 +81,11 @@ class Pixels(Extractor):
         grid, colour = self.rows * self.columns, self.colour_rows * self.colour_columns
         return self.stack * (3 * grid + 2 * colour + self.hues + 3)
 
+    @property
+    def reach(self) -> float:
+        """Infinity: brightness is normalised over the clip."""
+        return math.inf
+
     def request(self) -> dict[str, Any]:
         """Frame rate in frames per second and frame size (height, width)."""
         return {"fps": self.stack / self.hop, "size": (self.height, self.width)}

@@ -19,9 +19,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from avshot.errors import BadSetting
-from avshot.features.extractor import Extractor
+from avshot.features.joint import JointExtractor
 from avshot.files.atomic import file_digest
-from avshot.files.wavcaps import FFT, HOP, PATCH, RATE, SECONDS, SPECTROGRAM, WavCaps, filled, projection, read_wavcaps
+from avshot.files.released import filled
+from avshot.files.wavcaps import FFT, HOP, PATCH, RATE, SECONDS, SPECTROGRAM, WavCaps, projection, read_wavcaps
 from avshot.media.presence import sounding
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ _FLOOR = 1e-10  # power below which decibels stay; torchlibrosa's `amin`
 
 
 @dataclass(frozen=True)
-class WavCapsAudio(Extractor):
+class WavCapsAudio(JointExtractor):
     """The audio embedding of a clip in the space that WavCaps' CLAP shares with text.
 
     Attributes:
@@ -43,7 +44,10 @@ class WavCapsAudio(Extractor):
     """
 
     name: ClassVar[str] = "wavcaps"
+    text: ClassVar[str] = "wavcaps"
     modality: ClassVar[str] = "audio"
+    licence: ClassVar[str] = "non-commercial research"
+    checked: ClassVar[str] = "random weights"
 
     checkpoint: str
     device: str = "cpu"
@@ -61,11 +65,11 @@ class WavCapsAudio(Extractor):
         """Sound at 32 kHz."""
         return {"rate": RATE}
 
-    def spec(self) -> dict[str, Any]:
-        """Settings and the digest of the file; the device does not change what is meant, so it is left out."""
-        settings = super().spec()
-        del settings["device"]
-        return {**settings, "weights": f"sha256:{file_digest(self.checkpoint)}"}
+    def scale_and_bias(self) -> None:
+        """None: WavCaps leaves its temperatures out of what is compared, and so they are not read."""
+
+    def _identity(self) -> str:
+        return f"sha256:{file_digest(self.checkpoint)}"
 
     def __call__(self, media: Media) -> tuple[Tensor, Tensor]:
         """One unit vector `[1, dim]`, and the centre of what it describes; no step for a clip without any sound.
@@ -143,4 +147,4 @@ def htsat(tensors: Mapping[str, Tensor], path: str, *, bands: int) -> Any:
         reason = next(iter(str(error).splitlines()), "")
         raise BadSetting(f"{path} has an HTSAT of impossible sizes ({reason}); give it unchanged.") from None
     kept = {name: value for name, value in tensors.items() if not name.endswith("num_batches_tracked")}
-    return filled(encoder, kept, path, "HTSAT", made=r"relative_position_index$|num_batches_tracked$")
+    return filled(encoder, kept, path, "HTSAT of WavCaps", made=r"relative_position_index$|num_batches_tracked$")

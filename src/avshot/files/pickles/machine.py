@@ -194,6 +194,15 @@ def _call(machine: _Machine) -> None:
         machine.stack.append(make(name, arguments, machine.bounds))
 
 
+def _new(machine: _Machine) -> None:
+    """An object of a class, which only the settings of a program are; they are a dictionary here."""
+    arguments, name = machine.pop(), machine.pop()
+    if machine.tensors is None or type(name) is not Name or name.meaning != "settings" or type(arguments) is not tuple:
+        raise _unknown(pickle.NEWOBJ)
+    machine.bounds.container()
+    machine.stack.append(machine.tensors.calls["settings"](arguments, machine.bounds))
+
+
 def _stored(machine: _Machine) -> None:
     """What lies outside the pickle, by its key: the numbers of a tensor, where there is an archive of them."""
     if machine.tensors is None:
@@ -261,6 +270,7 @@ _STEPS: dict[bytes, Callable[[_Machine], None]] = {
     pickle.GLOBAL: _name,
     pickle.STACK_GLOBAL: _name_on_stack,
     pickle.REDUCE: _call,
+    pickle.NEWOBJ: _new,
     pickle.BUILD: _build,
     pickle.BINPERSID: _stored,
 }

@@ -58,6 +58,12 @@ class ByteReader:
         self.left -= count
         return data
 
+    def skip(self, count: int) -> None:
+        """Go behind the next `count` bytes. Raises Damaged where the file has fewer."""
+        self.check(count)
+        self._file.seek(count, os.SEEK_CUR)
+        self.left -= count
+
     def number(self, count: int, *, signed: bool = False) -> int:
         """The next `count` bytes as an integer, the lowest byte first."""
         return int.from_bytes(self.take(count), "little", signed=signed)

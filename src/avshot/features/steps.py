@@ -1,4 +1,4 @@
-"""What finding asks of whoever scores: an untrained pair of encoders (`avshot.untrained`), or a Run."""
+"""Steps of a recording in time, and what finding asks of whoever scores them: pretrained encoders, or a Run."""
 
 from __future__ import annotations
 
