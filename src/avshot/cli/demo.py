@@ -44,6 +44,7 @@ def run_demo(out: Path, *, seeds: Sequence[int], clips: int, difficulty: float) 
     shown = _new_clips(best, clips_of)
     print(f'One of them, "{shown}", in full:')
     predict_videos(best, [clips_of[shown]], None, top=5, as_json=False, device="cpu")
+    _untrained_too(clips_of)
     print(f"\nDone in {time.monotonic() - started:.0f} s. Look at {out / 'runs' / 'report.html'}, then try:")
     print(f'  avshot predict {best} {clips_of[shown]} --classes "{shown}, a dog barking, playing the cello"')
 
@@ -77,3 +78,31 @@ def _new_clips(run: Path, clips: dict[str, Path]) -> str:
     title = f"new clips of classes without a single training clip: {len(right)} of {len(rows)} right"
     print_table(title, ["class", "predicted", "probability", "right"], rows)
     return right[0] if right else next(iter(clips))
+
+
+def _untrained_too(clips: dict[str, Path]) -> None:
+    """The same clips by pretrained encoders alone, where these are installed; else what would bring them."""
+    from avshot.errors import AvshotError
+    from avshot.finding.recognise import ranked
+    from avshot.finding.track import track
+    from avshot.terminal.tables import print_table
+    from avshot.untrained import scorer
+
+    try:
+        untrained = scorer(list(clips))
+    except AvshotError:
+        print(
+            "\nRecognition before any training, `avshot find`, needs small pretrained encoders: see docs/installing.md."
+        )
+        return
+    found = {name: ranked(track(clip, untrained)) for name, clip in clips.items()}
+    right = sum(bool(ranking) and ranking[0].name == name for name, ranking in found.items())
+    rows = [
+        [name, ranking[0].name if ranking else "-", f"{100 * ranking[0].probability:.0f} %" if ranking else "-"]
+        for name, ranking in found.items()
+    ]
+    print()
+    title = f"the same clips without any training, by encoders that know real things: {right} of {len(rows)} right"
+    print_table(title, ["class", "most like", "probability"], rows)
+    for note in untrained.notes:
+        print(f"note: {note}")

@@ -53,6 +53,8 @@ def find_events_in(
     from avshot.finding.find import find_each
 
     _check_formats(formats)
+    for sentence in getattr(scorer, "notes", ()):
+        note(sentence)
     if PIPE in paths:
         if len(paths) > 1 or formats or out is not None or review:
             raise BadSetting("Standard input is looked into alone, and printed; leave out other files and --out, -f.")
