@@ -1,4 +1,4 @@
-"""BERT's encoder in plain torch: for a model whose parts are known, without the seconds that transformers takes to load.
+"""BERT's encoder in plain torch: for a model whose parts are known, without what transformers takes to load.
 
 Sources: Devlin et al. 2019, "BERT", section 3, https://arxiv.org/abs/1810.04805; Vaswani et al. 2017, "Attention Is All
 You Need", section 3, https://arxiv.org/abs/1706.03762. Parameters have the names of the released checkpoints.
