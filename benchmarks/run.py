@@ -42,6 +42,7 @@ SECTIONS = (
     "evaluation",
     "store",
     "extraction",
+    "finding",
     "growth",
     "serving",
     "startup",

@@ -6,6 +6,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from avshot.nn.released_weights import all_finite
 from avshot.registry import load_official
 
 
@@ -83,3 +84,17 @@ def test_what_is_wrong_in_a_file_is_said_with_its_name(tmp_path):
         load_official("avgzslnet", tmp_path / "w.safetensors")
     with pytest.raises(ValueError, match="There is no file"):
         load_official("avgzslnet", tmp_path / "none.pt")
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("odd", [math.nan, math.inf, -math.inf])
+def test_one_number_that_is_not_finite_is_seen_wherever_it_stands(kind, odd):
+    for at in range(70):  # longer than what a processor looks at in one instruction
+        tensor = torch.linspace(-3, 3, 70).to(kind)
+        assert all_finite(tensor.reshape(7, 10))
+        tensor[at] = odd
+        assert not all_finite(tensor.reshape(7, 10).T)
+
+
+def test_whole_numbers_and_nothing_are_finite():
+    assert all_finite(torch.tensor([2**62, -1])) and all_finite(torch.zeros(0, 3)) and all_finite(torch.tensor(1.0))

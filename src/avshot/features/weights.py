@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from avshot.errors import BadSetting
+from avshot.nn.released_weights import all_finite
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -34,7 +35,7 @@ def load_strictly(network: Network, tensors: Mapping[str, Tensor], where: str, w
             f"{where} does not hold the parameters of {what} (lacking, unknown or of another size: "
             f"{', '.join(wrong[:3])}); give the released file unchanged."
         )
-    bad = [name for name, value in tensors.items() if value.is_floating_point() and not bool(value.isfinite().all())]
+    bad = [name for name, value in tensors.items() if not all_finite(value)]
     if bad:
         raise BadSetting(f"{where} holds numbers in {bad[0]} that are not finite; fetch it again.")
     network.load_state_dict(dict(tensors))
