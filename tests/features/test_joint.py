@@ -32,7 +32,7 @@ SAVED = {
     "imagebind_audio": ("save_imagebind", ""),
     "imagebind_video": ("save_imagebind", ""),
 }
-ELSEWHERE = {"clip", "clap"}  # tested in files of their own
+ELSEWHERE = {"clip", "clap", "wavcaps"}  # tested in files of their own
 
 
 def joint_names():

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from avshot.media import Media
 
 
-_EDGE = 0.1  # seconds; spectra at the ends of a piece see beyond it
+EDGE = 0.1  # seconds; spectra at the ends of a piece see beyond it
 _UNKNOWN = 6.0  # seconds; many models of sound read ten at a time
 
 
@@ -69,7 +69,7 @@ class Extractor(ABC):
         little for the edges; without one nothing where it looks, frame by frame, and six seconds where it listens.
         """
         window = float(getattr(self, "window", 0.0))
-        return window / 2 + _EDGE if window else 0.0 if self.modality == "visual" else _UNKNOWN
+        return window / 2 + EDGE if window else 0.0 if self.modality == "visual" else _UNKNOWN
 
     @abstractmethod
     def request(self) -> dict[str, Any]:

@@ -33,6 +33,12 @@ def mel_spectrogram(padded: Tensor, matrix: Tensor, taper: Tensor, hop: int, *, 
     return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
 
 
+def power_spectrum(frames: Tensor, taper: Tensor, fft: int) -> Tensor:
+    """Squared magnitudes `[..., fft / 2 + 1]` of frames `[..., sample]`, which are weighed by `taper` `[sample]`."""
+    spectrum = torch.fft.rfft(frames * taper, fft)
+    return spectrum.real.square() + spectrum.imag.square()
+
+
 @lru_cache(maxsize=8)
 def mel_triangles(rate: int, fft: int, bands: int, low: float, high: float) -> Tensor:
     """Filters `[band, fft / 2 + 1]` that are triangles of equal width, with peak 1, when drawn over mel.

@@ -90,8 +90,8 @@ def filled(model: Any, tensors: Mapping[str, Tensor], path: str | Path, what: st
     wrong = sorted(needed ^ set(given)) or [name for name in sorted(needed) if own[name].shape != given[name].shape]
     if wrong:
         raise BadSetting(
-            f"{path} does not fit the {what} (lacking, unknown or of another size: {', '.join(wrong[:3])}); give the "
-            "checkpoint unchanged."
+            f"{path} does not hold the parameters of {what} (lacking, unknown or of another size: "
+            f"{', '.join(wrong[:3])}); give the released file unchanged."
         )
     bad = [name for name, value in given.items() if value.is_floating_point() and not bool(value.isfinite().all())]
     if bad:

@@ -1,4 +1,4 @@
-"""The sounding part of a clip in windows, for extractors that hear one window at a time."""
+"""The sounding part of a clip, and where windows of it begin, for extractors that hear one window at a time."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Sounding:
 
     def when(self, places: np.ndarray) -> np.ndarray:
         """Seconds in the clip of places `[place]` in the joined waveform, float32."""
-        return (before_joining(places, self.edges) / self.rate).astype(np.float32)
+        return (_before_joining(places, self.edges) / self.rate).astype(np.float32)
 
 
 def heard(media: Media, rate: int, name: str) -> Sounding | None:
@@ -54,24 +54,24 @@ def heard(media: Media, rate: int, name: str) -> Sounding | None:
     return Sounding(stretches[0] if len(stretches) == 1 else np.concatenate(stretches), edges, rate)
 
 
-def before_joining(places: np.ndarray, edges: np.ndarray) -> np.ndarray:
+def _before_joining(places: np.ndarray, edges: np.ndarray) -> np.ndarray:
     """Where places `[place]` of joined stretches lay before, given the first and last sample of each stretch."""
     ends = np.cumsum(edges[:, 1] - edges[:, 0])
     which = np.minimum(np.searchsorted(ends, places, side="right"), len(edges) - 1)
     return np.asarray(places + (edges[:, 1] - ends)[which])
 
 
-def window_starts(samples: int, window: int, hop: int) -> list[int]:
-    """First sample of each window that covers `samples` samples; always at least one.
+def window_starts(count: int, window: int, hop: float) -> list[int]:
+    """First step of each window that covers `count` samples or frames; always at least one.
 
-    A rest shorter than half a hop is left out.
+    A rest shorter than half a hop is left out. `hop` need not be whole.
 
     Example:
         >>> window_starts(25, 10, 10), window_starts(24, 10, 10), window_starts(3, 10, 10)
         ([0, 10, 20], [0, 10], [0])
     """
-    extra = max(0, samples - window)
-    return [i * hop for i in range(1 + int(extra / hop + 0.5))]
+    extra = max(0, count - window)
+    return [round(i * hop) for i in range(1 + int(extra / hop + 0.5))]
 
 
 def windows(waveform: np.ndarray, starts: list[int], length: int) -> np.ndarray:

@@ -11,8 +11,10 @@ import torch
 from torch import Tensor
 
 from avshot.errors import BadSetting
+from avshot.features.extractor import EDGE
+from avshot.features.extractors._sound import heard, window_starts
 from avshot.features.joint import JointExtractor, joined, unit
-from avshot.media.presence import lit, sounding
+from avshot.media.presence import lit
 
 if TYPE_CHECKING:
     from avshot.media import Media
@@ -43,6 +45,11 @@ class Windowed(JointExtractor):
                 f"{self.name} hop is {self.hop} s and window {self.window} s; expected hop <= window: nothing is left "
                 "out between windows."
             )
+
+    @property
+    def reach(self) -> float:
+        """Half a window, and a little for the edges."""
+        return self._lengths()[0] / 2 + EDGE
 
     @property
     @abstractmethod
@@ -93,13 +100,17 @@ class WindowedSound(Windowed):
         Raises:
             ValueError: The clip was decoded at another rate, or window and hop do not suit the model.
         """
-        rate, (window, hop) = self._rate, self._lengths()
-        if media.rate != rate:
-            raise BadSetting(f"Audio is sampled at {media.rate} Hz; {self.name} expects {rate}. Decode with request().")
-        pieces, centres = sound_windows(media, max(1, round(window * rate)), max(1, round(hop * rate)))
+        rate = self._rate
+        window, hop = (max(1, round(seconds * rate)) for seconds in self._lengths())
+        sound = heard(media, rate, self.name)
+        if sound is None:
+            return torch.zeros(0, self.dim), torch.zeros(0)
+        starts = window_starts(len(sound.waveform), window, hop)
+        pieces = [sound.waveform[start : start + window] for start in starts]
         with torch.inference_mode():
             parts = [unit(self._embed(pieces[i : i + WINDOWS])) for i in range(0, len(pieces), WINDOWS)]
-        return joined(parts, self.dim), torch.from_numpy(centres)
+        centres = np.array([start + len(piece) / 2 for start, piece in zip(starts, pieces, strict=True)])
+        return torch.cat(parts), torch.from_numpy(sound.when(centres))
 
 
 class WindowedPicture(Windowed):
@@ -150,29 +161,6 @@ class WindowedPicture(Windowed):
         return joined(parts, self.dim), torch.tensor(centres, dtype=torch.float32)
 
 
-def sound_windows(media: Media, window: int, hop: int) -> tuple[list[np.ndarray], np.ndarray]:
-    """The windows of what sounds in a clip, joined over gaps, and the centre of each.
-
-    Args:
-        media: A decoded clip.
-        window: Samples per window.
-        hop: Samples between windows.
-
-    Returns:
-        Pieces `[sample]`, none longer than a window, and their centres `[window]` float32 in seconds; none where
-        nothing sounds.
-    """
-    edges = (sounding(media.waveform, media.rate, media.gaps) * media.rate).round().astype(int)
-    if len(edges) == 0:
-        return [], np.zeros(0, np.float32)
-    stretches = [media.waveform[start:stop] for start, stop in edges]
-    waveform = stretches[0] if len(stretches) == 1 else np.concatenate(stretches)
-    starts = window_starts(len(waveform), window, hop)
-    pieces = [waveform[start : start + window] for start in starts]
-    centres = np.array([start + len(piece) / 2 for start, piece in zip(starts, pieces, strict=True)])
-    return pieces, (_before_joining(centres, edges) / media.rate).astype(np.float32)
-
-
 def frame_windows(frames: int, count: int, window: float, hop: float) -> list[np.ndarray]:
     """Which `count` frames each window takes, spread evenly over the frames that it holds.
 
@@ -197,23 +185,3 @@ def frame_windows(frames: int, count: int, window: float, hop: float) -> list[np
         held = min(width, frames - start)
         picks.append(start + ((np.arange(count) + 0.5) * held / count).astype(int))
     return picks
-
-
-def window_starts(samples: int, window: int, hop: float) -> list[int]:
-    """First sample of each window that covers `samples` samples; always at least one.
-
-    A rest shorter than half a hop is left out.
-
-    Example:
-        >>> window_starts(25, 10, 10), window_starts(24, 10, 10), window_starts(3, 10, 10)
-        ([0, 10, 20], [0, 10], [0])
-    """
-    extra = max(0, samples - window)
-    return [round(i * hop) for i in range(1 + int(extra / hop + 0.5))]
-
-
-def _before_joining(places: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """Where places `[place]` of joined stretches lay before, given the first and last sample of each stretch."""
-    ends = np.cumsum(edges[:, 1] - edges[:, 0])
-    which = np.minimum(np.searchsorted(ends, places, side="right"), len(edges) - 1)
-    return np.asarray(places + (edges[:, 1] - ends)[which])

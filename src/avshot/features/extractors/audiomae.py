@@ -18,9 +18,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from avshot.errors import BadSetting
-from avshot.features.extractors._mel import mel_triangles, power_spectrum
 from avshot.features.extractors._released import ReleasedExtractor
 from avshot.features.extractors._sound import heard, window_starts, windows
+from avshot.features.spectrogram import mel_triangles, power_spectrum
 from avshot.nn.nets.audio_mae import BANDS, UNUSED, AudioMae
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ class AudioMaeAudio(ReleasedExtractor):
 
 def spectrogram(waveform: Tensor, frames: int) -> Tensor:
     """The scaled spectrogram `[frames, 128]` of a waveform `[sample]` at 16 kHz; zeros where it has no whole frame."""
-    filters = mel_triangles(RATE, FFT, BANDS, LOW, RATE / 2)
+    filters = mel_triangles(RATE, FFT, BANDS, LOW, RATE / 2).T
     found = torch.zeros(frames, BANDS)
     if len(waveform) >= FRAME:
         pieces = (waveform - waveform.mean()).unfold(0, FRAME, STEP)[:frames]

@@ -67,6 +67,11 @@ class C3dVisual(ReleasedExtractor):
         """4096 in the released file."""
         return len(self._network.fc7.weight)
 
+    @property
+    def reach(self) -> float:
+        """Half a clip, and as much for where the first one begins."""
+        return FRAMES / self.fps
+
     def request(self) -> dict[str, Any]:
         """Frame rate and size (height, width); the aspect ratio is not kept."""
         return {"fps": self.fps, "size": SIZE}

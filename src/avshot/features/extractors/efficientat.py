@@ -23,11 +23,12 @@ from torch import Tensor
 
 from avshot.errors import BadSetting
 from avshot.features.extractors._mobilenet import EMBEDDING, MobileNet
+from avshot.features.folding import folded
 from avshot.features.sound_tagger import SoundTagger
 from avshot.features.spectrogram import mel_spectrogram, mel_triangles
 from avshot.features.tagger import check_windows
-from avshot.features.weights import folded, load_strictly
 from avshot.files.pins import weights_file
+from avshot.files.released import filled
 from avshot.files.torch_archive import restricted_archive
 
 # The authors' front-end (models/preprocess.py of the release, without its training-time augmentation).
@@ -106,7 +107,7 @@ class EfficientAT(SoundTagger):
                 f"{self.path} has an embedding {self.width} wide; expected one of "
                 f"{', '.join(str(round(w * EMBEDDING)) for w in WIDTHS)}, of a plain release of EfficientAT."
             )
-        network = load_strictly(MobileNet(width, len(self.labels)), self._tensors, str(self.path), "EfficientAT")
+        network = filled(MobileNet(width, len(self.labels)), self._tensors, self.path, "EfficientAT")
         return folded(network).to(self.device)
 
 

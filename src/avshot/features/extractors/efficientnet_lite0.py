@@ -20,9 +20,10 @@ from torch import Tensor, nn
 
 from avshot.errors import BadSetting, MissingFile
 from avshot.features.extractors._padding import same_convolution
+from avshot.features.folding import folded
 from avshot.features.tagger import Tagger
-from avshot.features.weights import folded, load_strictly
 from avshot.files.atomic import file_digest
+from avshot.files.released import filled
 from avshot.files.torch_archive import restricted_archive
 from avshot.media.presence import lit
 
@@ -126,7 +127,7 @@ class EfficientNetLite0(Tagger):
         if not isinstance(found, dict) or not all(isinstance(value, np.ndarray) for value in found.values()):
             raise BadSetting(f"{path} holds no network; give the released file unchanged.")
         tensors = {str(name): torch.from_numpy(value) for name, value in found.items()}
-        return folded(load_strictly(EfficientNetLite(), tensors, str(path), "EfficientNet-Lite0")).to(self.device)
+        return folded(filled(EfficientNetLite(), tensors, path, "EfficientNet-Lite0")).to(self.device)
 
 
 class Block(nn.Module):

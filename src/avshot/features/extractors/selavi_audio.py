@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from avshot.errors import BadSetting
+from avshot.features.extractor import EDGE
 from avshot.features.extractors._released import ReleasedExtractor
 from avshot.features.extractors._seconds import second_starts
 from avshot.features.extractors._sound import heard, windows
@@ -59,6 +60,11 @@ class SelaviAudio(ReleasedExtractor):
     def dim(self) -> int:
         """512 in the released files."""
         return 8 * len(self._network.conv1.weight)
+
+    @property
+    def reach(self) -> float:
+        """Half a second where windows are `hop` apart; otherwise they lie as the length of the clip says."""
+        return 0.5 + EDGE if self.hop else math.inf
 
     def request(self) -> dict[str, Any]:
         """Sound at 44.1 kHz."""

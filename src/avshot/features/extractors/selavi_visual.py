@@ -7,6 +7,7 @@ layers, before its heads. The authors scale without smoothing, the reader here s
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor
 
 from avshot.errors import BadSetting
+from avshot.features.extractor import EDGE
 from avshot.features.extractors._lit import as_clip, seen
 from avshot.features.extractors._released import ReleasedExtractor
 from avshot.features.extractors._seconds import second_starts
@@ -60,6 +62,11 @@ class SelaviVisual(ReleasedExtractor):
     def dim(self) -> int:
         """512 in the released files."""
         return 8 * len(self._network.stem[3].weight)
+
+    @property
+    def reach(self) -> float:
+        """Half a second where windows are `hop` apart; otherwise they lie as the length of the clip says."""
+        return 0.5 + EDGE if self.hop else math.inf
 
     def request(self) -> dict[str, Any]:
         """Frame rate, and the length of the short side."""

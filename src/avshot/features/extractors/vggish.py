@@ -19,9 +19,9 @@ import torch
 from torch import Tensor
 
 from avshot.errors import BadSetting
-from avshot.features.extractors._mel import mel_triangles, power_spectrum
 from avshot.features.extractors._released import ReleasedExtractor
 from avshot.features.extractors._sound import heard, windows
+from avshot.features.spectrogram import mel_triangles, power_spectrum
 from avshot.files.arrays import open_arrays
 from avshot.files.atomic import file_digest
 from avshot.files.released import released_tensors
@@ -150,4 +150,4 @@ def log_mel(waveforms: Tensor) -> Tensor:
     """Log-mel spectrograms `[item, frame, 64]` of waveforms `[item, sample]` at 16 kHz, 400 samples at least."""
     frames = waveforms.unfold(1, FRAME, STEP)
     magnitude = power_spectrum(frames, torch.hann_window(FRAME), FFT).sqrt()
-    return (magnitude @ mel_triangles(RATE, FFT, BANDS, LOW, HIGH) + OFFSET).log()
+    return (magnitude @ mel_triangles(RATE, FFT, BANDS, LOW, HIGH).T + OFFSET).log()

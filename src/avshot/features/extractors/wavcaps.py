@@ -8,6 +8,7 @@ checkpoint's own filters; HTSAT through transformers; two projection layers; uni
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from functools import cached_property
@@ -61,12 +62,17 @@ class WavCapsAudio(JointExtractor):
         """Width of the joint space (1024 in the published checkpoint)."""
         return self._weights.dim
 
+    @property
+    def reach(self) -> float:
+        """Infinity: the middle of the clip is described."""
+        return math.inf
+
     def request(self) -> dict[str, Any]:
         """Sound at 32 kHz."""
         return {"rate": RATE}
 
     def scale_and_bias(self) -> None:
-        """None: WavCaps leaves its temperatures out of what is compared, and so they are not read."""
+        """None: the temperature that WavCaps was trained with is not read."""
 
     def _identity(self) -> str:
         return f"sha256:{file_digest(self.checkpoint)}"

@@ -20,11 +20,12 @@ from torch import Tensor, nn
 
 from avshot.errors import BadSetting
 from avshot.features.extractors._padding import same_convolution
+from avshot.features.folding import folded
 from avshot.features.sound_tagger import SoundTagger
 from avshot.features.spectrogram import mel_spectrogram, mel_triangles
 from avshot.features.tagger import check_windows
-from avshot.features.weights import folded, load_strictly
 from avshot.files.pins import weights_file
+from avshot.files.released import filled
 from avshot.files.tflite import read_tflite
 
 RATE, FFT, WINDOW, HOP = 16_000, 512, 400, 160  # Hz and samples
@@ -98,8 +99,7 @@ class YamNet(SoundTagger):
 
     @cached_property
     def _network(self) -> MobileNetV1:
-        network = MobileNetV1(len(self.labels))
-        load_strictly(network, parameters(self.path), str(self.path), "YAMNet")
+        network = filled(MobileNetV1(len(self.labels)), parameters(self.path), self.path, "YAMNet")
         return folded(network).to(self.device)
 
 

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from avshot.features.weights import folded, load_strictly
+from avshot.features.folding import folded
+from avshot.files.released import filled
 
 
 class Pair(nn.Module):
@@ -31,8 +32,8 @@ def random_state(network):
 
 def test_folded_computes_the_same_with_no_batch_norm_left():
     state, maps = random_state(Pair()), torch.randn(2, 3, 8, 8)
-    plain = load_strictly(Pair(), state, "file", "a pair")
-    quick = folded(load_strictly(Pair(), state, "file", "a pair"))
+    plain = filled(Pair(), state, "file", "a pair")
+    quick = folded(filled(Pair(), state, "file", "a pair"))
     assert not any(isinstance(part, nn.BatchNorm2d) for part in quick.modules())
     torch.testing.assert_close(quick(maps), plain(maps), rtol=1e-4, atol=1e-4)
     assert not plain.training
@@ -48,6 +49,6 @@ def test_every_name_and_shape_counts():
     ):
         wrong = {name: value for name, value in (state | change).items() if value is not None}
         with pytest.raises(ValueError, match=f"file does not hold the parameters of a pair .*{next(iter(change))}"):
-            load_strictly(Pair(), wrong, "file", "a pair")
+            filled(Pair(), wrong, "file", "a pair")
     with pytest.raises(ValueError, match=r"norm\.running_var that are not finite"):
-        load_strictly(Pair(), state | {"norm.running_var": torch.full((4,), float("nan"))}, "file", "a pair")
+        filled(Pair(), state | {"norm.running_var": torch.full((4,), float("nan"))}, "file", "a pair")
