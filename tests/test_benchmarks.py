@@ -57,6 +57,11 @@ def test_interleaved_takes_turns_and_medians(monkeypatch):
     assert order == list("ababab")
 
 
+def test_interleaved_can_count_seconds_of_processor():
+    ticks = iter([0.0, 2.0, 10.0, 13.0])
+    assert measure.interleaved({"a": lambda: None, "b": lambda: None}, 1, lambda: next(ticks)) == {"a": 2, "b": 3}
+
+
 def test_gflop_counts_both_passes():
     a, b = torch.randn(3, 5, requires_grad=True), torch.randn(5, 7, requires_grad=True)
     product = 2 * 3 * 5 * 7

@@ -121,7 +121,7 @@ def _checked(tensors: Mapping[str, Tensor], named: str) -> Mapping[str, Tensor]:
 
 
 def all_finite(tensor: Tensor) -> bool:
-    """Whether no number of a real tensor is nan or infinite; in one pass that allocates nothing, as weights are large."""
+    """Whether no number of a real tensor is nan or infinite, in one pass that allocates nothing: weights are large."""
     if not tensor.is_floating_point() or not tensor.numel():
         return True
     return all(math.isfinite(edge) for edge in tensor.aminmax())  # nan goes through it
