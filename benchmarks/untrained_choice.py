@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from torch import Tensor
-from untrained import TEXTS, Described
 
 from avshot.classes.embed import create_text_encoder
 from avshot.features.tagger import Tagger
 from avshot.terminal.tables import markdown
 from avshot.untrained.readers import LabelReader
 from avshot.untrained.resemblance import READINGS, Reading, read, resemblance
+from untrained import TEXTS, Described
 
 TEMPERATURES = (0.02, 0.03, 0.04, 0.05, 0.06, 0.07, 0.08, 0.1, 0.12)
 THERE, ENOUGH = 0.3, 3  # probability from which a label counts as heard, and recordings in which it must be

@@ -94,9 +94,7 @@ def test_read_of_nothing_heard_is_finite():
 def test_conse_beside_a_loop():
     generator = torch.Generator().manual_seed(0)
     told = torch.rand(4, 7, generator=generator)
-    labels, names = (
-        torch.nn.functional.normalize(torch.randn(n, 5, generator=generator), dim=1) for n in (7, 3)
-    )
+    labels, names = (torch.nn.functional.normalize(torch.randn(n, 5, generator=generator), dim=1) for n in (7, 3))
     got = conse(told, labels, names, likeliest=3)
     for i in range(4):
         best = sorted(range(7), key=lambda j: -told[i, j])[:3]

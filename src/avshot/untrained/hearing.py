@@ -14,6 +14,7 @@ from avshot.errors import BadSetting
 from avshot.features.extractor import Extractor, create_extractor
 from avshot.features.sound_tagger import SoundTagger
 from avshot.media.presence import sounding
+from avshot.untrained.resemblance import LEAST
 
 if TYPE_CHECKING:
     from avshot.media import Media
@@ -25,7 +26,7 @@ HOP = 0.5  # seconds between steps, of all networks
 class Hearing(Extractor):
     """Logits of several taggers of sound, side by side, in the windows of the first.
 
-    Of the others, the mean of the windows whose middles lie within that of the first counts, or the nearest one. Where a
+    Of the others, the mean probability of the windows whose middles lie within that of the first counts, or the nearest one. Where a
     sound begins and ends, nearer than half a window, what the first or the last window gives is said again every `HOP`
     seconds: otherwise nobody would have heard the first and the last second of a recording.
 
@@ -131,9 +132,13 @@ def _to_the_ends(vectors: Tensor, times: Tensor, spans: Iterable[tuple[float, fl
 
 
 def _beside(times: Tensor, vectors: Tensor, others: Tensor, room: float) -> Tensor:
-    """For each of `times` the mean of the vectors within `room` seconds, or the nearest one: `[time, dim]`."""
+    """Logits `[time, dim]` of the mean probability within `room` seconds of each of `times`, or of the nearest one.
+
+    Probabilities are averaged, not logits: a sound that fills one of three windows is there.
+    """
     if not len(others):
         return torch.full((len(times), vectors.shape[1]), -torch.inf)  # nothing is heard: probability 0
     apart = (times[:, None].double() - others[None].double()).abs()
     near = (apart <= room + 1e-6) | (apart == apart.min(dim=1, keepdim=True).values)
-    return (near.float() / near.sum(dim=1, keepdim=True)) @ vectors
+    mean = (near.double() / near.sum(dim=1, keepdim=True)) @ vectors.double().sigmoid()
+    return torch.logit(mean, eps=LEAST).float()
