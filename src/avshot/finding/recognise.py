@@ -27,15 +27,16 @@ class Recognised:
 
 
 def ranked(track: Track) -> tuple[Recognised, ...]:
-    """All names of a track, most probable first; of names that are equally so in some window, the more frequent first.
+    """All names of a track by their mean probability over its windows; of equal ones the higher in some window first.
 
-    Without windows there is nothing to rank.
+    The mean tells what a recording is about; the highest window alone may be a mistake of a moment. Without windows
+    there is nothing to rank.
     """
     if not len(track.time):
         return ()
     best, mean = track.probability.argmax(axis=0), track.probability.mean(axis=0)
     highest = track.probability.max(axis=0)
-    order = np.lexsort((-mean, -highest))
+    order = np.lexsort((-highest, -mean))
     return tuple(
         Recognised(
             track.names[i],

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -12,6 +13,8 @@ from torch import Tensor
 from avshot.errors import BadSetting
 from avshot.features.extractor import Extractor, create_extractor
 from avshot.features.sound_tagger import SoundTagger
+from avshot.media.presence import sounding
+from avshot.untrained.resemblance import LEAST
 
 if TYPE_CHECKING:
     from avshot.media import Media
@@ -23,7 +26,9 @@ HOP = 0.5  # seconds between steps, of all networks
 class Hearing(Extractor):
     """Logits of several taggers of sound, side by side, in the windows of the first.
 
-    Of the others, the mean of the windows that lie within that of the first counts, or the nearest one.
+    Of the others, the mean probability of the windows whose middles lie within that of the first counts, or the nearest one. Where a
+    sound begins and ends, nearer than half a window, what the first or the last window gives is said again every `HOP`
+    seconds: otherwise nobody would have heard the first and the last second of a recording.
 
     Attributes:
         taggers: At least one; all give logits every `HOP` seconds.
@@ -70,6 +75,7 @@ class Hearing(Extractor):
         first, vectors, times = made[0]
         if not len(times):
             return torch.zeros(0, self.dim), times
+        vectors, times = _to_the_ends(vectors, times, sounding(media.waveform, media.rate, media.gaps))
         beside = [_beside(times, other, time, _room(first, tagger)) for tagger, other, time in made[1:]]
         return torch.cat([vectors, *beside], dim=1), times
 
@@ -110,10 +116,29 @@ def _at_rate(media: Media, rate: int) -> Media:
     return replace(media, waveform=soxr.resample(media.waveform, media.rate, rate, quality="HQ"), rate=rate)
 
 
+def _to_the_ends(vectors: Tensor, times: Tensor, spans: Iterable[tuple[float, float]]) -> tuple[Tensor, Tensor]:
+    """Steps, and copies of the first and the last one of each span of sound every `HOP` seconds up to its ends."""
+    rows, found = [], []
+    for start, end in spans:
+        own = ((times >= start) & (times <= end)).nonzero().flatten().tolist()
+        if not own:
+            continue
+        first, last = float(times[own[0]]), float(times[own[-1]])
+        before, after = math.ceil((first - start) / HOP) - 1, math.ceil((end - last) / HOP) - 1
+        rows += [own[0]] * max(0, before) + own + [own[-1]] * max(0, after)
+        found += [first - HOP * i for i in range(before, 0, -1)]
+        found += times[own].tolist() + [last + HOP * i for i in range(1, after + 1)]
+    return vectors[rows], torch.tensor(found, dtype=times.dtype)
+
+
 def _beside(times: Tensor, vectors: Tensor, others: Tensor, room: float) -> Tensor:
-    """For each of `times` the mean of the vectors within `room` seconds, or the nearest one: `[time, dim]`."""
+    """Logits `[time, dim]` of the mean probability within `room` seconds of each of `times`, or of the nearest one.
+
+    Probabilities are averaged, not logits: a sound that fills one of three windows is there.
+    """
     if not len(others):
         return torch.full((len(times), vectors.shape[1]), -torch.inf)  # nothing is heard: probability 0
     apart = (times[:, None].double() - others[None].double()).abs()
     near = (apart <= room + 1e-6) | (apart == apart.min(dim=1, keepdim=True).values)
-    return (near.float() / near.sum(dim=1, keepdim=True)) @ vectors
+    mean = (near.double() / near.sum(dim=1, keepdim=True)) @ vectors.double().sigmoid()
+    return torch.logit(mean, eps=LEAST).float()

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from avshot.classes.embed import create_text_encoder, embed_classes
-from avshot.classes.phrase import phrases
+from avshot.classes.phrase import join_key, phrases
 from avshot.features.joint import JointExtractor
 from avshot.features.tagger import Tagger
 from avshot.untrained.resemblance import Reading, read, weights, words_of
@@ -51,13 +51,13 @@ class LabelReader:
     @classmethod
     def of_labels(cls, taggers: Sequence[Tagger], names: Sequence[str]) -> LabelReader:
         """Names that are labels of at least one of the taggers, read as they are."""
-        row = {name: i for i, name in enumerate(names)}
+        row = {join_key(name): i for i, name in enumerate(names)}
         found = []
         for tagger in taggers:
             weight = torch.zeros(len(names), len(tagger.labels))
             for column, label in enumerate(tagger.labels):
-                if first_word(label) in row:
-                    weight[row[first_word(label)], column] = 1
+                if (key := join_key(first_word(label))) in row:
+                    weight[row[key], column] = 1
             found.append(weight)
         return cls(tuple(taggers), tuple(found), None)
 
@@ -96,7 +96,8 @@ class JointReader:
         """Names as the text encoder of the same weights reads them; `prompts` as for `classes.phrase.phrases`."""
         scale, bias = extractor.scale_and_bias() or (USUAL_SCALE, 0.0)
         texts = phrases(list(names), prompts=prompts)
-        rivals = [] if bias else [word for word in BACKGROUND if word not in texts]
+        own = {join_key(name) for name in names}
+        rivals = [] if bias else [word for word in BACKGROUND if join_key(word) not in own]
         texts |= {word: [word] for word in rivals}
         vectors = embed_classes([*names, *rivals], [extractor.text_spec()], phrases=texts).text
         return cls(next(iter(vectors.values())), len(names), scale, bias or None)

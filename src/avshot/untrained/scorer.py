@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from avshot.classes.encoders.minilm import minilm_folder
-from avshot.classes.phrase import refuse_alike, tidy_all
+from avshot.classes.phrase import join_key, tidy_all
 from avshot.errors import BadClassName, BadSetting, MissingFile
 from avshot.features.extractor import Extractor, create_extractor
 from avshot.features.joint import JointExtractor
@@ -201,14 +201,16 @@ def _all_labels(taggers: Sequence[tuple[Tagger, ...]]) -> tuple[str, ...]:
     known = [tagger for some in taggers for tagger in some]
     if not known:
         raise BadSetting("These encoders have no words of their own; say what to look for.")
-    return tuple(dict.fromkeys(first_word(label) for tagger in known for label in tagger.labels))
+    spelt: dict[str, str] = {}  # "Flute" of AudioSet and "flute" of ImageNet are one name
+    for word in (first_word(label) for tagger in known for label in tagger.labels):
+        spelt.setdefault(join_key(word), word)
+    return tuple(spelt.values())
 
 
 def _checked(names: Sequence[str]) -> tuple[str, ...]:
-    wanted = tuple(tidy_all(list(names)))
+    wanted = tidy_all(names)
     if not wanted:
         raise BadClassName('Got no names; say what to look for, such as "dog barking".')
-    refuse_alike(wanted)
     return wanted
 
 

