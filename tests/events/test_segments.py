@@ -127,8 +127,8 @@ def test_an_event_is_given_while_the_recording_goes_on():
 
 def test_hysteresis_keeps_what_stays_above_the_low_threshold_and_reaches_the_high_one():
     track = track_of([0, 0.4, 0.9, 0.4, 0, 0, 0, 0, 0.4, 0.4, 0])
-    assert spans(find_events(track, Segmentation(refine=False))) == [(1, 4)]
-    assert spans(find_events(track, Segmentation(stay=1.0, refine=False))) == [(2, 3)]
+    assert spans(find_events(track, Segmentation(begin=0.5, refine=False))) == [(1, 4)]
+    assert spans(find_events(track, Segmentation(begin=0.5, stay=1.0, refine=False))) == [(2, 3)]
 
 
 def test_ends_lie_where_the_probability_crosses_the_low_threshold():

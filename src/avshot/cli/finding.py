@@ -22,12 +22,12 @@ def find(
     picture: Annotated[str | None, typer.Option(help='Encoder of the picture; "" for none.')] = None,
     min_probability: Annotated[float, typer.Option(min=0, max=1, help="Leave out events less probable.")] = 0.0,
     begin: Annotated[
-        str | None, typer.Option(help='Probability at which events begin: "0.6", "rain=0.3".', show_default="0.5")
+        str | None, typer.Option(help='Probability at which events begin: "0.6", "rain=0.3".', show_default="0.7")
     ] = None,
     stay: Annotated[
         float | None, typer.Option(help="Share of it down to which they go on.", show_default="0.6")
     ] = None,
-    gap: Annotated[float | None, typer.Option(help="Seconds below which two become one.", show_default="0.5")] = None,
+    gap: Annotated[float | None, typer.Option(help="Seconds below which two become one.", show_default="2")] = None,
     min_length: Annotated[
         float | None, typer.Option(help="Seconds below which they are left out.", show_default="0.2")
     ] = None,

@@ -34,9 +34,9 @@ class Segmentation:
         begins: `begin` of single names, where it differs.
     """
 
-    begin: float = 0.5
+    begin: float = 0.7
     stay: float = 0.6
-    merge: float = 0.5
+    merge: float = 2.0
     shortest: float = 0.2
     refine: bool = True
     begins: Mapping[str, float] = field(default_factory=dict)
