@@ -47,7 +47,7 @@ def rounded(events, *, probability=True, shares=True):
     """What is the same after a file: names in one line, times in milliseconds."""
     from avshot.events.format import one_line
 
-    return sorted(
+    rows = (
         (
             event.file,
             round(event.start, 3),
@@ -58,3 +58,4 @@ def rounded(events, *, probability=True, shares=True):
         )
         for event in events
     )
+    return sorted(rows, key=lambda row: tuple(-1 if value is None else value for value in row))
