@@ -91,6 +91,8 @@ def _untrained_too(clips: dict[str, Path]) -> None:
     try:
         untrained = scorer(list(clips))
     except AvshotError:
+        untrained = None
+    if untrained is None or untrained.audio is None:  # a picture alone tells nothing of these shapes
         print(
             "\nRecognition before any training, `avshot find`, needs small pretrained encoders: see docs/installing.md."
         )
