@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import avshot.prediction.names as names_module
+import avshot.prediction.predictor as predictor_module
 from avshot import Recognizer
 from avshot.classes.encoders.wordllama import WordLlama
 from avshot.media import write
@@ -137,9 +138,9 @@ def test_a_list_that_takes_long_holds_up_no_other(run_of, clip, monkeypatch):
 def test_what_is_loaded_late_is_loaded_once(run_of, clip, monkeypatch):
     """Text encoder and extractors, asked for by several threads before anything is there."""
     run, made, described = run_of("devise"), [], []
-    original, extractors = WordLlama.__init__, Predictor._extractors
+    original, extractors = WordLlama.__init__, predictor_module.extractors_of
     monkeypatch.setattr(WordLlama, "__init__", lambda self: made.append(1) or original(self))
-    monkeypatch.setattr(Predictor, "_extractors", lambda self: described.append(1) or extractors(self))
+    monkeypatch.setattr(predictor_module, "extractors_of", lambda *given: described.append(1) or extractors(*given))
     predictor = Predictor(run)
     found = at_once([lambda i=i: predictor.predict(clip, [f"thunder {i}", "rain"]) for i in range(4)])
     assert len(found) == 4
